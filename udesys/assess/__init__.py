@@ -1,0 +1,1 @@
+"""How sure: covariance of the constants and what can be told apart."""

@@ -1,0 +1,257 @@
+"""The text of a discovery: the law, its constants with intervals, its rivals, and what the data cannot tell."""
+
+from __future__ import annotations
+
+import html as _html
+import math
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+
+WIDTH = 106
+SHOWN_DELTA = 10.0  # candidates further from the best have essentially no support (Burnham & Anderson 2002, sec. 2.6)
+SHOWN_ROWS = 12
+RIVAL_DELTA = 6.0  # a likelihood ratio of exp(6 / 2), about 20: nearer than this the data cannot tell
+RIVALS_NAMED = 5
+COLUMNS_SHOWN = 3  # with more measured columns the candidates' errors are given as one number, in units of the noise
+NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
+MISSING = "n/a"
+
+
+def summary(law) -> str:
+    """Return the printed form of a discovery.
+
+    Args:
+        law: a Discovery.
+
+    Returns:
+        Lines of at most about 106 characters, formulas without a space in them apart.
+    """
+    parts = [
+        _header(law),
+        *_equations(law),
+        *_terms(law),
+        *_constants(law),
+        *_errors(law),
+        *_candidates(law),
+        *_how_sure(law),
+        *_visited(law),
+        *(line for warning in law.warnings for line in _wrapped("Warning: ", warning)),
+    ]
+    return "\n".join(line.rstrip() for line in parts)
+
+
+def html(law) -> str:
+    """Return the printed form of a discovery for a notebook."""
+    return f"<pre>{_html.escape(summary(law))}</pre>"
+
+
+# ------------------------------------------------------------------ the law
+def _header(law) -> str:
+    runs, samples = len(law.data.trajectories), law.data.n_samples
+    seconds = law.timing_s.get("total", sum(law.timing_s.values()))
+    end = "done in" if law.status == "ok" else f"{law.status} after"
+    return (
+        f"Discovery  {law.data.source}   {runs} {'trajectory' if runs == 1 else 'trajectories'}, "
+        f"{samples} {'sample' if samples == 1 else 'samples'}, seed {law.seed}   {end} {seconds:.1f} s"
+    )
+
+
+def _equations(law) -> list[str]:
+    equations = law.closed_form.equation_texts(4)
+    width = max(len(state) for state in equations) + 1
+    lines: list[str] = []
+    for state, right in equations.items():
+        left = f"{state}'"  # the velocity theta' of a second-order state makes this theta''
+        lines += _wrapped(f"  {left:<{width}} =  ", right)
+    return lines
+
+
+def _terms(law) -> list[str]:
+    if not law.residuals:
+        return []
+    width = max(len(term) for term in law.residuals)
+    lines = ["Missing terms"]
+    for term, residual in law.residuals.items():
+        lines += _wrapped(f"  {term:<{width}} =  ", residual.expression)
+    return lines
+
+
+# ------------------------------------------------------------------ the constants
+def _constants(law) -> list[str]:
+    named = dict(law.parameters)
+    for term, residual in law.residuals.items():
+        named |= {f"{term}.{constant}": estimate for constant, estimate in residual.constants.items()}
+    if not named:
+        return []
+    header = ("Constants", "value", "+/- 95 %", "95 % interval", "unit", "start", "")
+    rows = []
+    for name, estimate in named.items():
+        bounds = law.model.parameters[name].bounds if name in law.parameters else None
+        rows.append((f"  {name}", *_estimate_cells(estimate), _mark(estimate, bounds)))
+    return _table(header, rows, "<>><<><")
+
+
+def _estimate_cells(e) -> tuple[str, str, str, str, str]:
+    start = "" if e.start is None or e.fixed else f"{e.start:.4g}"
+    if e.fixed:
+        return f"{e.value:.6g}", "fixed", "", e.unit, start
+    low, high = e.interval
+    half = 0.5 * (high - low) if np.isfinite([low, high]).all() else NORMAL_95 * e.stderr
+    interval = MISSING if not np.isfinite([low, high]).all() else f"[{_rounded(low, half)}, {_rounded(high, half)}]"
+    return _rounded(e.value, half), _rounded(half, half), interval, e.unit, start
+
+
+def _rounded(value: float, half: float) -> str:
+    """The value to the second digit of its half width."""
+    if not math.isfinite(value):
+        return MISSING
+    if not math.isfinite(half) or half <= 0:
+        return f"{value:.4g}"
+    decimals = 1 - math.floor(math.log10(half))
+    if decimals > 7 or abs(value) >= 1e7:
+        return f"{value:.{max(1, min(8, decimals + _magnitude(value)))}e}"
+    return f"{value:.{max(0, decimals)}f}"
+
+
+def _magnitude(value: float) -> int:
+    return math.floor(math.log10(abs(value))) if value else 0
+
+
+def _mark(estimate, bounds) -> str:
+    marks = []
+    if estimate.at_bound is not None:
+        side = "BOUND"
+        if bounds is not None:
+            side = "UPPER BOUND" if abs(estimate.at_bound - bounds[1]) < abs(estimate.at_bound - bounds[0]) else "LOWER BOUND"
+        marks.append(f"AT ITS {side} {estimate.at_bound:.4g}")
+    if not estimate.identifiable:
+        marks.append("NOT IDENTIFIABLE")
+    return ", ".join(marks)
+
+
+# ------------------------------------------------------------------ the errors
+def _errors(law) -> list[str]:
+    held = law.error.get("heldout") or {}
+    header = ("Error", "noise sd", "RMSE fit", *(("RMSE held out",) if held else ()))
+    rows = []
+    for column in law.data.columns:
+        row = [f"  {column}", _number(law.noise.get(column)), _number(law.error.get("fit", {}).get(column))]
+        rows.append((*row, *((_number(held.get(column)),) if held else ())))
+    return _table(header, rows, "<" + ">" * (len(header) - 1))
+
+
+def _number(value: float | None) -> str:
+    return MISSING if value is None or not np.isfinite(value) else f"{value:.4g}"
+
+
+# ------------------------------------------------------------------ the candidates
+def _picked(law):
+    """The candidate that became the law."""
+    chosen = {term: residual.expression for term, residual in law.residuals.items()}
+    return next((c for c in law.candidates if c.residuals == chosen), law.candidates[0])
+
+
+def _candidates(law) -> list[str]:
+    if not law.candidates or not law.residuals:
+        return []
+    picked = _picked(law)
+    near = [c for c in law.candidates if c is not picked and c.delta < SHOWN_DELTA]
+    shown = [picked, *near][:SHOWN_ROWS]
+    titles, errors = _error_columns(law)
+    header = ("Candidates", "constants", "delta", *titles)
+    rows: list[Sequence[str]] = []
+    for candidate in shown:
+        first, *others = _form_lines(candidate)
+        delta = f"{candidate.delta:.1f}" if np.isfinite(candidate.delta) else MISSING
+        cells = (str(candidate.n_constants), delta, *errors(candidate))
+        rows.append((("  >>>> " if candidate is picked else "       ") + first, *cells))
+        rows += [("       " + line, *[""] * len(cells)) for line in others]
+    lines = _table(header, rows, "<" + ">" * (len(header) - 1))
+    rest = len(law.candidates) - len(shown)
+    return [*lines, f"       and {rest} more"] if rest else lines
+
+
+def _error_columns(law):
+    """Headers, and candidate -> cells: RMSE by column, or in units of the noise where columns are many."""
+    kinds = [("RMSE", "error"), *([("held out", "heldout_error")] if law.error.get("heldout") else [])]
+    if len(law.data.columns) <= COLUMNS_SHOWN:
+        wanted = [(kind, field, column) for kind, field in kinds for column in law.data.columns]
+        titles = tuple(f"{kind} {column}" for kind, _, column in wanted)
+
+        def cells(c):
+            return tuple("diverged" if c.diverged else _number(getattr(c, field).get(column)) for _, field, column in wanted)
+    else:
+        titles = tuple(f"{kind}/noise" for kind, _ in kinds)
+
+        def cells(c):
+            return tuple("diverged" if c.diverged else _number(_in_noise(getattr(c, f), law.noise)) for _, f in kinds)
+
+    return titles, cells
+
+
+def _in_noise(errors: dict[str, float], noise: dict[str, float]) -> float | None:
+    ratios = [errors[c] / noise[c] for c in errors if noise.get(c)]
+    return float(np.sqrt(np.mean(np.square(ratios)))) if ratios else None
+
+
+def _form_lines(candidate) -> list[str]:
+    """One line per missing term; a long formula goes on on the next line."""
+    several = len(candidate.residuals) > 1
+    room = WIDTH - 50
+    lines: list[str] = []
+    for term, text in candidate.residuals.items():
+        whole = f"{term} = {text}" if several else text
+        lines += textwrap.wrap(whole, room, subsequent_indent="    ", break_long_words=False) or [whole]
+    return lines
+
+
+# ------------------------------------------------------------------ how sure
+def _how_sure(law) -> list[str]:
+    sentences = []
+    if law.candidates and law.residuals:
+        sentences.append(_rivals_sentence(law))
+    unknown = [n for n, e in law.parameters.items() if not e.identifiable]
+    unknown += [f"{t}.{n}" for t, r in law.residuals.items() for n, e in r.constants.items() if not e.identifiable]
+    if unknown:
+        sentences.append(f"They do not determine {', '.join(unknown)}." if sentences else
+                         f"The data do not determine {', '.join(unknown)}.")
+    return _wrapped("How sure: ", " ".join(sentences)) if sentences else []
+
+
+def _rivals_sentence(law) -> str:
+    picked = _picked(law)
+    others = [c for c in law.candidates if c is not picked]
+    rivals = [c for c in others if c.delta < RIVAL_DELTA and not c.diverged]
+    if not others:
+        return "Only this form was tried."
+    if not rivals:
+        ratio = round(math.exp(RIVAL_DELTA / 2))
+        return (f"No other form tried comes within {RIVAL_DELTA:g} of the best criterion "
+                f"(a likelihood ratio of about {ratio}).")
+    tied = [picked, *rivals]
+    differing = [t for t in picked.residuals if len({c.residuals.get(t) for c in tied}) > 1] or list(picked.residuals)
+    forms = [", ".join(f"{term} = {c.residuals.get(term)}" for term in differing) for c in tied]
+    named = "; ".join(forms[:RIVALS_NAMED])
+    more = f"; and {len(forms) - RIVALS_NAMED} more" if len(forms) > RIVALS_NAMED else ""
+    return f"These data cannot tell {len(forms)} forms apart: {named}{more}."
+
+
+def _visited(law) -> list[str]:
+    ranges = ", ".join(f"{s} {low:.4g} to {high:.4g}" for s, (low, high) in law.visited.items())
+    return _wrapped("Visited: ", f"{ranges} (no claim outside)") if ranges else []
+
+
+# ------------------------------------------------------------------ layout
+def _wrapped(head: str, text: str) -> list[str]:
+    """Text after a head, gone on under itself."""
+    lines = textwrap.wrap(text, max(40, WIDTH - len(head)), break_long_words=False, break_on_hyphens=False) or [""]
+    return [head + lines[0], *(" " * len(head) + line for line in lines[1:])]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> list[str]:
+    """Aligned lines; a column that is empty in every row is left out."""
+    kept = [k for k in range(len(header)) if k == 0 or any(row[k] for row in rows)]
+    widths = {k: max(len(row[k]) for row in [header, *rows]) for k in kept}
+    return ["   ".join(f"{row[k]:{align[k]}{widths[k]}}" for k in kept) for row in [header, *rows]]

@@ -1,0 +1,36 @@
+"""Comparing fits of the same data: the marginal likelihood of the weights, and whether a fit is feasible."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from udesys.fit.problem import ShootingProblem
+from udesys.fit.unknowns import Unknowns
+
+FEASIBLE_DEFECT = 0.05  # of the noise: a fit with larger defects is no solution of its own equation
+INFEASIBLE = 1e9  # added to the evidence of such a fit, so that any feasible one is preferred
+
+
+def largest_defect(problem: ShootingProblem, unknowns: Unknowns) -> float:
+    """Largest jump between an interval's end and the next node, in units of the noise."""
+    end = problem.flow(unknowns.nodes, unknowns.theta)
+    with np.errstate(invalid="ignore"):
+        defect = np.abs((end - unknowns.nodes[problem.start + 1]) / unknowns.sigma).max()
+    return float(defect) if np.isfinite(defect) else np.inf
+
+
+def minus_twice_log_evidence(problem: ShootingProblem, unknowns: Unknowns) -> float:
+    """-2 log marginal likelihood up to a constant (Laplace approximation); lower is better.
+
+    Source: MacKay, Neural Computation 4 (1992) 415, eq. 2.27 and following.
+    """
+    u, n = unknowns, problem.field.n_weights
+    error = (problem.mask * (problem.y - u.nodes) ** 2 / u.sigma**2).sum()
+    noise = (2.0 * problem.counts * np.log(u.sigma))[problem.measured].sum()
+    value = error + noise + u.penalty(u.theta)
+    if u.schur is not None and u.schur.size:
+        sign, determinant = np.linalg.slogdet(u.schur)
+        value += determinant - np.log(u.prior[:n]).sum() if sign > 0 else np.inf
+    if not largest_defect(problem, u) < FEASIBLE_DEFECT:
+        value += INFEASIBLE
+    return float(value) if np.isfinite(value) else 1e3 * INFEASIBLE

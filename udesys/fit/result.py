@@ -1,0 +1,163 @@
+"""What a fit of the hybrid answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from udesys.data import Dataset
+from udesys.fit.problem import ShootingProblem
+from udesys.fit.unknowns import StageReport, Unknowns
+from udesys.model import HybridODE
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualTerm:
+    """What a network learned, sampled where the fitted trajectories went.
+
+    Attributes:
+        name: the network, with its output where it has several.
+        arguments: names of its arguments.
+        points: (nodes, arguments) [data units].
+        values: (nodes,) the missing term [data units per time unit].
+        std: (nodes,) posterior standard deviation of the values.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    points: np.ndarray
+    values: np.ndarray
+    std: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """A hybrid fitted to data: trajectories, parameters, noise and the residual terms with their uncertainty.
+
+    Attributes:
+        model: what was fitted.
+        data: to what.
+        seed: of the random weights.
+        converged: the defects are closed and the fit stopped by itself.
+        parameters: estimated parameter -> (value, standard error) [own unit].
+        initial: trajectory -> state -> fitted initial value.
+        noise: measured column -> standard deviation of the noise.
+        error: measured column -> RMSE of one plain simulation from the initial values.
+        states: per trajectory (time, state), the fitted states at the sample times.
+        terms: term name -> ResidualTerm.
+        activation: the activation the evidence chose; empty without networks.
+        effective_weights: how many weights the data determine.
+        largest_defect: largest jump between intervals, in units of the noise.
+        stages: what each stage did.
+        warnings: what the user should know.
+    """
+
+    model: HybridODE
+    data: Dataset
+    seed: int
+    converged: bool
+    parameters: dict[str, tuple[float, float]]
+    initial: dict[str, dict[str, float]]
+    noise: dict[str, float]
+    error: dict[str, float]
+    states: tuple[np.ndarray, ...]
+    terms: dict[str, ResidualTerm]
+    activation: str
+    effective_weights: float
+    largest_defect: float
+    stages: tuple[StageReport, ...]
+    warnings: tuple[str, ...]
+    seconds: float
+    problem: ShootingProblem = field(repr=False)
+    unknowns: Unknowns = field(repr=False)
+
+    def simulate(self, t, trajectory: int = 0) -> np.ndarray:
+        """States (time, state) of one adaptive simulation of the hybrid from a trajectory's fitted start.
+
+        Args:
+            t: (time,) increasing, from the trajectory's first time on [the data's time unit].
+            trajectory: which trajectory's initial values to start from.
+        """
+        t0 = self.data.trajectories[trajectory].t[0]
+        t = np.asarray(t, float)
+        grid = t if t[0] == t0 else np.concatenate([[t0], t])
+        starts = self.unknowns.nodes[self.problem.first]
+        solution = self.problem.simulate(starts, self.unknowns.theta, trajectory, grid)
+        return solution.x[0].numpy()[len(grid) - len(t) :]
+
+    def to_dict(self) -> dict:
+        """Plain values for JSON."""
+        return {
+            "seed": self.seed,
+            "converged": self.converged,
+            "parameters": {n: {"value": v, "stderr": s} for n, (v, s) in self.parameters.items()},
+            "initial": self.initial,
+            "noise": self.noise,
+            "error": {"fit": self.error},
+            "activation": self.activation,
+            "effective_weights": self.effective_weights,
+            "largest_defect": self.largest_defect,
+            "stages": [vars(s) for s in self.stages],
+            "warnings": list(self.warnings),
+            "timing_s": self.seconds,
+        }
+
+    def __str__(self) -> str:
+        end = "converged" if self.converged else "not converged"
+        lines = [
+            f"Fit  {self.data.source}   {len(self.data.trajectories)} trajectories, {len(self.problem.t)} samples, "
+            f"seed {self.seed}   {end} in {self.seconds:.1f} s"
+        ]
+        lines += ["  " + line for line in str(self.model).splitlines()[1:]]
+        for name, (value, stderr) in self.parameters.items():
+            lines.append(f"  {name:<12} {value:>12.5g} +/- {stderr:.2g}")
+        lines.append("  Column          noise sd   RMSE simulated")
+        for column, sd in self.noise.items():
+            lines.append(f"  {column:<14} {sd:>9.4g}   {self.error[column]:>9.4g}")
+        for stage in self.stages:
+            lines.append(f"  {stage.name}: {stage.iterations} iterations, cost {stage.before:.5g} -> {stage.after:.5g}, "
+                         f"{stage.stopped}")
+        if self.terms:
+            lines.append(f"  Networks: {self.activation}, {self.effective_weights:.1f} weights determined by the data")
+        lines += [f"  Warning: {w}" for w in self.warnings]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def residual_terms(problem: ShootingProblem, unknowns: Unknowns) -> dict[str, ResidualTerm]:
+    """Every missing term along the nodes, with the posterior standard deviation of its values."""
+    import torch
+
+    if not problem.model.slots:
+        return {}
+    field_, covariance = problem.field, theta_covariance(unknowns)
+    terms: dict[str, ResidualTerm] = {}
+    with torch.inference_mode():
+        theta = torch.as_tensor(unknowns.theta)
+        for k, slot in enumerate(problem.model.slots):
+            points = field_.arguments(k, torch.as_tensor(problem.t), torch.as_tensor(unknowns.nodes), theta)
+            values, slopes = field_.term(k, points, theta, jacobian=True)
+            block = covariance[field_.weights_of[k], field_.weights_of[k]]
+            slopes = slopes.numpy()
+            variance = np.einsum("now,wv,nov->no", slopes, block, slopes)
+            for j, term in enumerate(slot.terms):
+                std = np.sqrt(np.maximum(variance[:, j], 0.0))
+                terms[term] = ResidualTerm(name=term, arguments=slot.arguments, points=points.numpy(),
+                                           values=values[:, j].numpy(), std=std)
+    return terms
+
+
+def theta_covariance(unknowns: Unknowns) -> np.ndarray:
+    """Posterior covariance (n_theta, n_theta): the inverse Schur complement (Laplace approximation)."""
+    n = len(unknowns.theta)
+    if unknowns.schur is None or n == 0:
+        return np.full((n, n), np.nan)
+    try:
+        return np.linalg.inv(unknowns.schur)
+    except np.linalg.LinAlgError:
+        return np.linalg.pinv(unknowns.schur)

@@ -1,0 +1,1 @@
+"""Training stages, one per file; each has `run(problem, unknowns, rng, progress) -> StageReport`."""

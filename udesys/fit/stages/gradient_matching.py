@@ -1,0 +1,92 @@
+"""Warm start: weights and parameters alone, matched to the slopes between fixed nodes.
+
+The one-interval flow from every node is compared with the next node, so the unknown law is matched to slopes
+without ever differentiating the data.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from udesys.fit.problem import ShootingProblem
+from udesys.fit.unknowns import StageReport, Unknowns
+
+ITERATIONS = 20
+MOST_INTERVALS = 4000  # of a long record a random subset is enough for a start
+ENOUGH = 1e-3  # relative gain below which an iteration is the last
+
+
+def run(problem: ShootingProblem, unknowns: Unknowns, rng: np.random.Generator, progress=None) -> StageReport:
+    """Lower the one-step defects in theta by Levenberg-Marquardt; nodes stay."""
+    began = time.perf_counter()
+    which = np.arange(problem.n_intervals)
+    if len(which) > MOST_INTERVALS:
+        which = np.sort(rng.choice(which, MOST_INTERVALS, replace=False))
+    match = _Matching(problem, unknowns, which)
+    first = match.cost
+    iterations, stopped = 0, "iteration limit"
+    for iterations in range(1, ITERATIONS + 1):
+        gain = match.improve()
+        if progress:
+            progress("gradient matching", iterations, match.cost)
+        if gain < ENOUGH:
+            stopped = "converged" if gain > 0 else "no step lowers the defects"
+            break
+    unknowns.theta = match.theta
+    return StageReport(name="gradient matching", iterations=iterations, before=first, after=match.cost,
+                       stopped=stopped, seconds=time.perf_counter() - began)
+
+
+class _Matching:
+    """Defects of the chosen intervals, in units of the noise; the variance is re-estimated as they shrink."""
+
+    def __init__(self, problem: ShootingProblem, unknowns: Unknowns, which: np.ndarray):
+        self.problem, self.unknowns, self.which = problem, unknowns, which
+        self.theta, self.damping = unknowns.theta.copy(), 1e-2
+        self.target = unknowns.nodes[problem.start[which] + 1]
+        self._linearise()
+        self.variance = max(float((self.defect**2).mean()), 1e-12)
+
+    def _defects(self, theta):
+        return (self.problem.flow(self.unknowns.nodes, theta, which=self.which) - self.target) / self.unknowns.sigma
+
+    def _linearise(self) -> None:
+        end, _, by_theta = self.problem.flow_jacobians(self.unknowns.nodes, self.theta, self.which)
+        self.defect = (end - self.target) / self.unknowns.sigma
+        self.slope = (by_theta / self.unknowns.sigma[:, None]).reshape(-1, len(self.theta))
+
+    def _cost(self, defect, theta) -> float:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float((defect**2).sum() / self.variance + self.unknowns.penalty(theta))
+
+    @property
+    def cost(self) -> float:
+        """Squared defects in units of their variance, and the prior."""
+        return self._cost(self.defect, self.theta)
+
+    def improve(self) -> float:
+        """One accepted step; returns its relative gain, zero where none is found."""
+        if not np.isfinite(self.slope).all() or not np.isfinite(self.defect).all():
+            return 0.0
+        before, prior = self.cost, self.unknowns.prior
+        hessian = self.slope.T @ self.slope / self.variance + np.diag(prior)
+        gradient = self.slope.T @ self.defect.reshape(-1) / self.variance
+        gradient += prior * (self.theta - self.unknowns.center)
+        for _ in range(8):
+            try:
+                damped = cho_factor(hessian + self.damping * np.diag(np.diag(hessian)))
+            except LinAlgError:
+                self.damping *= 10
+                continue
+            trial = self.unknowns.clip(self.theta - cho_solve(damped, gradient))
+            after = self._cost(self._defects(trial), trial)
+            if np.isfinite(after) and after < before:
+                self.theta, self.damping = trial, max(self.damping / 5, 1e-8)
+                self._linearise()
+                self.variance = max(0.5 * self.variance, float((self.defect**2).mean()), 1e-12)
+                return (before - after) / before
+            self.damping *= 5
+        return 0.0

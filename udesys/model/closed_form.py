@@ -1,0 +1,115 @@
+"""A hybrid with a formula in place of every network: simulated with exact sensitivities, printed, exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from udesys.model import tree as T
+from udesys.model.hybrid import HybridODE
+from udesys.model.program import Program
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A closed form for one missing term.
+
+    Args:
+        tree: over the slot's argument names and the constants' names.
+        constants: name -> value; the names occur nowhere else in the model.
+    """
+
+    tree: T.Tree
+    constants: Mapping[str, float]
+
+
+class ClosedForm:
+    """The right sides with formulas in place, as functions of states, estimated parameters and constants.
+
+    Args:
+        model: the hybrid.
+        formulas: term -> Formula, one for every term of the model.
+        parameters: estimated parameter -> value.
+
+    Attributes:
+        names: the unknowns: estimated parameters, then `(term, constant)` pairs.
+        values: (unknowns,) their values.
+    """
+
+    def __init__(self, model: HybridODE, formulas: Mapping[str, Formula], parameters: Mapping[str, float]):
+        self.model, self.formulas = model, dict(formulas)
+        self.d = len(model.states)
+        pairs = [(term, c) for term in model.terms for c in formulas[term].constants]
+        self.names: tuple = (*model.estimated, *pairs)
+        self.values = np.array([parameters[n] for n in model.estimated]
+                               + [formulas[term].constants[c] for term, c in pairs], dtype=float)
+        unique = {pair: f"{pair[0]}.{pair[1]}" for pair in pairs}
+        renamed = {}
+        for term in model.terms:
+            names = {c: T.Symbol(unique[term, c]) for c in formulas[term].constants}
+            renamed[term] = T.substitute(formulas[term].tree, names)
+        fixed = model.fixed_values
+        self.rhs = tuple(T.substitute(r, fixed) for r in model.with_formulas(renamed))
+        self._symbols = [*model.estimated, *(unique[p] for p in pairs)]
+        self._program = self._sensitive = None
+
+    @property
+    def inputs(self) -> list[str]:
+        """States, unknowns and t: the inputs of the programs."""
+        return [*self.model.states, *self._symbols, "t"]
+
+    @property
+    def program(self) -> Program:
+        """dx/dt."""
+        if self._program is None:
+            self._program = Program(self.rhs, self.inputs)
+        return self._program
+
+    @property
+    def sensitive_program(self) -> Program:
+        """dx/dt, df/dx and df/d(unknowns), by rows."""
+        if self._sensitive is None:
+            by_state = [T.derivative(r, s) for r in self.rhs for s in self.model.states]
+            by_unknown = [T.derivative(r, s) for r in self.rhs for s in self._symbols]
+            self._sensitive = Program([*self.rhs, *by_state, *by_unknown], self.inputs)
+        return self._sensitive
+
+    def simulate(self, x0, t, segments, steps, *, values=None, sensitivities=False):
+        """Simulate segments of one time axis; see `integrate.machine.simulate`."""
+        from udesys.integrate.machine import simulate
+
+        program = self.sensitive_program if sensitivities else self.program
+        values = self.values if values is None else values
+        return simulate(program, self.d, values, x0, t, segments, steps, sensitivities=sensitivities)
+
+    def with_values(self, values) -> ClosedForm:
+        """The same form with other values of its unknowns."""
+        n = len(self.model.estimated)
+        parameters = dict(zip(self.model.estimated, (float(v) for v in values[:n]), strict=True))
+        formulas = {}
+        for term in self.model.terms:
+            constants = {c: float(v) for (at, c), v in zip(self.names[n:], values[n:], strict=True) if at == term}
+            formulas[term] = Formula(self.formulas[term].tree, constants)
+        return ClosedForm(self.model, formulas, parameters)
+
+    # -------------------------------------------------------------- reading
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Estimated parameters."""
+        return dict(zip(self.model.estimated, self.values.tolist(), strict=False))
+
+    def residual_text(self, term: str, digits: int = 6) -> str:
+        """The formula with named constants, in the names of the equations."""
+        return self.model.formula_text(term, self.formulas[term].tree, digits)
+
+    def numbers_in_place(self) -> dict[str, T.Tree]:
+        """state -> right side with every unknown's value in place, signs drawn together."""
+        values = {s: T.Number(v) for s, v in zip(self._symbols, self.values.tolist(), strict=True)}
+        return {s: T.substitute(r, values) for s, r in zip(self.model.states, self.rhs, strict=True)}
+
+    def equation_texts(self, digits: int = 6) -> dict[str, str]:
+        """state -> right side as text; a second-order state has only its velocity's entry."""
+        skip = set(self.model.velocity_of)
+        return {s: T.to_text(tree, digits) for s, tree in self.numbers_in_place().items() if s not in skip}

@@ -1,0 +1,279 @@
+"""HybridODE: the known law with its network slots, checked and ready to be evaluated."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from udesys.errors import ModelError, did_you_mean
+from udesys.model import tree as T
+from udesys.model.grammar import RESERVED, NetworkCall, parse_equations
+from udesys.model.network import Network
+from udesys.model.parameter import Parameter
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One network of the model: its calls in the equations and how many outputs they use.
+
+    Attributes:
+        name: the network's name.
+        calls: its distinct calls; the first gives the arguments their names in formulas.
+        n_outputs: outputs used, at least one.
+        arguments: names of the arguments in formulas: the symbol itself where an argument of the first call
+            is one, otherwise `NN_1`, `NN_2`, ... after the network's name.
+    """
+
+    name: str
+    calls: tuple[NetworkCall, ...]
+    n_outputs: int
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        first = self.calls[0].args
+        plain = [a.name if isinstance(a, T.Symbol) else "" for a in first]
+        return tuple(
+            p if p and plain.count(p) == 1 else f"{self.name}_{k}" for k, p in enumerate(plain, start=1)
+        )
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """One name per output: `NN1`, or `NN1[0]`, `NN1[1]` where there are several."""
+        return (self.name,) if self.n_outputs == 1 else tuple(f"{self.name}[{k}]" for k in range(self.n_outputs))
+
+
+class HybridODE:
+    """An ordinary differential equation with known terms and networks for the missing ones.
+
+    Args:
+        equations: one equation a line in the equation language, such as
+            `prey' = alpha*prey + NN1(prey, predator)`; `x'' = ...` brings the state `x'` too.
+        parameters: name -> `Parameter`, or a number for a fixed one; a name in the equations that is
+            neither a state nor listed is estimated.
+        networks: name -> `Network` where its size or activation matters.
+        initial: state -> "free", "data" or a number [the state's unit].
+
+    Attributes:
+        states: names of the states; a second-order state is followed by its velocity.
+        rhs: one tree per state; network outputs are symbols.
+        parameters: name -> Parameter in order of appearance.
+        slots: the networks.
+
+    Raises:
+        ModelError: an equation cannot be read, or a name is unknown or used twice.
+    """
+
+    def __init__(self, equations: str, parameters: Mapping | None = None, networks: Mapping | None = None,
+                 initial: Mapping | None = None):
+        self.text = "\n".join(line.strip() for line in str(equations).strip().splitlines())
+        self.networks = {n: _network(n, v) for n, v in (networks or {}).items()}
+        parsed = parse_equations(equations, self.networks)
+        self.equation_of = {e.state + "'" * (e.order - 1): e.text for e in parsed}
+        self.states, self.rhs = _first_order(parsed)
+        self.velocity_of = {e.state: f"{e.state}'" for e in parsed if e.order == 2}
+        self.slots = _slots(parsed)
+        listed = {n: _parameter(n, v) for n, v in (parameters or {}).items()}
+        self.parameters = self._name_parameters(parsed, listed)
+        self.initial = self._check_initial(initial or {})
+        _refuse_unused(self.networks, [s.name for s in self.slots], "network")
+
+    # -------------------------------------------------------------- checking
+    def _name_parameters(self, parsed, listed: dict[str, Parameter]) -> dict[str, Parameter]:
+        known = set(self.states)
+        for name in listed:
+            if name in known or name in RESERVED:
+                what = "a state" if name in known else "a reserved name"
+                raise ModelError(f"parameter {name!r} is {what}. Choose another name.")
+        found: dict[str, Parameter] = {}
+        for equation in parsed:
+            for symbol in _in_order(equation.right):
+                if symbol.endswith("]") or symbol == "t" or symbol in known:
+                    continue
+                self._refuse_prime(symbol, equation)
+                found.setdefault(symbol, listed.get(symbol, Parameter()))
+        for slot in self.slots:
+            for call in slot.calls:
+                for argument in call.args:
+                    self._check_argument(slot.name, argument, listed, found)
+        _refuse_unused(listed, list(found), "parameter")
+        return found
+
+    def _refuse_prime(self, symbol: str, equation) -> None:
+        if symbol.endswith("'"):
+            raise ModelError(
+                f"equation {equation.line}: {symbol} is no state. Only a second-order state has a velocity on the "
+                f"right; its own equation starts with  {symbol}' = ...\n    {equation.text}"
+            )
+
+    def _check_argument(self, network: str, argument: T.Tree, listed: dict, found: dict) -> None:
+        for symbol in _in_order(argument):
+            if symbol == "t" or symbol in self.states:
+                continue
+            if symbol not in listed and symbol not in found:
+                close = difflib.get_close_matches(symbol, [*self.states, *listed], n=1)
+                hint = f"Did you mean {close[0]!r}? " if close else ""
+                raise ModelError(
+                    f"{network} depends on {symbol!r}, which has no equation and is no parameter. {hint}"
+                    f"Write its equation ({symbol}' = ...), or list it under parameters. "
+                    f"States are {', '.join(self.states)}."
+                )
+            found.setdefault(symbol, listed.get(symbol, Parameter()))
+        if not T.symbols(argument) & {"t", *self.states}:
+            raise ModelError(f"{network} has the argument {T.to_text(argument)!r}, which never changes. Remove it.")
+
+    def _check_initial(self, initial: Mapping) -> dict[str, str | float]:
+        checked: dict[str, str | float] = dict.fromkeys(self.states, "free")
+        for name, value in initial.items():
+            if name not in checked:
+                raise ModelError(f"initial names {name!r}, which is no state. {did_you_mean(name, self.states)}")
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if value not in ("free", "data") and not number:
+                raise ModelError(f"initial {name} = {value!r} is not understood. Write \"free\", \"data\" or a number.")
+            checked[name] = float(value) if number else value
+        return checked
+
+    # -------------------------------------------------------------- reading
+    @property
+    def estimated(self) -> tuple[str, ...]:
+        """Names of the parameters that are estimated."""
+        return tuple(n for n, p in self.parameters.items() if not p.fixed)
+
+    @property
+    def fixed_values(self) -> dict[str, T.Tree]:
+        """Fixed parameters as numbers to put in place."""
+        return {n: T.Number(p.start) for n, p in self.parameters.items() if p.fixed}
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of all missing terms, network by network."""
+        return tuple(term for slot in self.slots for term in slot.terms)
+
+    def with_formulas(self, formulas: Mapping[str, T.Tree]) -> tuple[T.Tree, ...]:
+        """The right sides with a formula in place of every network output.
+
+        Args:
+            formulas: term name (see `terms`) -> tree over the slot's argument names and its constants.
+        """
+        values: dict[str, T.Tree] = {}
+        for slot in self.slots:
+            for call in slot.calls:
+                arguments = dict(zip(slot.arguments, call.args, strict=True))
+                for k, term in enumerate(slot.terms):
+                    values[call.output_name(k)] = T.substitute(formulas[term], arguments)
+        return tuple(T.substitute(right, values) for right in self.rhs)
+
+    def formula_text(self, term: str, formula: T.Tree, digits: int = 6) -> str:
+        """A formula in the names of the equations: arguments of the first call put in place."""
+        slot = next(s for s in self.slots if term in s.terms)
+        arguments = dict(zip(slot.arguments, slot.calls[0].args, strict=True))
+        return T.to_text(T.substitute(formula, arguments), digits)
+
+    def to_sympy(self) -> dict:
+        """state -> SymPy expression of its derivative; networks are undefined functions."""
+        from udesys.model.symbolic import to_sympy
+
+        return {s: to_sympy(right, self._calls_by_output()) for s, right in zip(self.states, self.rhs, strict=True)}
+
+    def _calls_by_output(self) -> dict[str, tuple[str, NetworkCall]]:
+        return {
+            call.output_name(k): (term, call)
+            for slot in self.slots
+            for call in slot.calls
+            for k, term in enumerate(slot.terms)
+        }
+
+    def __str__(self) -> str:
+        width = max(map(len, self.equation_of)) + 2
+        lines = ["HybridODE"]
+        for text in self.equation_of.values():
+            left, _, right = text.partition("=")
+            lines.append(f"  {left.strip():<{width}} = {right.strip()}")
+        fixed = [f"{n} = {p.start:g}" for n, p in self.parameters.items() if p.fixed]
+        if self.estimated:
+            lines.append(f"  estimated: {', '.join(self.estimated)}")
+        if fixed:
+            lines.append(f"  fixed: {', '.join(fixed)}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+    def _repr_latex_(self) -> str:
+        import sympy
+
+        rows = [
+            f"\\dot{{{sympy.latex(sympy.Symbol(s))}}} &= {sympy.latex(e)}" for s, e in self.to_sympy().items()
+        ]
+        return "$$\\begin{aligned}" + " \\\\ ".join(rows) + "\\end{aligned}$$"
+
+
+def _in_order(tree: T.Tree) -> list[str]:
+    """Symbols of a tree from left to right."""
+    found: dict[str, None] = {}
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, T.Symbol):
+            found.setdefault(node.name)
+        elif isinstance(node, T.Operation):
+            stack.extend(reversed(node.args))
+    return list(found)
+
+
+def _first_order(parsed) -> tuple[tuple[str, ...], tuple[T.Tree, ...]]:
+    states: dict[str, T.Tree] = {}
+    for equation in parsed:
+        new = {equation.state: equation.right}
+        if equation.order == 2:
+            velocity = f"{equation.state}'"
+            new = {equation.state: T.Symbol(velocity), velocity: equation.right}
+        for name, right in new.items():
+            if name in states:
+                raise ModelError(f"equation {equation.line} gives {name} a second equation. Keep one.\n    {equation.text}")
+            states[name] = right
+    return tuple(states), tuple(states.values())
+
+
+def _slots(parsed) -> tuple[Slot, ...]:
+    calls: dict[str, dict[NetworkCall, None]] = {}
+    outputs: dict[str, int] = {}
+    for equation in parsed:
+        for call, output in equation.calls:
+            seen = calls.setdefault(call.network, {})
+            first = next(iter(seen), call)
+            if len(call.args) != len(first.args):
+                raise ModelError(
+                    f"equation {equation.line}: {call.network} is called with {len(call.args)} arguments, before with "
+                    f"{len(first.args)}. One network has one list of arguments; use another name, such as "
+                    f"{call.network}b, for another network.\n    {equation.text}"
+                )
+            seen.setdefault(call)
+            outputs[call.network] = max(outputs.get(call.network, 0), output + 1)
+    return tuple(Slot(name, tuple(c), outputs[name]) for name, c in calls.items())
+
+
+def _parameter(name: str, value) -> Parameter:
+    try:
+        if isinstance(value, Parameter):
+            return value
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return Parameter(start=value, fixed=True)
+    except ModelError as error:
+        raise ModelError(f"parameter {name}: {error}") from None
+    raise ModelError(f"parameter {name} = {value!r} is not understood. Give a number or a Parameter.")
+
+
+def _network(name: str, value) -> Network:
+    if isinstance(value, Network):
+        return value
+    raise ModelError(f"network {name} = {value!r} is not understood. Give a Network.")
+
+
+def _refuse_unused(given: Mapping, used: list[str], kind: str) -> None:
+    for name in given:
+        if name not in used:
+            raise ModelError(f"{kind} {name!r} does not occur in the equations. {did_you_mean(name, used)}")

@@ -1,0 +1,169 @@
+"""The numbers behind the figures: trajectories, simulated curves and the values of formulas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from udesys.model import tree as T
+from udesys.model.program import Program
+
+MOST_TRAJECTORIES = 6  # as many as there are colours that everyone tells apart
+MOST_POINTS = 1500  # markers of one column of one trajectory; more only blacken a picture
+DENSE = 600  # points of a curve, at least
+FIRST_STEPS, LAST_STEPS = 2400, 40_000  # integration steps of a curve: at first, and before it counts as diverged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One trajectory to draw.
+
+    Attributes:
+        name: of the trajectory.
+        t, y: measurements the law was fitted to; empty where all of it is held out.
+        held_t, held_y: measurements kept aside; empty without any.
+        index: its place among the fitted trajectories, or None.
+    """
+
+    name: str
+    t: np.ndarray
+    y: np.ndarray
+    held_t: np.ndarray
+    held_y: np.ndarray
+    index: int | None
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """First and last time."""
+        times = np.concatenate([self.t, self.held_t])
+        return float(times.min()), float(times.max())
+
+    @property
+    def continues(self) -> bool:
+        """The held-out part follows the fitted part."""
+        return bool(len(self.t) and len(self.held_t) and self.held_t[0] > self.t[-1])
+
+
+def runs_of(law) -> tuple[list[Run], int]:
+    """The trajectories to draw, and how many there are; some held-out ones are always among them."""
+    held = {} if law.heldout is None else {run.name: run for run in law.heldout.trajectories}
+    fitted, whole = [], []
+    empty = np.empty(0), np.empty((0, len(law.data.columns)))
+    for k, run in enumerate(law.data.trajectories):
+        rest = held.pop(run.name, None)
+        held_t, held_y = empty if rest is None else (rest.t, rest.y)
+        fitted.append(Run(name=run.name, t=run.t, y=run.y, held_t=held_t, held_y=held_y, index=k))
+    for run in held.values():
+        whole.append(Run(name=run.name, t=empty[0], y=empty[1], held_t=run.t, held_y=run.y, index=None))
+    kept = whole[: max(2, MOST_TRAJECTORIES - len(fitted))]
+    drawn = [*fitted[: MOST_TRAJECTORIES - len(kept)], *kept]
+    return drawn, len(fitted) + len(whole)
+
+
+def thin(*arrays: np.ndarray, most: int = MOST_POINTS) -> list[np.ndarray]:
+    """Every k-th row, so that at most `most` are left."""
+    stride = max(1, -(-len(arrays[0]) // most))
+    return [a[::stride] for a in arrays]
+
+
+# ------------------------------------------------------------------ simulated curves
+def dense_times(run: Run) -> np.ndarray:
+    """Sample times of a run with equal parts put between them where they are few."""
+    times = np.unique(np.concatenate([run.t, run.held_t]))
+    if len(times) < 2:
+        return times
+    parts = np.ceil(DENSE * np.diff(times) / (times[-1] - times[0])).astype(int)
+    pieces = [np.linspace(a, b, n, endpoint=False) for a, b, n in zip(times[:-1], times[1:], parts, strict=True)]
+    return np.concatenate([*pieces, times[-1:]])
+
+
+def start_of(law, run: Run) -> np.ndarray | None:
+    """(d,) where the simulation of a run starts; None where that is not known."""
+    states = law.model.states
+    known = law.initial.get(run.name, {})
+    first = run.held_y[0] if run.index is None else run.y[0]
+    measured = dict(zip(law.data.columns, first.tolist(), strict=True))
+    x0 = np.array([known.get(s, measured.get(s, np.nan)) for s in states], dtype=float)
+    return x0 if np.isfinite(x0).all() else None
+
+
+def closed_form_curve(law, run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Times and states (time, d) of the closed form, as far as its simulation stays finite."""
+    t, x0 = dense_times(run), start_of(law, run)
+    if x0 is None or len(t) < 2:
+        return t[:0], np.empty((0, len(law.model.states)))
+    states = _simulated(law, x0, t)
+    if states is None:
+        good, bad = 1, len(t)  # the longest beginning that can be simulated, by halving
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            good, bad = (middle, bad) if _simulated(law, x0, t[:middle]) is not None else (good, middle)
+        t = t[:good]
+        states = _simulated(law, x0, t) if good > 1 else x0[None]
+    return t, states
+
+
+def _simulated(law, x0, t) -> np.ndarray | None:
+    segments = np.zeros(1, np.int64), np.array([len(t)], np.int64)
+    steps = FIRST_STEPS
+    while steps <= LAST_STEPS:
+        per_interval = np.full(len(t), -(-steps // len(t)), np.int64)
+        states, _ = law.closed_form.simulate(x0[None], np.ascontiguousarray(t), segments, per_interval)
+        if states is not None and np.isfinite(states).all():
+            return states
+        steps *= 4
+    return None
+
+
+def hybrid_curve(law, run: Run) -> tuple[np.ndarray, np.ndarray] | None:
+    """Times and states (time, d) of the fitted hybrid; None for a run that it was not fitted to."""
+    if law.fit is None or run.index is None:
+        return None
+    t, problem, unknowns = dense_times(run), law.fit.problem, law.fit.unknowns
+    if len(run.t) >= DENSE:  # the fitted states are dense enough
+        return run.t, law.fit.states[run.index]
+    # equal steps: a network that is simulated past its data may turn stiff, and the cost must stay bounded
+    starts = unknowns.nodes[problem.first]
+    solution = problem.simulate(starts, unknowns.theta, run.index, t, method="rk4", substeps=problem.substeps)
+    x = solution.x[0].numpy()
+    finite = np.isfinite(x).all(axis=1)
+    end = len(t) if finite.all() else int(np.argmin(finite))
+    return t[:end], x[:end]
+
+
+# ------------------------------------------------------------------ formulas
+def formula_values(law, term: str, points: np.ndarray) -> np.ndarray:
+    """(points,) a recovered formula at arguments (points, arguments); NaN where it is not defined."""
+    formula, slot = law.closed_form.formulas[term], slot_of(law, term)
+    program = Program([formula.tree], [*slot.arguments, *formula.constants])
+    columns = [points[:, k] for k in range(points.shape[1])]
+    with np.errstate(all="ignore"):
+        values = program.run([*columns, *map(float, formula.constants.values())])[0]
+    return np.array(np.broadcast_to(values, len(points)), dtype=float)
+
+
+def formula_text(law, term: str) -> str:
+    """A recovered formula with its numbers in place."""
+    formula = law.closed_form.formulas[term]
+    try:
+        numbers = {name: T.Number(float(value)) for name, value in formula.constants.items()}
+        return law.model.formula_text(term, T.substitute(formula.tree, numbers), 4)
+    except ArithmeticError:  # a number that a function does not accept, such as the logarithm of zero
+        return law.closed_form.residual_text(term, 4)
+
+
+def slot_of(law, term: str):
+    """The network of a term."""
+    return next(slot for slot in law.model.slots if term in slot.terms)
+
+
+def call_text(law, term: str) -> str:
+    """The term as the equations write it: `NN1(prey, predator)`, `NN(x)[1]`."""
+    slot = slot_of(law, term)
+    return f"{slot.name}({', '.join(argument_texts(law, term))}){term.removeprefix(slot.name)}"
+
+
+def argument_texts(law, term: str) -> list[str]:
+    """The arguments as the equations write them."""
+    return [T.to_text(argument, 4) for argument in slot_of(law, term).calls[0].args]

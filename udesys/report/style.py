@@ -1,0 +1,81 @@
+"""How figures look: colours, sizes, and a figure that needs no display and leaves no global state."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+
+from matplotlib import style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Okabe & Ito, Color Universal Design (2008): told apart by colour-blind readers too
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+TRAJECTORY_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+INK, SHADE = "#404040", "#EFEFEF"
+
+DPI = 150
+LONGEST_NAME = 24
+_LOOK = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that pictures are the same everywhere
+    "font.size": 9.0,
+    "axes.titlesize": 9.0,
+    "axes.labelsize": 9.0,
+    "axes.edgecolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+    "axes.axisbelow": True,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelcolor": BLACK,
+    "ytick.labelcolor": BLACK,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "figure.titlesize": 10.0,
+    "figure.dpi": 100.0,
+    "savefig.dpi": DPI,
+}
+
+
+def styled(function: Callable) -> Callable:
+    """Run a drawing function under the package's look, whatever the user's settings, and put those back."""
+
+    @functools.wraps(function)
+    def inside(*args, **kwargs):
+        with style.context(_LOOK, after_reset=True):
+            return function(*args, **kwargs)
+
+    return inside
+
+
+class Picture(Figure):
+    """A figure with its own canvas, which a notebook shows by itself."""
+
+    def __init__(self, width: float, height: float):
+        super().__init__(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(self)
+
+    @styled
+    def to_png(self) -> bytes:
+        """The picture as a PNG file without date or software, so that equal results give equal files."""
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+        return buffer.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self.to_png()
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib does not read as mathematics."""
+    return text.replace("$", r"\$")
+
+
+def short(name: str) -> str:
+    """A name that fits into a legend."""
+    return plain(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}...")

@@ -1,0 +1,69 @@
+"""What an engine is asked: a missing term's samples, and how columns over them reach the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from udesys.errors import SearchError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointwiseResponse:
+    """Plain regression on samples: a column is compared with the values where it stands.
+
+    Attributes:
+        std: (points,) standard deviation of the values.
+        target: (points,) values over std.
+    """
+
+    std: np.ndarray
+    target: np.ndarray
+
+    def apply(self, columns: np.ndarray) -> np.ndarray:
+        """(rows, terms) of columns (points, terms)."""
+        return columns / self.std[:, None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A missing term to be put in closed form.
+
+    Attributes:
+        term: its name.
+        arguments: names of what it may depend on.
+        points: (points, arguments) [data units].
+        values: (points,) what the network learned there.
+        std: (points,) how well it knows it.
+        response: maps columns over the points to rows that are compared with `response.target`; pointwise
+            by default, the weak form of the dynamics in a discovery.
+
+    Raises:
+        SearchError: a value is not finite, or the shapes do not agree.
+    """
+
+    term: str
+    arguments: tuple[str, ...]
+    points: np.ndarray
+    values: np.ndarray
+    std: np.ndarray | None = None
+    response: object = None
+
+    def __post_init__(self):
+        points, values = np.asarray(self.points, float), np.asarray(self.values, float)
+        std = np.ones_like(values) if self.std is None else np.asarray(self.std, float)
+        if points.ndim != 2 or points.shape != (len(values), len(self.arguments)) or std.shape != values.shape:
+            raise SearchError(
+                f"{self.term}: points {points.shape}, values {values.shape} and std {std.shape} do not agree with "
+                f"{len(self.arguments)} arguments. Give (points, arguments), (points,) and (points,)."
+            )
+        for name, array in (("points", points), ("values", values), ("std", std)):
+            if not np.isfinite(array).all():
+                row = int(np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(1))[0])
+                raise SearchError(f"{self.term}: {name}[{row}] is not finite. Drop that sample before the search.")
+            object.__setattr__(self, name, array)
+        if not (std > 0).all():
+            raise SearchError(f"{self.term}: std must be positive everywhere.")
+        if self.response is None:
+            object.__setattr__(self, "response", PointwiseResponse(std=std, target=values / std))

@@ -1,0 +1,7 @@
+"""The joint choice of formulas by re-simulation and refit on the raw data."""
+
+from udesys.select.criterion import RIVAL, criterion
+from udesys.select.ranking import Ranked, Selection, select
+from udesys.select.refit import Refit, Refitter
+
+__all__ = ["RIVAL", "Ranked", "Refit", "Refitter", "Selection", "criterion", "select"]

@@ -1,0 +1,283 @@
+"""The joint choice of formulas: put in place, refit on the raw data, simulate, compare.
+
+A coordinate search over the terms, each with its pool of candidates; the pools are proposed about the hybrid fit
+first and about the best law so far afterwards, where the weak form knows what the law feeds back.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from udesys.errors import SearchError
+from udesys.fit import FitResult
+from udesys.model.closed_form import ClosedForm
+from udesys.search import Candidate, SearchOptions, propose
+from udesys.search.candidate import without_part
+from udesys.search.weak_form import Measurements, WeakForm, about_closed_form, about_fit
+from udesys.select.criterion import FLOOR, RIVAL, criterion
+from udesys.select.refit import Refit, Refitter
+
+TRIED = 24  # candidates of a term refitted in one sweep
+FIRST = 3  # joint starts refitted before the coordinate search
+MOST_FIRST = 12  # of them tried until one simulates
+ROUNDS = 3  # proposals about the best law so far
+SWEEPS = 3  # over the terms in one round
+NEAR = 8.0  # alternatives this close are combined across terms at the end
+MOST_COMBINED = 40
+MOST_STEPS = 64  # solver steps between two samples
+STEP_ERROR = 0.02  # of the noise: a larger change on doubling the steps asks for more
+SMALLEST_WEIGHT_CHANGE = 1.02
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A joint choice with its refit and criterion."""
+
+    choice: dict[str, Candidate]
+    refit: Refit
+    criterion: float
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return tuple(c.key for c in self.choice.values())
+
+    @property
+    def n_constants(self) -> int:
+        """Estimated constants and parameters."""
+        return len(self.refit.form.values)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """All ranked joint choices, best first.
+
+    Attributes:
+        ranked: refitted choices.
+        diverged: choices (formula texts by term) whose simulation never reached the end.
+        steps: (samples,) solver steps used between samples.
+        data: the measurements with the noise as re-estimated.
+        refitter: for further refits on the same footing.
+        n_refits: simulations' refits made.
+    """
+
+    ranked: tuple[Ranked, ...]
+    diverged: tuple[dict[str, str], ...]
+    data: Measurements
+    refitter: Refitter
+    n_refits: int
+
+    @property
+    def best(self) -> Ranked:
+        """The lowest criterion."""
+        return self.ranked[0]
+
+    @property
+    def rivals(self) -> tuple[Ranked, ...]:
+        """Other choices within reach of the best."""
+        return tuple(r for r in self.ranked[1:] if r.criterion - self.best.criterion < RIVAL)
+
+
+def select(fit: FitResult, options: SearchOptions, *, seed: int = 0, progress: Callable | None = None) -> Selection:
+    """Choose the closed form of every term jointly by re-simulation and refit on the raw data.
+
+    Args:
+        fit: the fitted hybrid.
+        options: engines and library.
+        seed: of engines that are random.
+        progress: called as progress(stage, step, best formula as text).
+
+    Raises:
+        SearchError: no combination of candidates simulates the data.
+    """
+    return _Selector(fit, options, seed, progress).run()
+
+
+class _Selector:
+    def __init__(self, fit: FitResult, options: SearchOptions, seed: int, progress):
+        self.fit, self.model, self.options, self.seed, self.progress = fit, fit.model, options, seed, progress
+        self.data = Measurements.of_fit(fit)
+        spacing = self.data.h / np.median(self.data.h)
+        self.base_steps = np.ones(len(self.data.t), dtype=np.int64)
+        self.base_steps[self.data.start] = np.clip(np.ceil(spacing), 1, MOST_STEPS)
+        bounds = {n: p.bounds for n, p in self.model.parameters.items()}
+        self.refitter = Refitter(self.data, fit.unknowns.nodes, bounds, self.base_steps)
+        self.counts = self.data.mask.sum(0)
+        magnitude = (self.data.mask * np.abs(self.data.y)).sum(0) / np.maximum(self.counts, 1)
+        self.floor = FLOOR * np.maximum(magnitude, 1e-300)
+        self.pools: dict[str, list[Candidate]] = {}
+        self.seen: dict[tuple, Ranked] = {}
+        self.diverged: dict[tuple, dict[str, str]] = {}
+        self.n_refits = 0
+
+    def run(self) -> Selection:
+        form = WeakForm(self.model, self.data, about_fit(self.fit, self.data))
+        for term in self.model.terms:
+            self.pools[term] = list(propose(form.task(term), self.options, self.seed))
+            self._tell("search", str(self.pools[term][0]))
+        best = self._reweighted(self._tuned(self._first()))
+        for round_ in range(ROUNDS):
+            best = self._reweighted(self._tuned(self._sweep(best)))
+            if round_ < ROUNDS - 1 and not self._propose_again(best):
+                break
+        best = self._eliminate(best)
+        self._combine(best)
+        ranked = sorted(self.seen.values(), key=lambda r: r.criterion)
+        return Selection(tuple(ranked), tuple(self.diverged.values()), self.data, self.refitter, self.n_refits)
+
+    def _tell(self, stage: str, what: str) -> None:
+        if self.progress:
+            self.progress(stage, self.n_refits, what)
+
+    # -------------------------------------------------------------- one joint choice
+    def _score(self, choice: dict[str, Candidate], start: Ranked | None, *, robust: bool = False) -> Ranked | None:
+        """Refit a choice from the parameters and starts of another; known choices are looked up."""
+        key = tuple(choice[t].key for t in self.model.terms)
+        if key in self.seen:
+            return self.seen[key]
+        parameters = start.refit.form.parameters if start else {n: v for n, (v, _) in self.fit.parameters.items()}
+        x0 = start.refit.x0 if start else self.fit.unknowns.nodes[self.data.segments[0]]
+        form = ClosedForm(self.model, {t: c.formula for t, c in choice.items()}, parameters)
+        self.n_refits += 1
+        with np.errstate(all="ignore"):
+            refit = self.refitter.refit(form, x0, robust=robust)
+        if refit is None:
+            self.diverged[key] = {t: self.model.formula_text(t, c.formula.tree) for t, c in choice.items()}
+            return None
+        self.diverged.pop(key, None)
+        return self._rank(choice, refit)
+
+    def _rank(self, choice, refit: Refit) -> Ranked:
+        constants = {t: list(refit.form.formulas[t].constants.values()) for t in self.model.terms}
+        choice = {t: choice[t].with_constants(constants[t]) for t in self.model.terms}
+        prior = sum(c.prior for c in choice.values())
+        value = criterion(refit.squares, self.counts, self.floor, len(refit.form.values), prior)
+        ranked = Ranked(choice, refit, value)
+        self.seen[ranked.key] = ranked
+        return ranked
+
+    # -------------------------------------------------------------- the search
+    def _first(self) -> Ranked:
+        """The best of a few joint starts: the pools' leaders side by side."""
+        found: list[Ranked] = []
+        longest = max((len(p) for p in self.pools.values()), default=1)
+        for place in range(min(MOST_FIRST, longest)):
+            choice = {t: pool[min(place, len(pool) - 1)] for t, pool in self.pools.items()}
+            ranked = self._score(choice, None, robust=True)
+            if ranked:
+                found.append(ranked)
+            if len(found) >= FIRST:
+                break
+        if not found:
+            raise SearchError(
+                "no proposed formula simulates the data. Extend the library, give more known terms, or check the data."
+            )
+        return min(found, key=lambda r: r.criterion)
+
+    def _sweep(self, best: Ranked) -> Ranked:
+        for _ in range(SWEEPS):
+            changed = False
+            for term in self.model.terms:
+                for candidate in self.pools[term][:TRIED]:
+                    ranked = self._score({**best.choice, term: candidate}, best)
+                    if ranked and ranked.criterion < best.criterion - 1e-6:
+                        best, changed = ranked, True
+                        self._tell("select", self._text(best))
+            if not changed or len(self.model.terms) == 1:
+                break
+        return best
+
+    def _text(self, ranked: Ranked) -> str:
+        return "; ".join(f"{t} = {c}" for t, c in ranked.choice.items())
+
+    def _propose_again(self, best: Ranked) -> bool:
+        """Pools about the best law so far, put in front; False where nothing new came."""
+        reference = about_closed_form(best.refit.form, self.data, best.refit.x0, self.refitter.steps)
+        if reference is None:
+            return False
+        form, new = WeakForm(self.model, self.data, reference), 0
+        for term in self.model.terms:
+            try:
+                front = propose(form.task(term), self.options, self.seed)
+            except (SearchError, np.linalg.LinAlgError):
+                continue
+            known = {c.key for c in self.pools[term]}
+            fresh = [c for c in front if c.key not in known][: TRIED // 2]
+            self.pools[term] = [*fresh, *self.pools[term]]
+            new += len(fresh)
+        return new > 0
+
+    def _eliminate(self, best: Ranked) -> Ranked:
+        """Drop terms from the current constants as long as that lowers the criterion."""
+        improved = True
+        while improved:
+            improved = False
+            for term, candidate in best.choice.items():
+                if len(candidate.parts) < 2:
+                    continue
+                for place in range(len(candidate.parts)):
+                    ranked = self._score({**best.choice, term: without_part(candidate, place)}, best)
+                    if ranked and ranked.criterion < best.criterion - 1e-6:
+                        best, improved = ranked, True
+                        break
+                if improved:
+                    break
+        return best
+
+    def _combine(self, best: Ranked) -> None:
+        """Alternatives near the best in one term are tried together, so that no rival is missed."""
+        if len(self.model.terms) < 2:
+            return
+        near: dict[str, list[Candidate]] = {}
+        for term in self.model.terms:
+            others = [
+                r for r in self.seen.values()
+                if r.criterion - best.criterion < NEAR and _differs_only_in(r, best, term)
+            ]
+            others.sort(key=lambda r: r.criterion)
+            near[term] = [best.choice[term], *(r.choice[term] for r in others)]
+        places = [range(len(candidates)) for candidates in near.values()]
+        for chosen in sorted(itertools.product(*places), key=sum)[:MOST_COMBINED]:
+            self._score({t: near[t][k] for t, k in zip(near, chosen, strict=True)}, best)
+
+    # -------------------------------------------------------------- footing
+    def _again(self, ranked: Ranked) -> Ranked:
+        """The choice refitted on the present footing; what was ranked on another is forgotten."""
+        self.seen.clear()
+        refit = self.refitter.refit(ranked.refit.form, ranked.refit.x0)
+        return self._rank(ranked.choice, refit if refit is not None else ranked.refit)
+
+    def _tuned(self, best: Ranked) -> Ranked:
+        """Double the solver's steps until that no longer matters beside the noise."""
+        while self.refitter.steps.max() < MOST_STEPS:
+            fine, _ = best.refit.form.simulate(best.refit.x0, self.data.t, self.data.segments, 2 * self.refitter.steps)
+            if fine is None:
+                return best
+            change = np.sqrt(((fine - best.refit.states) ** 2).mean(0))
+            allowed = np.maximum(STEP_ERROR * np.broadcast_to(self.data.sigma, fine.shape).mean(0), 0.3 * self.floor)
+            if (change < allowed)[self.counts > 0].all():
+                return best
+            self.refitter.steps = 2 * self.refitter.steps
+            best = self._again(best)
+        return best
+
+    def _reweighted(self, best: Ranked) -> Ranked:
+        """Weights from the residuals of the best law, where they changed."""
+        spent = best.n_constants / max((self.counts > 0).sum(), 1)
+        spent = spent + self.data.free.sum() * len(self.data.segments[0]) / max((self.counts > 0).sum(), 1)
+        sigma = np.sqrt(best.refit.squares / np.maximum(self.counts - spent, 1))
+        sigma = np.where(self.counts > 0, np.maximum(sigma, self.floor), self.data.sigma)
+        ratio = sigma / self.data.sigma
+        if max(ratio.max(), (1 / ratio).max()) < SMALLEST_WEIGHT_CHANGE:
+            return best
+        self.data = Measurements(t=self.data.t, y=self.data.y, mask=self.data.mask, sigma=sigma,
+                                 segments=self.data.segments, free=self.data.free)
+        self.refitter.data = self.data
+        return self._again(best)
+
+
+def _differs_only_in(a: Ranked, b: Ranked, term: str) -> bool:
+    return all((a.choice[t].key == b.choice[t].key) != (t == term) for t in b.choice)

@@ -1,0 +1,211 @@
+"""All constants, parameters and initial values of a closed form refitted on the raw data by simulation.
+
+Levenberg-Marquardt with exact sensitivities; each trajectory's initial values are eliminated, so a step costs
+the same however many trajectories there are.
+
+Source: Golub & Pereyra, Inverse Problems 19 (2003) R1 (elimination); Moré (1978) for the damping.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from udesys.model.closed_form import ClosedForm
+from udesys.search.weak_form import Measurements
+
+ITERATIONS = 15
+TRIALS = 8
+CONVERGED = 1e-7  # relative gain; two in a row end a refit
+WINDOWS = 10  # pieces with free starts from which a refit that fails is started again
+HORIZONS = (0.25, 0.5)  # shares of the record fitted on the way from the windows to the whole
+LEAST_WINDOW = 4  # samples
+
+
+@dataclass(frozen=True)
+class Refit:
+    """A closed form with refitted values.
+
+    Attributes:
+        form: the closed form.
+        x0: (trajectories, d) initial values.
+        squares: (d,) residual sums of squares [data units squared].
+        cost: squared errors in units of the noise.
+        states: (samples, d) its simulation.
+    """
+
+    form: ClosedForm
+    x0: np.ndarray
+    squares: np.ndarray
+    cost: float
+    states: np.ndarray
+
+
+@dataclass
+class Point:
+    """Values and starts with their residuals."""
+
+    values: np.ndarray
+    x0: np.ndarray
+    cost: float
+    residual: np.ndarray
+    states: np.ndarray
+
+
+class Refitter:
+    """Refits closed forms to one set of measurements.
+
+    Args:
+        data: the measurements; `data.free` tells which initial values are estimated.
+        nodes: (samples, d) states of the hybrid fit, from which windows start.
+        bounds: parameter -> (low, high).
+        steps: (samples,) solver steps between a sample and the next.
+    """
+
+    def __init__(self, data: Measurements, nodes: np.ndarray, bounds: dict, steps: np.ndarray):
+        self.data, self.nodes, self.bounds, self.steps = data, nodes, bounds, steps
+
+    def refit(self, form: ClosedForm, x0: np.ndarray, *, iterations: int = ITERATIONS,
+              robust: bool = False) -> Refit | None:
+        """Values that simulate the data best; None where no start gives a finite simulation.
+
+        Args:
+            x0: (trajectories, d) starts.
+            robust: go through the windows even where the direct way works, and keep the better.
+        """
+        direct = self._descend(form, form.values, x0, self.data.segments, iterations)
+        if direct is not None and not robust:
+            return self._done(form, direct)
+        through = self._through_windows(form, iterations)
+        found = [p for p in (direct, through) if p is not None]
+        return self._done(form, min(found, key=lambda p: p.cost)) if found else None
+
+    def _done(self, form: ClosedForm, point: Point) -> Refit:
+        squares = (self.data.mask * (point.states - self.data.y) ** 2).sum(0)
+        return Refit(form.with_values(point.values), point.x0, squares, point.cost, point.states)
+
+    def _through_windows(self, form: ClosedForm, iterations: int) -> Point | None:
+        """Short windows from the fitted nodes, then growing horizons: for starts that one long solve rejects."""
+        lo, hi = self.data.segments
+        windows = [_split(a, b) for a, b in zip(lo, hi, strict=True)]
+        pieces = np.array([w for group in windows for w in group], dtype=np.int64)
+        point = self._descend(form, form.values, self.nodes[pieces[:, 0]], (pieces[:, 0].copy(), pieces[:, 1].copy()), 8)
+        if point is None:
+            return None
+        firsts = np.cumsum([0] + [len(w) for w in windows[:-1]])
+        values, x0 = point.values, point.x0[firsts]
+        for share in (*HORIZONS, 1.0):
+            end = np.minimum(hi, lo + np.maximum(LEAST_WINDOW, ((hi - lo) * share).astype(np.int64)))
+            point = self._descend(form, values, x0, (lo, end), iterations if share == 1.0 else 6)
+            if point is None:
+                return None
+            values, x0 = point.values, point.x0
+        return point
+
+    # -------------------------------------------------------------- Levenberg-Marquardt
+    def _evaluate(self, form, values, x0, segments) -> Point | None:
+        states, _ = form.simulate(x0, self.data.t, segments, self.steps, values=values)
+        if states is None:
+            return None
+        residual = self._residual(states)
+        cost = float((residual**2).sum())
+        return Point(values, x0, cost, residual, states) if np.isfinite(cost) else None
+
+    def _residual(self, states) -> np.ndarray:
+        weight = self.data.mask / self.data.sigma
+        return np.where(np.isfinite(states), weight * (states - self.data.y), 0.0)
+
+    def _descend(self, form, values, x0, segments, iterations) -> Point | None:
+        low, high = self._limits(form)
+        point = self._evaluate(form, np.clip(values, low, high), x0.copy(), segments)
+        if point is None:
+            return None
+        damping, quiet = 1e-3, 0
+        for _ in range(iterations):
+            system = self.linearise(form, point, segments)
+            if system is None:
+                break
+            accepted = None
+            for _ in range(TRIALS):
+                step = system.step(damping, point.values, low, high)
+                if step is not None:
+                    trial = self._evaluate(form, np.clip(point.values + step[0], low, high), point.x0 + step[1], segments)
+                    if trial is not None and trial.cost < point.cost:
+                        accepted = trial
+                        break
+                damping = max(damping * 8, 1e-6)
+            if accepted is None:
+                break
+            gain = (point.cost - accepted.cost) / max(point.cost, 1e-300)
+            point, damping = accepted, max(damping / 8, 1e-12)
+            quiet = quiet + 1 if gain < CONVERGED else 0
+            if quiet >= 2:
+                break
+        return point
+
+    def _limits(self, form: ClosedForm):
+        pairs = [self.bounds.get(n, (-np.inf, np.inf)) if isinstance(n, str) else (-np.inf, np.inf) for n in form.names]
+        limits = np.array(pairs, dtype=float).reshape(-1, 2)
+        return limits[:, 0], limits[:, 1]
+
+    def linearise(self, form: ClosedForm, point: Point, segments) -> EliminatedSystem | None:
+        """Normal equations of the residuals in the values, with the starts eliminated; None where not finite."""
+        _, sens = form.simulate(point.x0, self.data.t, segments, self.steps, values=point.values, sensitivities=True)
+        if sens is None or not np.isfinite(sens).all():
+            return None
+        weight = np.broadcast_to(self.data.mask / self.data.sigma, point.residual.shape)
+        return EliminatedSystem(sens * weight[..., None], point.residual, segments, len(point.values), self.data.free)
+
+
+class EliminatedSystem:
+    """J^T J and J^T r over the shared values, each segment's free start eliminated."""
+
+    def __init__(self, jacobian, residual, segments, n_values: int, free: np.ndarray):
+        self.n, self.free = n_values, free
+        shared = jacobian[..., :n_values]
+        own = jacobian[..., n_values:][..., free]
+        self.hessian, self.gradient = np.zeros((n_values, n_values)), np.zeros(n_values)
+        self.starts = []
+        for a, b in zip(*segments, strict=True):
+            js, jx, r = (z[a:b].reshape(-1, z.shape[-1]) for z in (shared, own, residual[..., None]))
+            self.hessian += js.T @ js
+            self.gradient += (js.T @ r)[:, 0]
+            self.starts.append((js.T @ jx, jx.T @ jx, (jx.T @ r)[:, 0]))
+
+    def reduced(self, damping: float = 0.0):
+        """The Schur complement over the values and its gradient, and each start's pieces."""
+        schur, gradient, pieces = self.hessian.copy(), self.gradient.copy(), []
+        schur[np.diag_indices(self.n)] *= 1.0 + damping
+        for coupling, block, g in self.starts:
+            damped = block + damping * np.diag(np.diag(block))
+            inverse = np.linalg.pinv(damped, hermitian=True) if len(g) else damped
+            schur -= coupling @ inverse @ coupling.T
+            gradient -= coupling @ (inverse @ g)
+            pieces.append((coupling, inverse, g))
+        return schur, gradient, pieces
+
+    def step(self, damping: float, values, low, high):
+        """(values' step, starts' step); values held at a bound that the step would cross stay there."""
+        try:
+            schur, gradient, pieces = self.reduced(damping)
+            held = ((values <= low) & (gradient > 0)) | ((values >= high) & (gradient < 0))
+            move = np.flatnonzero(~held)
+            step = np.zeros(self.n)
+            if len(move):
+                scale = np.sqrt(np.maximum(np.diag(self.hessian)[move], 1e-300))
+                matrix = schur[np.ix_(move, move)] / np.outer(scale, scale)
+                step[move] = -np.linalg.lstsq(matrix, gradient[move] / scale, rcond=1e-13)[0] / scale
+        except np.linalg.LinAlgError:
+            return None
+        starts = np.zeros((len(pieces), len(self.free)))
+        for k, (coupling, inverse, g) in enumerate(pieces):
+            starts[k, self.free] = -inverse @ (g + coupling.T @ step)
+        return (step, starts) if np.isfinite(step).all() and np.isfinite(starts).all() else None
+
+
+def _split(a: int, b: int) -> list[tuple[int, int]]:
+    """About ten windows of a:b that share their ends."""
+    length = max(LEAST_WINDOW, (b - a) // WINDOWS)
+    edges = list(range(a, b - 1, length))
+    return [(e, min(b, e + length + 1)) for e in edges]
