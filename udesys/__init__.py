@@ -78,7 +78,7 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "errors"})
+    return sorted([*__all__, "errors"])
 
 
 class _Package(types.ModuleType):

@@ -1,4 +1,4 @@
-"""The text of a discovery: the law, its constants with intervals, its rivals, and what the data cannot tell."""
+"""The text of a discovery: the law, its constants with intervals, its rivals, what the data cannot tell."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 WIDTH = 106
-SHOWN_DELTA = 10.0  # candidates further from the best have essentially no support (Burnham & Anderson 2002, sec. 2.6)
+SHOWN_DELTA = 10.0  # further from the best there is no support left (Burnham & Anderson 2002, sec. 2.6)
 SHOWN_ROWS = 12
 RIVAL_DELTA = 6.0  # a likelihood ratio of exp(6 / 2), about 20: nearer than this the data cannot tell
 RIVALS_NAMED = 5
-COLUMNS_SHOWN = 3  # with more measured columns the candidates' errors are given as one number, in units of the noise
+COLUMNS_SHOWN = 3  # with more measured columns a candidate's error is one number, in units of the noise
 NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
 MISSING = "n/a"
 
@@ -80,9 +80,7 @@ def _terms(law) -> list[str]:
 
 # ------------------------------------------------------------------ the constants
 def _constants(law) -> list[str]:
-    named = dict(law.parameters)
-    for term, residual in law.residuals.items():
-        named |= {f"{term}.{constant}": estimate for constant, estimate in residual.constants.items()}
+    named = _estimates(law)
     if not named:
         return []
     header = ("Constants", "value", "+/- 95 %", "95 % interval", "unit", "start", "")
@@ -93,13 +91,22 @@ def _constants(law) -> list[str]:
     return _table(header, rows, "<>><<><")
 
 
+def _estimates(law) -> dict:
+    """Parameters, then the constants of the formulas as `NN1.c0`."""
+    named = dict(law.parameters)
+    for term, residual in law.residuals.items():
+        named |= {f"{term}.{constant}": estimate for constant, estimate in residual.constants.items()}
+    return named
+
+
 def _estimate_cells(e) -> tuple[str, str, str, str, str]:
     start = "" if e.start is None or e.fixed else f"{e.start:.4g}"
     if e.fixed:
         return f"{e.value:.6g}", "fixed", "", e.unit, start
     low, high = e.interval
-    half = 0.5 * (high - low) if np.isfinite([low, high]).all() else NORMAL_95 * e.stderr
-    interval = MISSING if not np.isfinite([low, high]).all() else f"[{_rounded(low, half)}, {_rounded(high, half)}]"
+    known = np.isfinite([low, high]).all()
+    half = 0.5 * (high - low) if known else NORMAL_95 * e.stderr
+    interval = f"[{_rounded(low, half)}, {_rounded(high, half)}]" if known else MISSING
     return _rounded(e.value, half), _rounded(half, half), interval, e.unit, start
 
 
@@ -124,7 +131,8 @@ def _mark(estimate, bounds) -> str:
     if estimate.at_bound is not None:
         side = "BOUND"
         if bounds is not None:
-            side = "UPPER BOUND" if abs(estimate.at_bound - bounds[1]) < abs(estimate.at_bound - bounds[0]) else "LOWER BOUND"
+            to_lower, to_upper = (abs(estimate.at_bound - bound) for bound in bounds)
+            side = "UPPER BOUND" if to_upper < to_lower else "LOWER BOUND"
         marks.append(f"AT ITS {side} {estimate.at_bound:.4g}")
     if not estimate.identifiable:
         marks.append("NOT IDENTIFIABLE")
@@ -175,20 +183,19 @@ def _candidates(law) -> list[str]:
 
 def _error_columns(law):
     """Headers, and candidate -> cells: RMSE by column, or in units of the noise where columns are many."""
-    kinds = [("RMSE", "error"), *([("held out", "heldout_error")] if law.error.get("heldout") else [])]
-    if len(law.data.columns) <= COLUMNS_SHOWN:
-        wanted = [(kind, field, column) for kind, field in kinds for column in law.data.columns]
-        titles = tuple(f"{kind} {column}" for kind, _, column in wanted)
+    kinds = {"error": "RMSE"} | ({"heldout_error": "held out"} if law.error.get("heldout") else {})
+    each = len(law.data.columns) <= COLUMNS_SHOWN
 
-        def cells(c):
-            return tuple("diverged" if c.diverged else _number(getattr(c, field).get(column)) for _, field, column in wanted)
-    else:
-        titles = tuple(f"{kind}/noise" for kind, _ in kinds)
+    def cells(candidate) -> list[str]:
+        values: list[float | None] = []
+        for field in kinds:
+            errors = getattr(candidate, field)
+            values += [errors.get(c) for c in law.data.columns] if each else [_in_noise(errors, law.noise)]
+        return ["diverged"] * len(values) if candidate.diverged else [_number(value) for value in values]
 
-        def cells(c):
-            return tuple("diverged" if c.diverged else _number(_in_noise(getattr(c, f), law.noise)) for _, f in kinds)
-
-    return titles, cells
+    if each:
+        return [f"{kind} {column}" for kind in kinds.values() for column in law.data.columns], cells
+    return [f"{kind}/noise" for kind in kinds.values()], cells
 
 
 def _in_noise(errors: dict[str, float], noise: dict[str, float]) -> float | None:
@@ -212,8 +219,7 @@ def _how_sure(law) -> list[str]:
     sentences = []
     if law.candidates and law.residuals:
         sentences.append(_rivals_sentence(law))
-    unknown = [n for n, e in law.parameters.items() if not e.identifiable]
-    unknown += [f"{t}.{n}" for t, r in law.residuals.items() for n, e in r.constants.items() if not e.identifiable]
+    unknown = [name for name, estimate in _estimates(law).items() if not estimate.identifiable]
     if unknown:
         sentences.append(f"They do not determine {', '.join(unknown)}." if sentences else
                          f"The data do not determine {', '.join(unknown)}.")
@@ -231,8 +237,9 @@ def _rivals_sentence(law) -> str:
         return (f"No other form tried comes within {RIVAL_DELTA:g} of the best criterion "
                 f"(a likelihood ratio of about {ratio}).")
     tied = [picked, *rivals]
-    differing = [t for t in picked.residuals if len({c.residuals.get(t) for c in tied}) > 1] or list(picked.residuals)
-    forms = [", ".join(f"{term} = {c.residuals.get(term)}" for term in differing) for c in tied]
+    differing = [t for t in picked.residuals if len({c.residuals.get(t) for c in tied}) > 1]
+    terms = differing or list(picked.residuals)
+    forms = [", ".join(f"{term} = {c.residuals.get(term)}" for term in terms) for c in tied]
     named = "; ".join(forms[:RIVALS_NAMED])
     more = f"; and {len(forms) - RIVALS_NAMED} more" if len(forms) > RIVALS_NAMED else ""
     return f"These data cannot tell {len(forms)} forms apart: {named}{more}."
@@ -246,7 +253,8 @@ def _visited(law) -> list[str]:
 # ------------------------------------------------------------------ layout
 def _wrapped(head: str, text: str) -> list[str]:
     """Text after a head, gone on under itself."""
-    lines = textwrap.wrap(text, max(40, WIDTH - len(head)), break_long_words=False, break_on_hyphens=False) or [""]
+    room = max(40, WIDTH - len(head))
+    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
     return [head + lines[0], *(" " * len(head) + line for line in lines[1:])]
 
 

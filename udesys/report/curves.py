@@ -12,7 +12,10 @@ from udesys.model.program import Program
 MOST_TRAJECTORIES = 6  # as many as there are colours that everyone tells apart
 MOST_POINTS = 1500  # markers of one column of one trajectory; more only blacken a picture
 DENSE = 600  # points of a curve, at least
-FIRST_STEPS, LAST_STEPS = 2400, 40_000  # integration steps of a curve: at first, and before it counts as diverged
+DENSE_HYBRID = 200  # as many for the hybrid, whose simulation is a thousand times slower
+MOST_HYBRID = 2000  # held-out samples that the hybrid is simulated through
+STEPS = 2400  # integration steps of a curve, at least
+EFFORTS = (1, 4, 16)  # times as many steps, tried before a curve counts as diverged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +66,23 @@ def runs_of(law) -> tuple[list[Run], int]:
 
 def thin(*arrays: np.ndarray, most: int = MOST_POINTS) -> list[np.ndarray]:
     """Every k-th row, so that at most `most` are left."""
-    stride = max(1, -(-len(arrays[0]) // most))
-    return [a[::stride] for a in arrays]
+    return [a[:: stride_of(len(arrays[0]), most)] for a in arrays]
+
+
+def stride_of(n: int, most: int = MOST_POINTS) -> int:
+    """The k of every k-th row."""
+    return max(1, -(-n // most))
 
 
 # ------------------------------------------------------------------ simulated curves
-def dense_times(run: Run) -> np.ndarray:
+def dense_times(run: Run, least: int = DENSE) -> np.ndarray:
     """Sample times of a run with equal parts put between them where they are few."""
     times = np.unique(np.concatenate([run.t, run.held_t]))
     if len(times) < 2:
         return times
-    parts = np.ceil(DENSE * np.diff(times) / (times[-1] - times[0])).astype(int)
-    pieces = [np.linspace(a, b, n, endpoint=False) for a, b, n in zip(times[:-1], times[1:], parts, strict=True)]
+    parts = np.ceil(least * np.diff(times) / (times[-1] - times[0])).astype(int)
+    gaps = zip(times[:-1], times[1:], parts, strict=True)
+    pieces = [np.linspace(a, b, n, endpoint=False) for a, b, n in gaps]
     return np.concatenate([*pieces, times[-1:]])
 
 
@@ -93,43 +101,53 @@ def closed_form_curve(law, run: Run) -> tuple[np.ndarray, np.ndarray]:
     t, x0 = dense_times(run), start_of(law, run)
     if x0 is None or len(t) < 2:
         return t[:0], np.empty((0, len(law.model.states)))
-    states = _simulated(law, x0, t)
-    if states is None:
-        good, bad = 1, len(t)  # the longest beginning that can be simulated, by halving
-        while bad - good > 1:
-            middle = (good + bad) // 2
-            good, bad = (middle, bad) if _simulated(law, x0, t[:middle]) is not None else (good, middle)
-        t = t[:good]
-        states = _simulated(law, x0, t) if good > 1 else x0[None]
-    return t, states
+    for effort in EFFORTS:
+        states = _simulated(law, x0, t, effort)
+        if states is not None:
+            return t, states
+    good, bad = 1, len(t)  # the longest beginning that can be simulated, by halving
+    while bad - good > max(1, len(t) // DENSE):
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if _simulated(law, x0, t[:middle], 1) is not None else (good, middle)
+    return t[:good], x0[None] if good == 1 else _simulated(law, x0, t[:good], 1)
 
 
-def _simulated(law, x0, t) -> np.ndarray | None:
+def _simulated(law, x0, t, effort: int) -> np.ndarray | None:
     segments = np.zeros(1, np.int64), np.array([len(t)], np.int64)
-    steps = FIRST_STEPS
-    while steps <= LAST_STEPS:
-        per_interval = np.full(len(t), -(-steps // len(t)), np.int64)
-        states, _ = law.closed_form.simulate(x0[None], np.ascontiguousarray(t), segments, per_interval)
-        if states is not None and np.isfinite(states).all():
-            return states
-        steps *= 4
-    return None
+    steps = np.full(len(t), effort * -(-STEPS // len(t)), np.int64)
+    states, _ = law.closed_form.simulate(x0[None], np.ascontiguousarray(t), segments, steps)
+    return states if states is not None and np.isfinite(states).all() else None
 
 
 def hybrid_curve(law, run: Run) -> tuple[np.ndarray, np.ndarray] | None:
     """Times and states (time, d) of the fitted hybrid; None for a run that it was not fitted to."""
     if law.fit is None or run.index is None:
         return None
-    t, problem, unknowns = dense_times(run), law.fit.problem, law.fit.unknowns
-    if len(run.t) >= DENSE:  # the fitted states are dense enough
-        return run.t, law.fit.states[run.index]
-    # equal steps: a network that is simulated past its data may turn stiff, and the cost must stay bounded
-    starts = unknowns.nodes[problem.first]
-    solution = problem.simulate(starts, unknowns.theta, run.index, t, method="rk4", substeps=problem.substeps)
-    x = solution.x[0].numpy()
+    fitted = law.fit.states[run.index]
+    if len(run.t) < DENSE_HYBRID:
+        t = dense_times(run, DENSE_HYBRID)
+        x = _hybrid_states(law.fit, fitted[0], t)
+    elif run.continues and len(run.held_t) <= MOST_HYBRID:  # the fitted states are dense enough
+        t = np.concatenate([run.t, run.held_t])
+        x = np.concatenate([fitted, _hybrid_states(law.fit, fitted[-1], t[len(run.t) - 1 :])[1:]])
+    else:
+        return run.t, fitted
     finite = np.isfinite(x).all(axis=1)
     end = len(t) if finite.all() else int(np.argmin(finite))
     return t[:end], x[:end]
+
+
+def _hybrid_states(fit, x0: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """States (time, d) in equal steps, whose cost is known; a network may turn stiff past its data."""
+    import torch
+
+    from udesys.integrate import solve
+
+    with torch.inference_mode():
+        theta, times = torch.as_tensor(fit.unknowns.theta), torch.as_tensor(t)
+        solution = solve(lambda t, x: fit.problem.field(torch.as_tensor(t).expand(len(x)), x, theta),
+                         torch.as_tensor(x0)[None], times, method="rk4", substeps=fit.problem.substeps)
+    return solution.x[0].numpy()
 
 
 # ------------------------------------------------------------------ formulas

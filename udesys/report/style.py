@@ -6,6 +6,7 @@ import functools
 import io
 from collections.abc import Callable
 
+import numpy as np
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,6 +19,8 @@ INK, SHADE = "#404040", "#EFEFEF"
 
 DPI = 150
 LONGEST_NAME = 24
+MARGIN = 0.08  # of the range of the numbers that matter, kept free beside it
+OVERSHOOT = 0.6  # of that range; what is drawn further away is cut
 _LOOK = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that pictures are the same everywhere
@@ -79,3 +82,23 @@ def plain(text: str) -> str:
 def short(name: str) -> str:
     """A name that fits into a legend."""
     return plain(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}...")
+
+
+def keep_near(axis, known: list[np.ndarray], overshoot: float = OVERSHOOT) -> None:
+    """Limit an axis to the numbers that matter and a little beyond, however far a curve leaves them.
+
+    Args:
+        axis: `panel.xaxis` or `panel.yaxis`, on which everything is drawn.
+        known: the numbers that matter; NaNs are ignored.
+        overshoot: how much further the axis may reach where something is drawn there.
+    """
+    values = np.concatenate([np.empty(0), *known])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return
+    low, high = float(values.min()), float(values.max())
+    span = (high - low) or abs(high) or 1.0
+    drawn = [v if np.isfinite(v) else k for v, k in zip(axis.get_data_interval(), (low, high), strict=True)]
+    lowest = max(min(low - MARGIN * span, drawn[0]), low - overshoot * span)
+    highest = min(max(high + MARGIN * span, drawn[1]), high + overshoot * span)
+    axis.axes.set(**{f"{axis.axis_name}lim": (lowest, highest)})

@@ -19,16 +19,18 @@ RIVAL = 6.0  # 2 ln(20): closer than that the data do not decide
 FLOOR = 1e-6  # of a column's mean magnitude: a smaller error is the integrator's
 
 
-def criterion(squares: np.ndarray, counts: np.ndarray, floor: np.ndarray, n_constants: int, prior: float) -> float:
+def criterion(squares: np.ndarray, counts: np.ndarray, worth: np.ndarray, floor: np.ndarray, n_constants: int,
+              prior: float) -> float:
     """Lower is better.
 
     Args:
         squares: (d,) residual sum of squares of each measured state [data units squared].
         counts: (d,) measurements of each.
+        worth: (d,) independent measurements they amount to, n_d above (see `select.correlation`).
         floor: (d,) error below which nothing is told apart [data units].
         n_constants: estimated constants and parameters.
         prior: description length of the forms [nats].
     """
     measured = counts > 0
-    fit = (counts * np.log(squares / np.maximum(counts, 1) + floor**2))[measured].sum()
-    return float(fit + n_constants * math.log(counts.sum()) + 2.0 * prior)
+    fit = (worth * np.log(squares / np.maximum(counts, 1) + floor**2))[measured].sum()
+    return float(fit + n_constants * math.log(worth.sum()) + 2.0 * prior)

@@ -7,6 +7,7 @@ first and about the best law so far afterwards, where the weak form knows what t
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,12 +19,15 @@ from udesys.model.closed_form import ClosedForm
 from udesys.search import Candidate, SearchOptions, propose
 from udesys.search.candidate import without_part
 from udesys.search.weak_form import Measurements, WeakForm, about_closed_form, about_fit
+from udesys.select.correlation import effective_counts
 from udesys.select.criterion import FLOOR, RIVAL, criterion
 from udesys.select.refit import Refit, Refitter
 
 TRIED = 24  # candidates of a term refitted in one sweep
 FIRST = 3  # joint starts refitted before the coordinate search
 MOST_FIRST = 12  # of them tried until one simulates
+LEADERS = 3  # of each size combined across terms before the coordinate search
+MOST_BROAD = 48
 ROUNDS = 3  # proposals about the best law so far
 SWEEPS = 3  # over the terms in one round
 NEAR = 8.0  # alternatives this close are combined across terms at the end
@@ -51,7 +55,7 @@ class Ranked:
         return len(self.refit.form.values)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Selection:
     """All ranked joint choices, best first.
 
@@ -61,7 +65,9 @@ class Selection:
         steps: (samples,) solver steps used between samples.
         data: the measurements with the noise as re-estimated.
         refitter: for further refits on the same footing.
-        n_refits: simulations' refits made.
+        n_refits: refits made.
+        worth: (d,) independent measurements that each column's amount to.
+        seconds_proposing: time spent in the engines.
     """
 
     ranked: tuple[Ranked, ...]
@@ -69,6 +75,8 @@ class Selection:
     data: Measurements
     refitter: Refitter
     n_refits: int
+    worth: np.ndarray
+    seconds_proposing: float
 
     @property
     def best(self) -> Ranked:
@@ -105,28 +113,38 @@ class _Selector:
         self.base_steps[self.data.start] = np.clip(np.ceil(spacing), 1, MOST_STEPS)
         bounds = {n: p.bounds for n, p in self.model.parameters.items()}
         self.refitter = Refitter(self.data, fit.unknowns.nodes, bounds, self.base_steps)
-        self.counts = self.data.mask.sum(0)
+        self.counts = self.worth = self.data.mask.sum(0)
         magnitude = (self.data.mask * np.abs(self.data.y)).sum(0) / np.maximum(self.counts, 1)
         self.floor = FLOOR * np.maximum(magnitude, 1e-300)
         self.pools: dict[str, list[Candidate]] = {}
         self.seen: dict[tuple, Ranked] = {}
         self.diverged: dict[tuple, dict[str, str]] = {}
-        self.n_refits = 0
+        self.n_refits, self.seconds_proposing = 0, 0.0
 
     def run(self) -> Selection:
         form = WeakForm(self.model, self.data, about_fit(self.fit, self.data))
         for term in self.model.terms:
-            self.pools[term] = list(propose(form.task(term), self.options, self.seed))
+            self.pools[term] = list(self._propose(form, term))
             self._tell("search", str(self.pools[term][0]))
-        best = self._reweighted(self._tuned(self._first()))
+        best = self._broad(self._reweighted(self._tuned(self._first())))
         for round_ in range(ROUNDS):
             best = self._reweighted(self._tuned(self._sweep(best)))
             if round_ < ROUNDS - 1 and not self._propose_again(best):
                 break
+        best = self._discounted(self._eliminate(best))
         best = self._eliminate(best)
         self._combine(best)
         ranked = sorted(self.seen.values(), key=lambda r: r.criterion)
-        return Selection(tuple(ranked), tuple(self.diverged.values()), self.data, self.refitter, self.n_refits)
+        return Selection(ranked=tuple(ranked), diverged=tuple(self.diverged.values()), data=self.data,
+                         refitter=self.refitter, n_refits=self.n_refits, worth=self.worth,
+                         seconds_proposing=self.seconds_proposing)
+
+    def _propose(self, form: WeakForm, term: str):
+        began = time.perf_counter()
+        try:
+            return propose(form.task(term), self.options, self.seed)
+        finally:
+            self.seconds_proposing += time.perf_counter() - began
 
     def _tell(self, stage: str, what: str) -> None:
         if self.progress:
@@ -154,7 +172,7 @@ class _Selector:
         constants = {t: list(refit.form.formulas[t].constants.values()) for t in self.model.terms}
         choice = {t: choice[t].with_constants(constants[t]) for t in self.model.terms}
         prior = sum(c.prior for c in choice.values())
-        value = criterion(refit.squares, self.counts, self.floor, len(refit.form.values), prior)
+        value = criterion(refit.squares, self.counts, self.worth, self.floor, len(refit.form.values), prior)
         ranked = Ranked(choice, refit, value)
         self.seen[ranked.key] = ranked
         return ranked
@@ -176,6 +194,18 @@ class _Selector:
                 "no proposed formula simulates the data. Extend the library, give more known terms, or check the data."
             )
         return min(found, key=lambda r: r.criterion)
+
+    def _broad(self, best: Ranked) -> Ranked:
+        """The leaders of each small size in every combination: a coordinate search alone can miss a pair."""
+        short = [_leaders(self.pools[t]) for t in self.model.terms]
+        places = sorted(itertools.product(*map(range, map(len, short))), key=sum)[:MOST_BROAD]
+        for chosen in places if len(short) > 1 else []:
+            choice = {t: short[j][k] for j, (t, k) in enumerate(zip(self.model.terms, chosen, strict=True))}
+            ranked = self._score(choice, None, robust=True)
+            if ranked and ranked.criterion < best.criterion - 1e-6:
+                best = ranked
+                self._tell("select", self._text(best))
+        return best
 
     def _sweep(self, best: Ranked) -> Ranked:
         for _ in range(SWEEPS):
@@ -201,7 +231,7 @@ class _Selector:
         form, new = WeakForm(self.model, self.data, reference), 0
         for term in self.model.terms:
             try:
-                front = propose(form.task(term), self.options, self.seed)
+                front = self._propose(form, term)
             except (SearchError, np.linalg.LinAlgError):
                 continue
             known = {c.key for c in self.pools[term]}
@@ -277,6 +307,21 @@ class _Selector:
                                  segments=self.data.segments, free=self.data.free)
         self.refitter.data = self.data
         return self._again(best)
+
+
+    def _discounted(self, best: Ranked) -> Ranked:
+        """All laws ranked anew, counting only the rows that the best law's residuals are worth."""
+        self.worth = effective_counts(best.refit.states - self.data.y, self.data.mask, self.data.segments)
+        if (self.worth < self.counts).any():
+            for ranked in list(self.seen.values()):
+                self._rank(ranked.choice, ranked.refit)
+        return min(self.seen.values(), key=lambda r: r.criterion)
+
+
+def _leaders(pool: list[Candidate]) -> list[Candidate]:
+    """The best few of one and of two terms, then of the whole pool."""
+    by_size = [[c for c in pool if len(c.parts) == size][:LEADERS] for size in (1, 2)]
+    return list({c.key: c for c in (*by_size[0], *by_size[1], *pool[:LEADERS])}.values())
 
 
 def _differs_only_in(a: Ranked, b: Ranked, term: str) -> bool:

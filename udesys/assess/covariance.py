@@ -1,0 +1,103 @@
+"""Standard errors and intervals of the constants of a closed form, from the Gauss-Newton normal matrix.
+
+Source: Seber & Wild, Nonlinear Regression (1989), sec. 2.8 and 5.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from udesys.assess.estimate import Estimate
+from udesys.search.weak_form import Measurements
+from udesys.select.refit import Point, Refit, Refitter
+
+LEVEL = 0.95
+NULL = 1e-12  # share of the largest eigenvalue of the scaled normal matrix below which a direction is null
+PART_OF_NULL = 0.1  # a value's weight in a null direction above which it is called not identifiable
+AT_BOUND = 1e-6  # relative distance to a bound
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uncertainty:
+    """How well the values of a refitted closed form are known.
+
+    Attributes:
+        estimates: unknown (a parameter's name or a (term, constant) pair) -> Estimate.
+        correlation: (unknowns, unknowns); NaN where not estimated.
+        noise: (d,) standard deviation of the noise of each state [data units]; NaN where unmeasured.
+    """
+
+    estimates: dict
+    correlation: np.ndarray
+    noise: np.ndarray
+
+
+def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray) -> Uncertainty:
+    """Covariance of all values with the starts marginalised, as 95 % intervals of Student's t.
+
+    Args:
+        refitter: holds the data and the bounds.
+        refit: the closed form at its optimum.
+        worth: (d,) independent measurements each column amounts to; correlated residuals widen the intervals.
+    """
+    data, names = refitter.data, refit.form.names
+    counts = data.mask.sum(0)
+    unknowns = len(names) + int(data.free.sum()) * len(data.segments[0])
+    degrees = max(float(worth.sum()) - unknowns, 1.0)
+    noise = _noise(refit, counts, unknowns)
+    wide = noise * np.sqrt(counts / np.maximum(worth, 1e-300))
+    sigma = np.where(counts > 0, np.maximum(wide, 1e-300), 1.0)
+    weighted = Measurements(t=data.t, y=data.y, mask=data.mask, sigma=sigma, segments=data.segments, free=data.free)
+    system = Refitter(weighted, refitter.nodes, refitter.bounds, refitter.steps).linearise(
+        refit.form, Point(refit.form.values, refit.x0, 0.0, np.zeros_like(data.y), refit.states), data.segments)
+    at_bound = _bounds_reached(refitter, refit)
+    free = np.array([k for k, b in enumerate(at_bound) if b is None], dtype=int)
+    covariance, identifiable = np.full((len(names),) * 2, np.nan), np.ones(len(names), bool)
+    if system is not None and len(free):
+        schur, _, _ = system.reduced()
+        inverse, fine = _inverse(schur[np.ix_(free, free)])
+        covariance[np.ix_(free, free)] = inverse
+        identifiable[free] = fine
+    with np.errstate(invalid="ignore"):
+        errors = np.sqrt(np.diag(covariance))
+        correlation = covariance / np.outer(errors, errors)
+    quantile = student.ppf(0.5 + LEVEL / 2, degrees)
+    estimates = {}
+    for k, name in enumerate(names):
+        value, error = float(refit.form.values[k]), float(errors[k]) if identifiable[k] else float("nan")
+        parameter = refit.form.model.parameters.get(name) if isinstance(name, str) else None
+        estimates[name] = Estimate(
+            value=value, stderr=error, interval=(value - quantile * error, value + quantile * error),
+            identifiable=bool(identifiable[k]), unit=parameter.unit if parameter else "",
+            start=parameter.start if parameter else None, at_bound=at_bound[k],
+        )
+    return Uncertainty(estimates=estimates, correlation=correlation, noise=np.where(counts > 0, noise, np.nan))
+
+
+def _noise(refit: Refit, counts: np.ndarray, unknowns: int) -> np.ndarray:
+    """Noise of each column; the degrees of freedom spent are shared in proportion to the measurements."""
+    left = max(1.0 - unknowns / counts.sum(), 1.0 / counts.sum())
+    return np.sqrt(refit.squares / np.maximum(counts * left, 1e-300))
+
+
+def _bounds_reached(refitter: Refitter, refit: Refit) -> list[float | None]:
+    reached = []
+    for name, value in zip(refit.form.names, refit.form.values, strict=True):
+        low, high = refitter.bounds.get(name, (-np.inf, np.inf)) if isinstance(name, str) else (-np.inf, np.inf)
+        width = high - low if np.isfinite(high - low) else max(abs(value), 1.0)
+        near = [b for b in (low, high) if abs(value - b) <= AT_BOUND * width]
+        reached.append(float(near[0]) if near else None)
+    return reached
+
+
+def _inverse(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse of a normal matrix, and which unknowns take no part in a null direction."""
+    scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
+    null = values < NULL * max(values.max(), 1e-300)
+    inverse = (vectors[:, ~null] / values[~null]) @ vectors[:, ~null].T / np.outer(scale, scale)
+    share = (vectors[:, null] ** 2).sum(1)
+    return inverse, share < PART_OF_NULL

@@ -1,0 +1,23 @@
+"""`udesys check`: what a spec says, and whether its data can be fitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "udesys check data/lynx_hare.toml"
+
+
+def command(
+    spec: Annotated[Path, typer.Argument(help="The spec, a TOML file.", metavar="SPEC")],
+) -> None:
+    """Read a spec and its data, print what was understood, and refuse what cannot be fitted."""
+    from udesys.fit import check_enough
+    from udesys.spec import load_spec
+
+    read = load_spec(spec)
+    check_enough(read.model, read.data, read.noise)
+    typer.echo(str(read))
+    typer.echo(f"Ready. Next:  udesys discover {spec}")

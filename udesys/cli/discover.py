@@ -1,0 +1,67 @@
+"""`udesys discover`: from a spec to the equation, into a run directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "udesys discover data/lynx_hare.toml -o runs/hares --seed 1"
+
+
+def command(
+    spec: Annotated[Path, typer.Argument(help="The spec, a TOML file.", metavar="SPEC")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="RUN", help="The run directory; runs/NAME of the spec otherwise.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    engine: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A search engine to use; may be given again. All that are ready otherwise.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+) -> None:
+    """Fit the known part with networks, find formulas for the networks, and print the whole law."""
+    from udesys.runs import check_folder, result_text, save
+
+    folder = output or Path("runs") / spec.stem
+    check_folder(folder, overwrite=overwrite)
+    law, read, events = _discover(spec, seed, tuple(engine or ()), quiet)
+    typer.echo(result_text(law) if as_json else str(law), nl=not as_json)
+    save(law, folder, spec=read, log=events, overwrite=overwrite)
+    _draw(law, folder)
+    if not quiet:
+        typer.echo(f"Saved in {folder}", err=True)
+
+
+def _discover(spec: Path, seed: int, engines: tuple[str, ...], quiet: bool):
+    """The law, the spec it came from, and the events on the way."""
+    from dataclasses import replace
+
+    from udesys.cli._progress import Progress
+    from udesys.discover import discover
+    from udesys.errors import UdesysError
+    from udesys.search import chosen_engines
+    from udesys.spec import load_spec
+
+    read = load_spec(spec)
+    if engines:
+        read = replace(read, options=replace(read.options, engines=engines))
+        chosen_engines(read.options)
+    try:
+        with Progress(quiet=quiet) as progress:
+            law = discover(
+                read.model, read.data, seed=seed, heldout=read.heldout, noise=read.noise, options=read.options,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        raise UdesysError("stopped before there was a law; nothing was written. The same command starts again.") from None
+    return replace(law, warnings=(*read.warnings, *law.warnings)), read, progress.events
+
+
+def _draw(law, folder: Path) -> None:
+    from udesys.report.figures import save_figures
+
+    save_figures(law, folder)

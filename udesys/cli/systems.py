@@ -1,0 +1,30 @@
+"""`udesys systems`: the built-in systems, and data and specs of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "udesys systems lotka_volterra --noise 5% --seed 1 -o trial"
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(help="A system; all are listed otherwise.", metavar="[NAME]", show_default=False)] = None,
+    noise: Annotated[str, typer.Option(help="Standard deviation of the noise, as a share of each state's mean.")] = "0.5%",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where NAME.csv and NAME.toml go.")] = Path("."),
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """List the built-in systems, or write the data and the spec of one."""
+    from udesys.systems import get_system, list_systems, write_system
+
+    if name is None:
+        for system in list_systems():
+            typer.echo(f"{system.name:<24}  {system.title}")
+        typer.echo("Write the data and the spec of one:  udesys systems NAME")
+        return
+    system = get_system(name)
+    table, spec = write_system(system, output, noise, seed, force=force)
+    typer.echo(f"{system}\nWrote {table} and {spec}. Next:  udesys discover {spec}")

@@ -1,0 +1,151 @@
+"""`load_spec`: from a TOML file or a dict to a checked `Spec`."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from udesys.errors import ModelError
+from udesys.model import HybridODE, Network, Parameter
+from udesys.model import tree as T
+from udesys.model.grammar import parse_expression
+from udesys.search.library import Library
+from udesys.search.options import SearchOptions
+from udesys.spec.measurements import read_measurements
+from udesys.spec.result import Spec, resolved
+from udesys.spec.section import KEYS, LIBRARY_KEYS, NETWORK_KEYS, PARAMETER_KEYS, PLANNED, Section
+
+_TABLES = (".csv", ".tsv", ".parquet", ".pq")
+
+
+def load_spec(spec: str | Path | Mapping, *, folder: str | Path | None = None) -> Spec:
+    """Read a spec and everything it names.
+
+    Args:
+        spec: a TOML file, or a dict of the same shape.
+        folder: the folder that the data file is relative to; the spec's own, or the current one for a dict.
+
+    Returns:
+        The checked spec, with its data read.
+
+    Raises:
+        ModelError: the spec cannot be read, a key is unknown, or the model is not well formed.
+        DataError: the data file cannot be used.
+        SearchError: an option of the search is not usable.
+    """
+    if isinstance(spec, Mapping):
+        return _build(dict(spec), "spec", "spec", Path(folder or "."))
+    path = Path(spec)
+    return _build(_read_toml(path), path.name, path.stem, Path(folder or path.parent))
+
+
+def _read_toml(path: Path) -> dict:
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder. Give the spec file in it.")
+    if not path.exists():
+        raise ModelError(f"there is no file {path}. {_nearby(path)}")
+    if path.suffix.lower() in _TABLES:
+        hint = f'A spec is a TOML file that names it: [data] file = "{path.name}".'
+        raise ModelError(f"{path} is a table, not a spec. {hint}")
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ModelError(f"{path} is not valid TOML: {error}. {_toml_hint(str(error))}") from error
+    except RecursionError as error:
+        raise ModelError(f"{path} is no spec: its tables are nested too deep.") from error
+
+
+def _nearby(path: Path) -> str:
+    names = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=3)
+    return f"Similar files there: {', '.join(near)}." if near else "A spec is a TOML file."
+
+
+def _toml_hint(message: str) -> str:
+    if "scape" in message or "hex value" in message:
+        return "Write paths with forward slashes, or in single quotes."
+    return 'Text stands in "quotes", and several lines in """triple quotes""".'
+
+
+def _build(content: dict, source: str, name: str, home: Path) -> Spec:
+    """The spec from plain values: the model first, then the data it is about."""
+    top = Section(source, "", content, tuple(KEYS))
+    sections = {
+        key: Section(source, key, top.table.get(key, {}), keys, PLANNED.get(key, ())) for key, keys in KEYS.items()
+    }
+    model = _model(sections)
+    measured = read_measurements(sections["data"], model, home)
+    options = _options(sections["search"])
+    return Spec(
+        source=source, name=name, data=measured.train, heldout=measured.heldout, model=model, noise=measured.noise,
+        options=options, warnings=(*measured.warnings, *_unused_terms(model, options)),
+        raw=resolved(sections["data"], measured, model, options),
+    )
+
+
+def _model(sections: dict[str, Section]) -> HybridODE:
+    source = sections["model"]
+    equations = source.need("equations", str)
+    parameters = {n: _parameter(source.source, n, v) for n, v in sections["parameters"].table.items()}
+    networks = {n: _network(source.source, n, v) for n, v in sections["networks"].table.items()}
+    with source.naming():
+        return HybridODE(equations, parameters, networks, sections["initial"].table)
+
+
+def _parameter(source: str, name: str, value) -> Parameter:
+    where = f"parameters.{name}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = {"value": value}
+    if not isinstance(value, Mapping):
+        raise ModelError(f"{source}: {where} = {value!r} is not understood. Write a number to fix it, or "
+                         "{ start = 0.5, bounds = [0, 5] } to estimate it.")
+    section = Section(source, where, value, PARAMETER_KEYS)
+    for key, kind in (("unit", str), ("bounds", list), ("fixed", bool)):
+        section.get(key, kind)
+    given = dict(value)
+    if "value" in given:
+        for key in ("start", "bounds", "fixed"):
+            if key in given:
+                raise section.refuse(f"[{where}] has both 'value', which fixes it, and {key!r}. Keep one.")
+        given |= {"start": given.pop("value"), "fixed": True}
+    with section.naming(f"[{where}] "):
+        return Parameter(**given)
+
+
+def _network(source: str, name: str, value) -> Network:
+    section = Section(source, f"networks.{name}", value, NETWORK_KEYS)
+    with section.naming(f"[{section.name}] "):
+        return Network(**value)
+
+
+def _options(section: Section) -> SearchOptions:
+    from udesys.search import chosen_engines
+
+    library = Section(section.source, "search.library", section.get("library", dict, {}), LIBRARY_KEYS)
+    lists = {key: library.texts(key) for key in ("functions", "terms") if key in library.table}
+    for term in lists.get("terms", ()):
+        with library.naming(f"[search.library] term {term!r}: "):
+            parse_expression(term)
+    with library.naming("[search.library] "):
+        terms = Library(**{**library.table, **lists})
+    simple = {key: section.table[key] for key in ("max_terms",) if key in section.table}
+    with section.naming("[search] "):
+        options = SearchOptions(engines=section.texts("engines"), library=terms, **simple)
+        if options.engines:
+            chosen_engines(options)
+    return options
+
+
+def _unused_terms(model: HybridODE, options: SearchOptions) -> list[str]:
+    """A warning for each library term that holds a name which no network has."""
+    return [
+        f"the library's term {term!r} fits no network: its names must be among one network's arguments."
+        for term in options.library.terms
+        if not any(T.symbols(parse_expression(term)) <= set(slot.arguments) for slot in model.slots)
+    ]

@@ -1,0 +1,97 @@
+"""Sections of a spec: tables that know where they stand, and refuse what they cannot hold."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+from udesys.errors import ModelError, UdesysError, did_you_mean
+
+KEYS = {
+    "data": ("file", "time", "trajectory", "columns", "noise", "holdout"),
+    "model": ("equations",),
+    "parameters": None,  # any name
+    "initial": None,
+    "networks": None,
+    "fit": (),
+    "search": ("engines", "library", "max_terms"),
+}
+PLANNED = {
+    "data": ("inputs", "covariates"),
+    "model": ("observe",),
+    "fit": ("stages", "solver", "tolerances", "restarts", "device"),
+    "search": ("operators", "time_limit"),
+}
+PARAMETER_KEYS = ("value", "start", "bounds", "unit", "fixed")
+NETWORK_KEYS = ("hidden", "activation")
+LIBRARY_KEYS = ("degree", "functions", "terms")
+
+_KINDS = {str: "text in quotes", list: "a list in [ ]", dict: "a table", bool: "true or false"}
+_EXAMPLES = {
+    "file": 'file = "measurements.csv"',
+    "time": 'time = "t"',
+    "equations": "equations = \"x' = a*x + NN1(x)\"",
+}
+
+
+class Section:
+    """A table of the spec.
+
+    Args:
+        source: name of the spec, for messages.
+        name: name of the table, such as `data` or `parameters.alpha`; empty for the spec itself.
+        table: its entries.
+        keys: the keys it may have; None allows any.
+        planned: keys of the language that this version does not support yet.
+
+    Raises:
+        ModelError: it is no table, or has another key.
+    """
+
+    def __init__(self, source: str, name: str, table, keys: tuple[str, ...] | None, planned: tuple[str, ...] = ()):
+        self.source, self.name = source, name
+        self.table = self.typed(table, dict, f"[{name}]")
+        for key in self.table:
+            if key in planned:
+                raise self.refuse(f"{key!r} in [{name}] is known, but not supported by this version. Leave it out.")
+            if keys is not None and key not in keys:
+                what = f"key {key!r} in [{name}]" if name else f"section {key!r}"
+                hint = did_you_mean(str(key), keys) if keys else "It has no keys in this version."
+                raise self.refuse(f"unknown {what}. {hint}")
+
+    def refuse(self, message: str) -> ModelError:
+        """The error that names the spec."""
+        return ModelError(f"{self.source}: {message}")
+
+    @contextlib.contextmanager
+    def naming(self, where: str = "") -> Iterator[None]:
+        """Put the spec's name and the place in it before messages from below."""
+        try:
+            yield
+        except UdesysError as error:
+            error.args = (f"{self.source}: {where}{error}",)
+            raise
+
+    def typed(self, value, kind: type, where: str):
+        """The value, where it is of the kind."""
+        fine = isinstance(value, {list: (list, tuple), dict: Mapping}.get(kind, kind))
+        if not fine:
+            raise self.refuse(f"{where} must be {_KINDS[kind]}, but is {value!r}.")
+        return value
+
+    def get(self, key: str, kind: type, default=None):
+        """The value of a key, checked for its type."""
+        return self.typed(self.table[key], kind, f"{key} in [{self.name}]") if key in self.table else default
+
+    def need(self, key: str, kind: type):
+        """The value of a key that must be there."""
+        if key not in self.table:
+            raise self.refuse(f"[{self.name}] lacks {key!r}. Add  {_EXAMPLES[key]}")
+        return self.get(key, kind)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """The value of a key as a list of texts; empty where it is not there."""
+        values = self.get(key, list, ())
+        for value in values:
+            self.typed(value, str, f"each entry of {key} in [{self.name}]")
+        return tuple(values)
