@@ -70,7 +70,7 @@ def lotka_volterra(t, x):
 @pytest.fixture(scope="module")
 def two_species():
     """Lotka-Volterra with two interactions unknown and its last fifth held out."""
-    data = simulated(lotka_volterra, [((0.4425, 4.6281)], np.linspace(0, 4, 41), ("prey", "predator"), 0.05)
+    data = simulated(lotka_volterra, [(0.4425, 4.6281)], np.linspace(0, 4, 41), ("prey", "predator"), 0.05)
     train, heldout = split_holdout(data, {"last": "20%"})
     equations = "prey' = alpha*prey + NN1(prey, predator)\npredator' = NN2(prey, predator) - delta*predator"
     model = HybridODE(equations, parameters={"alpha": 1.3, "delta": 1.8})

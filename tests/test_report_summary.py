@@ -14,12 +14,12 @@ from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm, Formula
 
 EQUATIONS = "prey' = alpha*prey + NN1(prey, predator)\npredator' = NN2(prey, predator) - delta*predator - g"
+ERROR = {"fit": {"prey": 0.021, "predator": 0.034}, "heldout": {"prey": 0.048, "predator": 0.061}}
 
 
 def ranked(first, second, delta, **changes):
-    values = {"criterion": -210.3 + delta, "delta": delta, "n_constants": 4,
-              "error": {"prey": 0.021, "predator": 0.034}, "heldout_error": {"prey": 0.048, "predator": 0.061}}
-    return RankedModel(residuals={"NN1": first, "NN2": second}, **{**values, **changes})
+    return RankedModel(residuals={"NN1": first, "NN2": second}, criterion=delta - 210.3, delta=delta,
+                       n_constants=4, error=ERROR["fit"], heldout_error=ERROR["heldout"], **changes)
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def law():
     y = np.array([[30.0, 4.0], [47.2, 6.1], [70.2, 9.8]])
     data = Dataset(columns=("prey", "predator"), trajectories=(Trajectory(name="1", t=np.arange(3.0), y=y),),
                    time="year", source="lynx_hare.csv")
-    parameters = {"alpha": Parameter(1.0, unit="1/year"), "delta": Parameter(1.5, bounds=(0, 1.79)), "g": 9.81}
-    model = HybridODE(EQUATIONS, parameters={**parameters})
+    parameters = {"alpha": Parameter(1.0, unit="1/year"), "delta": Parameter(1.5, bounds=(0, 1.79))}
+    model = HybridODE(EQUATIONS, parameters={**parameters, "g": 9.81})
     c0, prey, predator = map(T.Symbol, ("c0", "prey", "predator"))
     eaten = T.mul(T.mul(c0, prey), predator)
     formulas = {"NN1": Formula(eaten, {"c0": -0.90312}), "NN2": Formula(eaten, {"c0": 0.796})}
@@ -47,7 +47,7 @@ def law():
             "g": Estimate(value=9.81, fixed=True, unit="m/s^2"),
         },
         initial={"1": {"prey": 30.0, "predator": 4.0}}, noise={"prey": 0.02, "predator": 0.03},
-        error={"fit": {"prey": 0.021, "predator": 0.034}, "heldout": {"prey": 0.048, "predator": 0.061}},
+        error=ERROR,
         candidates=(ranked(text, text, 0.0), ranked(text, "c0*predator", 8.2), ranked("c0*prey", text, 31.0)),
         visited={"prey": (0.1, 3.9), "predator": (0.2, 5.1)},
         warnings=("delta stopped at its bound; widen it or fix it.",),
@@ -88,7 +88,7 @@ def test_a_bound_and_a_number_that_the_data_do_not_determine_are_marked(law):
     text = summary(replace(law, parameters={**law.parameters, "delta": lower, "alpha": unknown}))
     assert line_with(text, "delta").endswith("AT ITS LOWER BOUND 0")
     assert line_with(text, "alpha").endswith("NOT IDENTIFIABLE")
-    assert "They do not determine alpha." in text
+    assert "These data do not determine alpha." in " ".join(text.split())
 
 
 @pytest.mark.parametrize(
@@ -108,18 +108,18 @@ def test_a_constant_is_printed_to_the_second_digit_of_its_half_width(law, value,
 def test_errors_stand_beside_the_noise(law):
     text = summary(law)
     assert line_with(text, "Error").split("   ")[-1].strip() == "RMSE held out"
-    assert "  predator         0.03      0.034           0.061" in text.splitlines()
+    assert "  predator       0.03      0.034           0.061" in text.splitlines()
     alone = summary(replace(law, heldout=None, error={"fit": law.error["fit"], "heldout": {}}))
     assert "held out" not in alone
 
 
 def test_candidates_near_the_best_are_listed_with_the_pick_marked(law):
     text = summary(law)
-    assert line_with(text, ">>>>").split() == [">>>>", "NN1", "=", "c0*prey*predator", "4", "0.0", "0.021", "0.034",
-                                               "0.048", "0.061"]
+    cells = ["NN1", "=", "c0*prey*predator", "4", "0.0", "0.021", "0.034", "0.048", "0.061"]
+    assert line_with(text, ">>>>").split()[1:] == cells
     assert "NN2 = c0*predator" in text and "NN1 = c0*prey " not in text
     assert "       and 1 more" in text.splitlines()
-    assert "No other form tried comes within 6 of the best criterion (a likelihood ratio of about 20)." in text
+    assert "No other form tried comes within 6 of the best criterion (a likelihood ratio of about 20" in text
 
 
 def test_at_most_twelve_candidates_are_listed(law):
@@ -135,6 +135,16 @@ def test_rivals_that_the_data_cannot_tell_are_named_by_where_they_differ(law):
     tie = "These data cannot tell 2 forms apart: NN2 = c0*prey*predator; NN2 = c0*prey*predator**2."
     assert tie in text and "diverged diverged" in text
     assert "Only this form was tried." in summary(replace(law, candidates=law.candidates[:1]))
+
+
+def test_many_columns_share_one_error_in_units_of_the_noise(law):
+    names = tuple(f"species_{k}" for k in range(5))
+    runs = (Trajectory(name="1", t=[0.0, 1.0], y=np.ones((2, 5))),)
+    many = replace(law.data, columns=names, trajectories=runs)
+    best = replace(law.candidates[0], error=dict.fromkeys(names, 0.06), heldout_error={})
+    text = summary(replace(law, data=many, noise=dict.fromkeys(names, 0.03), candidates=(best,)))
+    assert line_with(text, "Candidates").split("   ")[-2:] == ["RMSE/noise", "held out/noise"]
+    assert line_with(text, ">>>>").split()[-2:] == ["2", "n/a"]
 
 
 def test_the_law_that_was_chosen_is_the_pick_wherever_it_ranks(law):
@@ -170,9 +180,9 @@ def test_a_second_order_state_has_two_primes():
     formula = Formula(T.mul(T.Symbol("c0"), T.call("sin", T.Symbol("theta"))), {"c0": 64.22})
     closed = ClosedForm(model, {"NN": formula}, {})
     text = summary(Discovery(
-        model=model, data=data, heldout=None, seed=0, status="ok", closed_form=closed, residuals={}, parameters={},
-        initial={}, noise={}, error={"fit": {}}, candidates=(), visited={}, warnings=(), timing_s={"fit": 1.0},
-        engines=(), fit=None,
+        model=model, data=data, heldout=None, seed=0, status="ok", closed_form=closed, residuals={},
+        parameters={}, initial={}, noise={}, error={"fit": {}}, candidates=(), visited={}, warnings=(),
+        timing_s={"fit": 1.0}, engines=(), fit=None,
     ))
     assert text.splitlines()[1] == "  theta'' =  64.22*sin(theta)"
 

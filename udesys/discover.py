@@ -44,7 +44,7 @@ class RankedModel:
     Attributes:
         residuals: term -> formula text with named constants.
         criterion: the selection criterion; lower is better.
-        delta: criterion above the best one's.
+        delta: criterion above the lowest; below six the data cannot tell.
         n_constants: estimated constants and parameters.
         error: column -> RMSE over the data it was fitted to [data units].
         heldout_error: column -> RMSE over held-out data; empty without any.
@@ -76,7 +76,7 @@ class Discovery:
         initial: trajectory -> state -> initial value.
         noise: measured column -> standard deviation of the noise.
         error: {"fit": {column: RMSE}, "heldout": {...}} of one plain simulation of the closed form [data units].
-        candidates: ranked models, best first.
+        candidates: ranked models, the pick first.
         visited: state -> (lowest, highest) along the trajectories; nothing is claimed outside.
         warnings: what the user should know.
         timing_s: seconds of each step.
@@ -267,14 +267,15 @@ def _rmse(squares, counts, columns) -> dict[str, float]:
 
 
 def _candidates(selection, data, heldout, columns, counts) -> tuple[RankedModel, ...]:
-    """The ranked choices as plain results; those that diverged come last."""
-    best, ranked = selection.best.criterion, []
-    for place, law in enumerate(selection.ranked[:MOST_LISTED]):
+    """The pick, then the other choices by criterion; those that diverged come last."""
+    lowest, ranked = selection.ranked[0].criterion, []
+    others = [law for law in selection.ranked if law is not selection.best]
+    for place, law in enumerate([selection.best, *others][:MOST_LISTED]):
         form = law.refit.form
         aside = heldout_error(form, heldout, data, law.refit.x0) if heldout and place < MOST_SCORED_ASIDE else {}
         ranked.append(RankedModel(
             residuals={term: form.residual_text(term) for term in form.model.terms}, criterion=law.criterion,
-            delta=law.criterion - best, n_constants=law.n_constants,
+            delta=law.criterion - lowest, n_constants=law.n_constants,
             error=_rmse(law.refit.squares, counts, columns), heldout_error=aside))
     nothing = float("inf")
     for texts in selection.diverged[: MOST_LISTED - len(ranked)]:

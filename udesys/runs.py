@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.metadata
 import json
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udesys.errors import UdesysError
+from udesys.errors import SolveError, UdesysError
 
 if TYPE_CHECKING:
     from udesys.discover import Discovery
@@ -81,7 +82,8 @@ def check_folder(folder: str | Path, *, overwrite: bool = False) -> None:
         raise UdesysError(f"{folder} is a file, not a folder. Name another run directory.")
     if (folder / RESULT).is_file():
         if not overwrite:
-            raise UdesysError(f"{folder} already holds a run. Name another folder, or overwrite it.")
+            remedy = "Name another folder, or replace it with --overwrite (overwrite=True in Python)."
+            raise UdesysError(f"{folder} already holds a run. {remedy}")
     elif any(folder.iterdir()):
         raise UdesysError(f"{folder} holds files that are no run. Name a new or an empty folder.")
 
@@ -97,14 +99,15 @@ def load_result(folder: str | Path) -> dict:
     """
     path = Path(folder) / RESULT
     if not path.is_file():
-        raise UdesysError(f"there is no run in {folder}: {RESULT} is missing. Make one with  udesys discover SPEC -o {folder}")
+        remedy = f"Make one with  udesys discover SPEC -o {folder}"
+        raise UdesysError(f"there is no run in {folder}: {RESULT} is missing. {remedy}")
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UdesysError(f"{path} is no JSON: {error}. Run the discovery again.") from error
     schema = result.get("schema") if isinstance(result, dict) else None
     if schema != SCHEMA:
-        raise UdesysError(f"{path} has schema {schema!r}, but this version reads {SCHEMA}. Run the discovery again.")
+        raise UdesysError(f"{path} has schema {schema!r}, not {SCHEMA}. Run the discovery again.")
     return result
 
 
@@ -159,8 +162,16 @@ def _write_candidates(law: Discovery, path: Path) -> None:
     header = ["rank", *terms, "criterion", "delta", "n_constants", "diverged"]
     header += [f"error.{c}" for c in columns] + [f"heldout_error.{c}" for c in columns]
     rows = [
-        [rank, *(model.residuals.get(term, "") for term in terms), model.criterion, model.delta, model.n_constants,
-         model.diverged, *(model.error.get(c) for c in columns), *(model.heldout_error.get(c) for c in columns)]
+        [
+            rank,
+            *(model.residuals.get(term, "") for term in terms),
+            model.criterion,
+            model.delta,
+            model.n_constants,
+            model.diverged,
+            *(model.error.get(c) for c in columns),
+            *(model.heldout_error.get(c) for c in columns),
+        ]
         for rank, model in enumerate(law.candidates, start=1)
     ]
     _write_csv(path, header, rows)
@@ -180,13 +191,23 @@ def _write_predictions(law: Discovery, path: Path) -> None:
         if run.name in held and held[run.name].t[0] > run.t[-1]:
             parts.append(("heldout", held[run.name]))
         t = np.concatenate([part.t for _, part in parts])
-        predicted = law.forecast(t, trajectory=k)[states].to_numpy()
+        predicted = _predicted(law, t, k, len(run.t))
         measured = [(name, now, y) for name, part in parts for now, y in zip(part.t, part.y, strict=True)]
-        rows += [
-            [run.name, name, now, *y, *x]
-            for (name, now, y), x in zip(measured, predicted, strict=True)
-        ]
+        rows += [[run.name, name, now, *y, *x] for (name, now, y), x in zip(measured, predicted, strict=True)]
     _write_csv(path, header, rows)
+
+
+def _predicted(law: Discovery, t, trajectory: int, n_fit: int):
+    """The law's states (time, state); NaN in the held-out part, or everywhere, where it blows up there."""
+    import numpy as np
+
+    names = list(law.closed_form.model.states)
+    states = np.full((len(t), len(names)), np.nan)
+    for n in (len(t), n_fit):
+        with contextlib.suppress(SolveError):
+            states[:n] = law.forecast(t[:n], trajectory=trajectory)[names].to_numpy()
+            break
+    return states
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterable[list]) -> None:
@@ -207,20 +228,31 @@ def _cell(value) -> str:
 def _write_weights(fit, path: Path) -> None:
     """The fitted hybrid: theta, the scales around each network, the node states; no pickle."""
     import numpy as np
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as to_bytes
 
     field = fit.problem.field
-    tensors = {"theta": fit.unknowns.theta, "parameter_scale": field.parameter_scale, "nodes": fit.unknowns.nodes,
-               "t": fit.problem.t, "first": fit.problem.first}
+    tensors = {
+        "theta": fit.unknowns.theta,
+        "parameter_scale": field.parameter_scale,
+        "nodes": fit.unknowns.nodes,
+        "t": fit.problem.t,
+        "first": fit.problem.first,
+    }
     networks = {}
     for slot, layout, scale in zip(fit.model.slots, field.layouts, field.scales, strict=True):
         networks[slot.name] = {"sizes": [int(n) for n in layout.sizes], "activation": layout.activation}
         for part in ("shift", "width", "output"):
             tensors[f"{slot.name}.{part}"] = getattr(scale, part)
-    about = {"equations": fit.model.text, "states": list(fit.model.states), "parameters": list(field.parameters),
-             "networks": networks, "trajectories": [run.name for run in fit.data.trajectories]}
+    about = {
+        "equations": fit.model.text,
+        "states": list(fit.model.states),
+        "parameters": list(field.parameters),
+        "networks": networks,
+        "trajectories": [run.name for run in fit.data.trajectories],
+    }
     # One entry of metadata: the library writes several in no fixed order.
-    save_file({name: np.ascontiguousarray(v) for name, v in tensors.items()}, path, {"udesys": _json(about)})
+    arrays = {name: np.ascontiguousarray(v) for name, v in tensors.items()}
+    path.write_bytes(to_bytes(arrays, {"udesys": _json(about)}))
 
 
 def _json(value, indent: int | None = None) -> str:

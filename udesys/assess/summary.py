@@ -14,9 +14,10 @@ SHOWN_DELTA = 10.0  # further from the best there is no support left (Burnham & 
 SHOWN_ROWS = 12
 RIVAL_DELTA = 6.0  # a likelihood ratio of exp(6 / 2), about 20: nearer than this the data cannot tell
 RIVALS_NAMED = 5
-COLUMNS_SHOWN = 3  # with more measured columns a candidate's error is one number, in units of the noise
+ERRORS_WIDTH = 48  # characters; where the columns need more, a candidate's error is one number
 NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
 MISSING = "n/a"
+PICK = "  >>>> "
 
 
 def summary(law) -> str:
@@ -26,7 +27,7 @@ def summary(law) -> str:
         law: a Discovery.
 
     Returns:
-        Lines of at most about 106 characters, formulas without a space in them apart.
+        Lines that fit a terminal, save for a formula without a space to break it at.
     """
     parts = [
         _header(law),
@@ -167,35 +168,41 @@ def _candidates(law) -> list[str]:
     picked = _picked(law)
     near = [c for c in law.candidates if c is not picked and c.delta < SHOWN_DELTA]
     shown = [picked, *near][:SHOWN_ROWS]
-    titles, errors = _error_columns(law)
-    header = ("Candidates", "constants", "delta", *titles)
+    titles, cells = _error_columns(law)
+    headers = [("Candidates", "constants", "delta", *(kind for kind, _ in titles))]
+    if any(column for _, column in titles):
+        headers.append(("", "", "", *(column for _, column in titles)))
+    taken = [3 + max(len("diverged"), *map(len, column)) for column in zip(*headers, strict=True)]
+    room = WIDTH - len(PICK) - sum(taken[1:])
     rows: list[Sequence[str]] = []
     for candidate in shown:
-        first, *others = _form_lines(candidate)
+        first, *others = _form_lines(candidate, room)
         delta = f"{candidate.delta:.1f}" if np.isfinite(candidate.delta) else MISSING
-        cells = (str(candidate.n_constants), delta, *errors(candidate))
-        rows.append((("  >>>> " if candidate is picked else "       ") + first, *cells))
-        rows += [("       " + line, *[""] * len(cells)) for line in others]
-    lines = _table(header, rows, "<" + ">" * (len(header) - 1))
+        numbers = (str(candidate.n_constants), delta, *cells(candidate))
+        rows.append(((PICK if candidate is picked else " " * len(PICK)) + first, *numbers))
+        rows += [(" " * len(PICK) + line, *[""] * len(numbers)) for line in others]
+    lines = _table(headers[0], [*headers[1:], *rows], "<" + ">" * (len(headers[0]) - 1))
     rest = len(law.candidates) - len(shown)
-    return [*lines, f"       and {rest} more"] if rest else lines
+    return [*lines, f"{'':{len(PICK)}}and {rest} more"] if rest else lines
 
 
 def _error_columns(law):
-    """Headers, and candidate -> cells: RMSE by column, or in units of the noise where columns are many."""
+    """(kind, column) titles, and candidate -> cells: RMSE by column, or one in units of the noise."""
     kinds = {"error": "RMSE"} | ({"heldout_error": "held out"} if law.error.get("heldout") else {})
-    each = len(law.data.columns) <= COLUMNS_SHOWN
+    columns = law.data.columns
+    width = len(kinds) * sum(3 + max(len(column), len("diverged")) for column in columns)
+    each = width <= ERRORS_WIDTH
 
     def cells(candidate) -> list[str]:
         values: list[float | None] = []
         for field in kinds:
             errors = getattr(candidate, field)
-            values += [errors.get(c) for c in law.data.columns] if each else [_in_noise(errors, law.noise)]
+            values += [errors.get(c) for c in columns] if each else [_in_noise(errors, law.noise)]
         return ["diverged"] * len(values) if candidate.diverged else [_number(value) for value in values]
 
-    if each:
-        return [f"{kind} {column}" for kind in kinds.values() for column in law.data.columns], cells
-    return [f"{kind}/noise" for kind in kinds.values()], cells
+    if each and len(columns) > 1:
+        return [(kind, column) for kind in kinds.values() for column in columns], cells
+    return [(kind if each else f"{kind}/noise", "") for kind in kinds.values()], cells
 
 
 def _in_noise(errors: dict[str, float], noise: dict[str, float]) -> float | None:
@@ -203,14 +210,13 @@ def _in_noise(errors: dict[str, float], noise: dict[str, float]) -> float | None
     return float(np.sqrt(np.mean(np.square(ratios)))) if ratios else None
 
 
-def _form_lines(candidate) -> list[str]:
+def _form_lines(candidate, room: int) -> list[str]:
     """One line per missing term; a long formula goes on on the next line."""
     several = len(candidate.residuals) > 1
-    room = WIDTH - 50
     lines: list[str] = []
     for term, text in candidate.residuals.items():
         whole = f"{term} = {text}" if several else text
-        lines += textwrap.wrap(whole, room, subsequent_indent="    ", break_long_words=False) or [whole]
+        lines += textwrap.wrap(whole, room, subsequent_indent="    ") or [whole]
     return lines
 
 
@@ -221,8 +227,7 @@ def _how_sure(law) -> list[str]:
         sentences.append(_rivals_sentence(law))
     unknown = [name for name, estimate in _estimates(law).items() if not estimate.identifiable]
     if unknown:
-        sentences.append(f"They do not determine {', '.join(unknown)}." if sentences else
-                         f"The data do not determine {', '.join(unknown)}.")
+        sentences.append(f"These data do not determine {', '.join(unknown)}.")
     return _wrapped("How sure: ", " ".join(sentences)) if sentences else []
 
 

@@ -51,17 +51,18 @@ def application() -> typer.Typer:
     return app
 
 
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=lambda v: _print_version(v), is_eager=True)
-    ] = False,
-) -> None:
-    pass
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         from udesys import __version__
 
         typer.echo(f"udesys {__version__}")
         raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass

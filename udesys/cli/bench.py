@@ -41,7 +41,7 @@ class Comparisons(TyperGroup):
 
 group = typer.Typer(
     cls=Comparisons,
-    help="Rerun a published comparison and print it beside the published figures.",
+    help="Rerun a published comparison, beside its published figures.",
     epilog=f"Example: {EXAMPLE}",
     invoke_without_command=True,
 )

@@ -13,7 +13,7 @@ EXAMPLE = "udesys check data/lynx_hare.toml"
 def command(
     spec: Annotated[Path, typer.Argument(help="The spec, a TOML file.", metavar="SPEC")],
 ) -> None:
-    """Read a spec and its data, print what was understood, and refuse what cannot be fitted."""
+    """Print what a spec says, and whether its data suffice."""
     from udesys.fit import check_enough
     from udesys.spec import load_spec
 

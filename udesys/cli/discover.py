@@ -13,17 +13,21 @@ EXAMPLE = "udesys discover data/lynx_hare.toml -o runs/hares --seed 1"
 def command(
     spec: Annotated[Path, typer.Argument(help="The spec, a TOML file.", metavar="SPEC")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="RUN", help="The run directory; runs/NAME of the spec otherwise.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="RUN", help="The run directory; runs/NAME otherwise."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     engine: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A search engine to use; may be given again. All that are ready otherwise.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A search engine to use, not all; may be given again."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON and nothing else.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
 ) -> None:
-    """Fit the known part with networks, find formulas for the networks, and print the whole law."""
+    """Find the whole law behind the data of a spec."""
     from udesys.runs import check_folder, result_text, save
 
     folder = output or Path("runs") / spec.stem
@@ -53,11 +57,17 @@ def _discover(spec: Path, seed: int, engines: tuple[str, ...], quiet: bool):
     try:
         with Progress(quiet=quiet) as progress:
             law = discover(
-                read.model, read.data, seed=seed, heldout=read.heldout, noise=read.noise, options=read.options,
+                read.model,
+                read.data,
+                seed=seed,
+                heldout=read.heldout,
+                noise=read.noise,
+                options=read.options,
                 progress=progress,
             )
     except KeyboardInterrupt:
-        raise UdesysError("stopped before there was a law; nothing was written. The same command starts again.") from None
+        message = "stopped before there was a law; nothing was written. The same command starts again."
+        raise UdesysError(message) from None
     return replace(law, warnings=(*read.warnings, *law.warnings)), read, progress.events
 
 

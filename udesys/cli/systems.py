@@ -11,13 +11,18 @@ EXAMPLE = "udesys systems lotka_volterra --noise 5% --seed 1 -o trial"
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(help="A system; all are listed otherwise.", metavar="[NAME]", show_default=False)] = None,
-    noise: Annotated[str, typer.Option(help="Standard deviation of the noise, as a share of each state's mean.")] = "0.5%",
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A system; all are listed otherwise.", metavar="[NAME]", show_default=False),
+    ] = None,
+    noise: Annotated[str, typer.Option(help="Noise, as a share of each state's mean.")] = "0.5%",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where NAME.csv and NAME.toml go.")] = Path("."),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where NAME.csv and NAME.toml go.")
+    ] = Path("."),
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
-    """List the built-in systems, or write the data and the spec of one."""
+    """List the built-in systems, or write data and spec of one."""
     from udesys.systems import get_system, list_systems, write_system
 
     if name is None:

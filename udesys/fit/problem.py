@@ -126,7 +126,7 @@ class ShootingProblem:
             return end, outer.numpy(), by_theta.numpy()
 
     def simulate(self, starts: np.ndarray, theta: np.ndarray, trajectory: int, t: np.ndarray, **options):
-        """One plain adaptive simulation of a trajectory from its start through the times t."""
+        """One plain simulation of a trajectory from its start through the times t; options as for `solve`."""
         import torch
 
         from udesys.integrate import solve
@@ -134,4 +134,4 @@ class ShootingProblem:
         with torch.inference_mode():
             theta = torch.as_tensor(theta)
             x0 = torch.as_tensor(starts[trajectory])[None]
-            return solve(lambda t, x: self.field(t.expand(len(x)), x, theta), x0, torch.as_tensor(t), **options)
+            return solve(lambda t, x: self.field(torch.as_tensor(t).expand(len(x)), x, theta), x0, torch.as_tensor(t), **options)

@@ -51,6 +51,9 @@ class FitResult:
         largest_defect: largest jump between intervals, in units of the noise.
         stages: what each stage did.
         warnings: what the user should know.
+        seconds: wall time.
+        problem: the data and the model as the fit arranged them.
+        unknowns: nodes, weights and parameters at the end.
     """
 
     model: HybridODE

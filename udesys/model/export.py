@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 import math
 from collections.abc import Mapping
@@ -23,8 +24,8 @@ _TAKEN = frozenset(
     | {"SOURCE", "STATES", "PARAMETERS", "START", "INITIAL"}
 )
 _GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi "
-    "psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon "
+    "phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
 )
 
 
@@ -92,7 +93,7 @@ def python_module(
     names["t"] = "t"
     used = {node.op for tree in right for node in T.walk(tree) if isinstance(node, T.Operation)}
     helpers = [text for op, text in _HELPERS.items() if op in used]
-    reads = [f'    {names[key]} = parameters[{key!r}]' for key in values]
+    reads = [f"    {names[key]} = parameters[{_quoted(key)}]" for key in values]
     body = [
         "def rhs(t, x, parameters=PARAMETERS):",
         '    """dx/dt at time t and state x, in the order of STATES."""',
@@ -102,28 +103,30 @@ def python_module(
         *(f"        {to_python(tree, names)}," for tree in right),
         "    ]",
     ]
-    return "\n".join([
-        '"""A law that udesys found: dx/dt = rhs(t, x). It needs nothing but Python."""',
-        "",
-        "import math",
-        "",
-        f"SOURCE = {source!r}",
-        f"STATES = {tuple(states)!r}",
-        _assigned("PARAMETERS", values),
-        _assigned("START", start),
-        _assigned("INITIAL", {run: dict(x0) for run, x0 in initial.items()}),
-        "",
-        "",
-        *("\n" + text + "\n\n" for text in helpers),
-        *body,
-        "",
-        "",
-        'if __name__ == "__main__":',
-        "    for name, x0 in INITIAL.items():",
-        "        slopes = rhs(START[name], [x0[state] for state in STATES])",
-        '        print(f"{name}: dx/dt at the start", dict(zip(STATES, slopes)))',
-        "",
-    ]).replace("\n\n\n\n", "\n\n\n")
+    return "\n".join(
+        [
+            '"""A law that udesys found: dx/dt = rhs(t, x). It needs nothing but Python."""',
+            "",
+            "import math",
+            "",
+            f"SOURCE = {_quoted(source)}",
+            f"STATES = ({', '.join(map(_quoted, states))}{',' * (len(states) == 1)})",
+            _assigned("PARAMETERS", values),
+            _assigned("START", start),
+            _assigned("INITIAL", {run: dict(x0) for run, x0 in initial.items()}),
+            "",
+            "",
+            *("\n" + text + "\n\n" for text in helpers),
+            *body,
+            "",
+            "",
+            'if __name__ == "__main__":',
+            "    for name, x0 in INITIAL.items():",
+            "        slopes = rhs(START[name], [x0[state] for state in STATES])",
+            '        print(f"{name}: dx/dt at the start", dict(zip(STATES, slopes)))',
+            "",
+        ]
+    ).replace("\n\n\n\n", "\n\n\n")
 
 
 def named_equations(form: ClosedForm) -> tuple[tuple[T.Tree, ...], dict[str, float]]:
@@ -157,28 +160,89 @@ def _identifiers(names: list[str]) -> dict[str, str]:
 
 
 def _assigned(name: str, values: Mapping) -> str:
-    rows = [f"    {key!r}: {_literal(value)}," for key, value in values.items()]
+    rows = [f"    {_quoted(key)}: {_literal(value)}," for key, value in values.items()]
     return "\n".join([f"{name} = {{", *rows, "}"]) if rows else f"{name} = {{}}"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # JSON's escapes are Python's too
 
 
 def _literal(value) -> str:
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k!r}: {_literal(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_quoted(k)}: {_literal(v)}" for k, v in value.items()) + "}"
     value = float(value)
     return repr(value) if math.isfinite(value) else f'float("{value}")'
 
 
 # ------------------------------------------------------------------ LaTeX
+_LATEX_CALLS = {name: f"\\{name}" for name in "sin cos tan tanh sinh cosh min max".split()} | {
+    "log": r"\ln",
+    "sign": r"\operatorname{sign}",
+    "sigmoid": r"\operatorname{sigmoid}",
+}
+
+
 def to_latex(tree: T.Tree, digits: int = TEX_DIGITS) -> str:
-    """The tree in LaTeX's math mode; numbers to `digits` significant digits."""
-    import sympy
+    """The tree in LaTeX's math mode, in the order it was written in.
 
-    from udesys.model.symbolic import to_sympy
+    Args:
+        tree: what to write.
+        digits: significant digits of its numbers.
+    """
+    return _latex(tree, digits)[0]
 
-    expression = to_sympy(tree)
-    rounded = {number: sympy.Float(number, digits) for number in expression.atoms(sympy.Float)}
-    names = {symbol: latex_name(symbol.name) for symbol in expression.free_symbols}
-    return sympy.latex(expression.xreplace(rounded), symbol_names=names, mul_symbol=r" \, ")
+
+def _latex(tree: T.Tree, digits: int) -> tuple[str, int]:
+    """Text and binding strength of its outermost operator."""
+    if isinstance(tree, T.Symbol):
+        return latex_name(tree.name), _ATOM
+    if isinstance(tree, T.Number):
+        return _latex_number(tree.value, digits)
+    parts = [_latex(a, digits) for a in tree.args]
+    texts = [text for text, _ in parts]
+    if tree.op in ("add", "sub"):
+        minus, right = tree.op == "sub", texts[1]
+        if right.startswith("-") and parts[1][1] >= 1 + minus:
+            minus, right = not minus, right[1:]
+        elif minus:
+            right = _enclosed(parts[1], 2)
+        return f"{texts[0]} {'-' if minus else '+'} {right}", 1
+    if tree.op == "mul":
+        right = _enclosed(parts[1], _POWER if texts[1].startswith("-") else 2)
+        return f"{_enclosed(parts[0], 2)} \\, {right}", 2
+    if tree.op == "neg":
+        return f"-{_enclosed(parts[0], 2)}", 2
+    if tree.op == "div":
+        return rf"\frac{{{texts[0]}}}{{{texts[1]}}}", _NEGATIVE
+    if tree.op == "pow":
+        return f"{_enclosed(parts[0], _ATOM)}^{{{texts[1]}}}", _POWER
+    return _latex_call(tree.op, texts)
+
+
+def _latex_call(name: str, texts: list[str]) -> tuple[str, int]:
+    if name == "exp":
+        return f"e^{{{texts[0]}}}", _POWER
+    if name == "sqrt":
+        return rf"\sqrt{{{texts[0]}}}", _ATOM
+    if name == "abs":
+        return rf"\left|{texts[0]}\right|", _ATOM
+    if name == "less":
+        return rf"\left[{' < '.join(texts)}\right]", _ATOM
+    return rf"{_LATEX_CALLS[name]}\left({', '.join(texts)}\right)", _ATOM
+
+
+def _latex_number(value: float, digits: int) -> tuple[str, int]:
+    if value == math.pi:
+        return r"\pi", _ATOM
+    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
+    text = rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
+    return text, 2 if exponent or value < 0 else _ATOM
+
+
+def _enclosed(part: tuple[str, int], level: int) -> str:
+    text, strength = part
+    return text if strength >= level else rf"\left({text}\right)"
 
 
 def latex_name(name: str) -> str:
@@ -188,7 +252,7 @@ def latex_name(name: str) -> str:
     base, _, rest = name.strip("_").partition("_")
     stem = base.rstrip("0123456789")
     if stem and stem != base:
-        base, rest = stem, f"{base[len(stem):]}_{rest}" if rest else base[len(stem):]
+        base, rest = stem, f"{base[len(stem) :]}_{rest}" if rest else base[len(stem) :]
     words = [word for word in rest.split("_") if word]
     below = ",".join(word if word.isdigit() else rf"\mathrm{{{word}}}" for word in words)
     return _latex_word(base) + (f"_{{{below}}}" if below else "")
@@ -211,7 +275,10 @@ def latex_equations(form: ClosedForm, digits: int = TEX_DIGITS) -> str:
             continue
         second = state in velocity_of.values()
         name = latex_name(state.rstrip("'"))
-        left = rf"\frac{{\mathrm{{d}}^{{2}} {name}}}{{\mathrm{{d}} t^{{2}}}}" if second else (
-            rf"\frac{{\mathrm{{d}} {name}}}{{\mathrm{{d}} t}}")
+        left = (
+            rf"\frac{{\mathrm{{d}}^{{2}} {name}}}{{\mathrm{{d}} t^{{2}}}}"
+            if second
+            else (rf"\frac{{\mathrm{{d}} {name}}}{{\mathrm{{d}} t}}")
+        )
         rows.append(f"  {left} &= {to_latex(tree, digits)}")
     return "\\begin{align}\n" + " \\\\\n".join(rows) + "\n\\end{align}\n"

@@ -41,6 +41,7 @@ Tree = Number | Symbol | Operation
 
 ZERO = Number(0.0)
 ONE = Number(1.0)
+MINUS_ONE = Number(-1.0)
 
 
 # ------------------------------------------------------------------ building with light simplification
@@ -80,6 +81,8 @@ def mul(a: Tree, b: Tree) -> Tree:
         return b
     if b == ONE:
         return a
+    if a == MINUS_ONE:
+        return neg(b)
     return _fold("mul", a.value, b.value) if _both_numbers(a, b) else Operation("mul", (a, b))
 
 

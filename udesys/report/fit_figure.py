@@ -119,8 +119,8 @@ def _draw_run(panel, run: Run, j: int, colours, closed, hybrid, state: int) -> N
     panel.plot(t, x[:, state], color=line, lw=1.7 if n <= LONG_SERIES else 1.0, zorder=4)
     if len(t) and t[-1] < run.span[1]:
         panel.axvline(t[-1], color=line, lw=0.8, ls=":", zorder=2)
-        panel.annotate(f"diverges at {t[-1]:.4g}", (t[-1], 0.03), (4, 0), xycoords=("data", "axes fraction"),
-                       textcoords="offset points", color=line, fontsize=8)
+        panel.annotate(f"diverges at {t[-1]:.4g}", (t[-1], 0.86), (4, 0), xycoords=("data", "axes fraction"),
+                       textcoords="offset points", va="top", color=line, fontsize=8)
     if hybrid is not None:
         t, x = hybrid
         panel.plot(t, x[:, state], zorder=5, **HYBRID_LINE)

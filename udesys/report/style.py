@@ -99,6 +99,6 @@ def keep_near(axis, known: list[np.ndarray], overshoot: float = OVERSHOOT) -> No
     low, high = float(values.min()), float(values.max())
     span = (high - low) or abs(high) or 1.0
     drawn = [v if np.isfinite(v) else k for v, k in zip(axis.get_data_interval(), (low, high), strict=True)]
-    lowest = max(min(low - MARGIN * span, drawn[0]), low - overshoot * span)
-    highest = min(max(high + MARGIN * span, drawn[1]), high + overshoot * span)
+    lowest = max(min(low, drawn[0]) - MARGIN * span, low - overshoot * span)
+    highest = min(max(high, drawn[1]) + MARGIN * span, high + overshoot * span)
     axis.axes.set(**{f"{axis.axis_name}lim": (lowest, highest)})

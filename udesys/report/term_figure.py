@@ -17,6 +17,7 @@ BAND = 2.0  # standard deviations on either side
 MOST_BARS = 250  # error bars that stay apart
 MOST_PANELS = 4  # trajectories shown along time
 DENSE = 400
+PARITY_OVERSHOOT = 1.2  # of the network's range; values of the formula further away are not shown
 TITLE_CHARACTERS = 11  # per inch
 FORMULA_LINE = {"color": VERMILLION, "lw": 1.6, "ls": (0, (5, 2))}
 
@@ -102,7 +103,7 @@ def _draw_parity(panel, law, learned, formula: np.ndarray) -> None:
     panel.errorbar(x, y, yerr=BAND * std, fmt="none", ecolor="#B0B0B0", elinewidth=0.8, zorder=1)
     points = panel.scatter(x, y, c=t, cmap="cividis", s=16, lw=0, zorder=3)
     for axis in (panel.xaxis, panel.yaxis):
-        keep_near(axis, [learned.values], overshoot=0.3)
+        keep_near(axis, [learned.values], overshoot=PARITY_OVERSHOOT)
     low = min(panel.get_xlim()[0], panel.get_ylim()[0])
     high = max(panel.get_xlim()[1], panel.get_ylim()[1])
     panel.plot([low, high], [low, high], zorder=2, **FORMULA_LINE)

@@ -2,18 +2,24 @@
 
 With hundreds of terms many forms have as many constants and fit nearly as well; no count of constants tells
 them apart. A monomial of low degree is what laws are most often made of and is cheapest; higher degrees cost
-more; anything else costs by its size. The tiers were set on Lotka-Volterra and a dozen hybrid systems.
+more; anything else costs by its size. Two things are known of a whole law besides: a form that stands in one
+missing term often stands in another (what one species loses another gains), so naming it again is nearly free;
+and what the user wrote down as known is not what is missing, so a missing term that only restates it costs more.
+The tiers were set on Lotka-Volterra and a dozen hybrid systems.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 
+from udesys.model import HybridODE
 from udesys.model import tree as T
 from udesys.search.library import monomial_degree
 
 LOW_DEGREE, THIRD_DEGREE, HIGH_DEGREE = 1.8, 3.4, 4.2  # nats for a monomial of degree <= 2, 3, above
 OTHER, PER_NODE, FREE_NODES = 3.4, 0.5, 3  # nats for any other term, and for each node beyond three
+RESTATED = 3.0  # nats more for a term that its equation already has among the known ones (odds of twenty)
 
 
 def description_length(terms: Iterable[T.Tree]) -> float:
@@ -28,3 +34,61 @@ def term_length(term: T.Tree) -> float:
         nodes = sum(1 for node in T.walk(term) if not isinstance(node, T.Number))
         return OTHER + PER_NODE * max(nodes - FREE_NODES, 0)
     return LOW_DEGREE if degree <= 2 else THIRD_DEGREE if degree <= 3 else HIGH_DEGREE
+
+
+def law_length(forms: Mapping[str, Iterable[T.Tree]], known: Mapping[str, frozenset[str]]) -> float:
+    """Nats to name the forms of all missing terms together.
+
+    Args:
+        forms: term -> its additive forms, without coefficients.
+        known: term -> what its equations have already (see `known_forms`).
+    """
+    total, named = 0.0, set()
+    for term, parts in forms.items():
+        for part in parts:
+            name = form_name(part)
+            total += math.log(len(named)) if name in named else term_length(part)
+            total += RESTATED if name in known.get(term, ()) else 0.0
+            named.add(name)
+    return total
+
+
+def known_forms(model: HybridODE) -> dict[str, frozenset[str]]:
+    """term -> names of the known additive terms of the equations in which it stands, coefficients apart."""
+    constants = frozenset(model.parameters)
+    found: dict[str, set[str]] = {term: set() for term in model.terms}
+    for right in model.rhs:
+        parts, here = _additive(right), T.symbols(right)
+        forms = {form_name(p, constants) for p in parts if not any(s.endswith("]") for s in T.symbols(p))}
+        for slot in model.slots:
+            for k, term in enumerate(slot.terms):
+                if any(call.output_name(k) in here for call in slot.calls):
+                    found[term] |= forms
+    return {term: frozenset(forms) for term, forms in found.items()}
+
+
+def form_name(term: T.Tree, constants: frozenset[str] = frozenset()) -> str:
+    """One name for a product however it is written: its factors sorted, numbers and constants left out."""
+    factors: dict[str, float] = {}
+    _collect_factors(term, 1.0, constants, factors)
+    return "*".join(f"{base}^{n:g}" for base, n in sorted(factors.items()) if n) or "1"
+
+
+def _collect_factors(tree: T.Tree, power: float, constants: frozenset[str], factors: dict[str, float]) -> None:
+    if isinstance(tree, T.Operation) and tree.op in ("mul", "div"):
+        _collect_factors(tree.args[0], power, constants, factors)
+        _collect_factors(tree.args[1], power if tree.op == "mul" else -power, constants, factors)
+    elif isinstance(tree, T.Operation) and tree.op == "neg":
+        _collect_factors(tree.args[0], power, constants, factors)
+    elif isinstance(tree, T.Operation) and tree.op == "pow" and isinstance(tree.args[1], T.Number):
+        _collect_factors(tree.args[0], power * tree.args[1].value, constants, factors)
+    elif T.symbols(tree) - constants:
+        text = T.to_text(tree, 12)
+        factors[text] = factors.get(text, 0.0) + power
+
+
+def _additive(tree: T.Tree) -> list[T.Tree]:
+    """The parts of a sum, signs apart."""
+    if isinstance(tree, T.Operation) and tree.op in ("add", "sub", "neg"):
+        return [part for argument in tree.args for part in _additive(argument)]
+    return [tree]

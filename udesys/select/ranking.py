@@ -18,6 +18,7 @@ from udesys.fit import FitResult
 from udesys.model.closed_form import ClosedForm
 from udesys.search import Candidate, SearchOptions, propose
 from udesys.search.candidate import without_part
+from udesys.search.prior import known_forms, law_length
 from udesys.search.weak_form import Measurements, WeakForm, about_closed_form, about_fit
 from udesys.select.correlation import effective_counts
 from udesys.select.criterion import FLOOR, RIVAL, criterion
@@ -27,11 +28,12 @@ TRIED = 24  # candidates of a term refitted in one sweep
 FIRST = 3  # joint starts refitted before the coordinate search
 MOST_FIRST = 12  # of them tried until one simulates
 LEADERS = 3  # of each size combined across terms before the coordinate search
-MOST_BROAD = 48
+MOST_BROAD, MOST_SHARED = 48, 8
 ROUNDS = 3  # proposals about the best law so far
 SWEEPS = 3  # over the terms in one round
 NEAR = 8.0  # alternatives this close are combined across terms at the end
 MOST_COMBINED = 40
+MOST_KEPT = 40  # choices refitted when the weights or the steps change
 MOST_STEPS = 64  # solver steps between two samples
 STEP_ERROR = 0.02  # of the noise: a larger change on doubling the steps asks for more
 SMALLEST_WEIGHT_CHANGE = 1.02
@@ -57,10 +59,10 @@ class Ranked:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """All ranked joint choices, best first.
+    """All ranked joint choices.
 
     Attributes:
-        ranked: refitted choices.
+        ranked: refitted choices, lowest criterion first.
         diverged: choices (formula texts by term) whose simulation never reached the end.
         steps: (samples,) solver steps used between samples.
         data: the measurements with the noise as re-estimated.
@@ -79,14 +81,18 @@ class Selection:
     seconds_proposing: float
 
     @property
-    def best(self) -> Ranked:
-        """The lowest criterion."""
-        return self.ranked[0]
+    def within_reach(self) -> tuple[Ranked, ...]:
+        """What the data cannot tell apart: within `RIVAL` of the lowest criterion."""
+        return tuple(r for r in self.ranked if r.criterion - self.ranked[0].criterion < RIVAL)
 
     @property
-    def rivals(self) -> tuple[Ranked, ...]:
-        """Other choices within reach of the best."""
-        return tuple(r for r in self.ranked[1:] if r.criterion - self.best.criterion < RIVAL)
+    def best(self) -> Ranked:
+        """The pick: the fewest constants among the laws within reach, then the lowest criterion.
+
+        The criterion of the best of a hundred forms is low by selection alone; what the data cannot tell apart,
+        Occam's razor does.
+        """
+        return min(self.within_reach, key=lambda r: (r.n_constants, r.criterion))
 
 
 def select(fit: FitResult, options: SearchOptions, *, seed: int = 0, progress: Callable | None = None) -> Selection:
@@ -116,6 +122,7 @@ class _Selector:
         self.counts = self.worth = self.data.mask.sum(0)
         magnitude = (self.data.mask * np.abs(self.data.y)).sum(0) / np.maximum(self.counts, 1)
         self.floor = FLOOR * np.maximum(magnitude, 1e-300)
+        self.known = known_forms(self.model)
         self.pools: dict[str, list[Candidate]] = {}
         self.seen: dict[tuple, Ranked] = {}
         self.diverged: dict[tuple, dict[str, str]] = {}
@@ -171,7 +178,7 @@ class _Selector:
     def _rank(self, choice, refit: Refit) -> Ranked:
         constants = {t: list(refit.form.formulas[t].constants.values()) for t in self.model.terms}
         choice = {t: choice[t].with_constants(constants[t]) for t in self.model.terms}
-        prior = sum(c.prior for c in choice.values())
+        prior = law_length({t: [part for part, _ in c.parts] for t, c in choice.items()}, self.known)
         value = criterion(refit.squares, self.counts, self.worth, self.floor, len(refit.form.values), prior)
         ranked = Ranked(choice, refit, value)
         self.seen[ranked.key] = ranked
@@ -196,12 +203,18 @@ class _Selector:
         return min(found, key=lambda r: r.criterion)
 
     def _broad(self, best: Ranked) -> Ranked:
-        """The leaders of each small size in every combination: a coordinate search alone can miss a pair."""
+        """Joint choices that a coordinate search can miss, each from windows of its own.
+
+        The leaders of each small size in every combination, and one form shared by all terms, which the prior
+        favours and no term's own pool needs to lead with.
+        """
+        if len(self.model.terms) < 2:
+            return best
         short = [_leaders(self.pools[t]) for t in self.model.terms]
         places = sorted(itertools.product(*map(range, map(len, short))), key=sum)[:MOST_BROAD]
-        for chosen in places if len(short) > 1 else []:
-            choice = {t: short[j][k] for j, (t, k) in enumerate(zip(self.model.terms, chosen, strict=True))}
-            ranked = self._score(choice, None, robust=True)
+        choices = [[short[j][k] for j, k in enumerate(chosen)] for chosen in places]
+        for candidates in [*choices, *_shared(list(self.pools.values()))]:
+            ranked = self._score(dict(zip(self.model.terms, candidates, strict=True)), None, robust=True)
             if ranked and ranked.criterion < best.criterion - 1e-6:
                 best = ranked
                 self._tell("select", self._text(best))
@@ -274,11 +287,15 @@ class _Selector:
             self._score({t: near[t][k] for t, k in zip(near, chosen, strict=True)}, best)
 
     # -------------------------------------------------------------- footing
-    def _again(self, ranked: Ranked) -> Ranked:
-        """The choice refitted on the present footing; what was ranked on another is forgotten."""
+    def _again(self, best: Ranked) -> Ranked:
+        """The best and what came near it, refitted on the present footing; the rest is forgotten."""
+        near = sorted(self.seen.values(), key=lambda r: r.criterion)[:MOST_KEPT]
         self.seen.clear()
-        refit = self.refitter.refit(ranked.refit.form, ranked.refit.x0)
-        return self._rank(ranked.choice, refit if refit is not None else ranked.refit)
+        for ranked in [best, *(r for r in near if r is not best)]:
+            refit = self.refitter.refit(ranked.refit.form, ranked.refit.x0)
+            if refit is not None:
+                self._rank(ranked.choice, refit)
+        return min(self.seen.values(), key=lambda r: r.criterion) if self.seen else self._rank(best.choice, best.refit)
 
     def _tuned(self, best: Ranked) -> Ranked:
         """Double the solver's steps until that no longer matters beside the noise."""
@@ -322,6 +339,14 @@ def _leaders(pool: list[Candidate]) -> list[Candidate]:
     """The best few of one and of two terms, then of the whole pool."""
     by_size = [[c for c in pool if len(c.parts) == size][:LEADERS] for size in (1, 2)]
     return list({c.key: c for c in (*by_size[0], *by_size[1], *pool[:LEADERS])}.values())
+
+
+def _shared(pools: list[list[Candidate]]) -> list[list[Candidate]]:
+    """The best choices in which every term has the same form."""
+    by_key = [{c.key: c for c in pool} for pool in pools]
+    common = [key for key in by_key[0] if all(key in other for other in by_key[1:])]
+    common.sort(key=lambda key: sum(pool[key].score for pool in by_key))
+    return [[pool[key] for pool in by_key] for key in common[:MOST_SHARED]]
 
 
 def _differs_only_in(a: Ranked, b: Ranked, term: str) -> bool:

@@ -63,7 +63,7 @@ def _read_toml(path: Path) -> dict:
 
 def _nearby(path: Path) -> str:
     names = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=3)
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.7)
     return f"Similar files there: {', '.join(near)}." if near else "A spec is a TOML file."
 
 
@@ -77,14 +77,21 @@ def _build(content: dict, source: str, name: str, home: Path) -> Spec:
     """The spec from plain values: the model first, then the data it is about."""
     top = Section(source, "", content, tuple(KEYS))
     sections = {
-        key: Section(source, key, top.table.get(key, {}), keys, PLANNED.get(key, ())) for key, keys in KEYS.items()
+        key: Section(source, key, top.table.get(key, {}), keys, PLANNED.get(key, ()))
+        for key, keys in KEYS.items()
     }
     model = _model(sections)
     measured = read_measurements(sections["data"], model, home)
     options = _options(sections["search"])
     return Spec(
-        source=source, name=name, data=measured.train, heldout=measured.heldout, model=model, noise=measured.noise,
-        options=options, warnings=(*measured.warnings, *_unused_terms(model, options)),
+        source=source,
+        name=name,
+        data=measured.train,
+        heldout=measured.heldout,
+        model=model,
+        noise=measured.noise,
+        options=options,
+        warnings=(*measured.warnings, *_unused_terms(model, options)),
         raw=resolved(sections["data"], measured, model, options),
     )
 
@@ -103,8 +110,10 @@ def _parameter(source: str, name: str, value) -> Parameter:
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = {"value": value}
     if not isinstance(value, Mapping):
-        raise ModelError(f"{source}: {where} = {value!r} is not understood. Write a number to fix it, or "
-                         "{ start = 0.5, bounds = [0, 5] } to estimate it.")
+        raise ModelError(
+            f"{source}: {where} = {value!r} is not understood. Write a number to fix it, or "
+            "{ start = 0.5, bounds = [0, 5] } to estimate it."
+        )
     section = Section(source, where, value, PARAMETER_KEYS)
     for key, kind in (("unit", str), ("bounds", list), ("fixed", bool)):
         section.get(key, kind)

@@ -63,8 +63,10 @@ def read_measurements(section: Section, model: HybridODE, home: Path) -> Measure
     if empty:
         columns = {state: column for state, column in columns.items() if state not in empty}
         if not columns:
-            raise section.refuse(f"no state is measured: {shortened(empty)} of {table.source} "
-                                 f"{'is' if len(empty) == 1 else 'are'} empty in every row.")
+            raise section.refuse(
+                f"no state is measured: {shortened(empty)} of {table.source} "
+                f"{'is' if len(empty) == 1 else 'are'} empty in every row."
+            )
         whole = assemble(table, **roles, columns=columns)
     warnings += _similar_columns(model, table, columns, {*roles.values(), *columns.values()}, empty)
     with section.naming("[data] "):
@@ -73,7 +75,9 @@ def read_measurements(section: Section, model: HybridODE, home: Path) -> Measure
         f"{state} is measured only in the held-out part." for state, n in train.n_measured.items() if not n
     ]
     noise = _noise(section, model, whole)
-    return Measurements(path=path, columns=columns, train=train, heldout=heldout, noise=noise, warnings=tuple(warnings))
+    return Measurements(
+        path=path, columns=columns, train=train, heldout=heldout, noise=noise, warnings=tuple(warnings)
+    )
 
 
 def _raw_table(path: Path) -> RawTable:
@@ -93,7 +97,9 @@ def _choose_columns(section: Section, model: HybridODE, table: RawTable, taken: 
             raise section.refuse(f"columns in [data] names {state!r}, which is no state of the model. {hint}")
         section.typed(column, str, f"columns.{state} in [data]")
     taken = taken | set(given.values())
-    named = {s: given.get(s, s) for s in model.states if s in given or (s in table.columns and s not in taken)}
+    named = {
+        s: given.get(s, s) for s in model.states if s in given or (s in table.columns and s not in taken)
+    }
     if named:
         return named
     pairs = _nearest(model.states, table.columns, taken)
@@ -101,16 +107,18 @@ def _choose_columns(section: Section, model: HybridODE, table: RawTable, taken: 
     raise section.refuse(
         f"no state is measured: the states are {shortened(model.states)}, the columns of {table.source} "
         f"{shortened(list(table.columns))}. {'Did you mean' if pairs else 'Map them with'}  "
-        f"columns = {{ {_key(state)} = \"{column}\" }}  in [data]{'?' if pairs else '.'}"
+        f'columns = {{ {_key(state)} = "{column}" }}  in [data]{"?" if pairs else "."}'
     )
 
 
-def _similar_columns(model: HybridODE, table: RawTable, columns: dict, taken: set, empty: list[str]) -> list[str]:
+def _similar_columns(
+    model: HybridODE, table: RawTable, columns: dict, taken: set, empty: list[str]
+) -> list[str]:
     """A warning for each unmeasured state with a column of nearly its name."""
     open_ = [state for state in model.states if state not in columns and state not in empty]
     return [
         f"{state} is taken as unmeasured: {table.source} has no column of this name, but {column!r}. "
-        f"If that is it, write  columns = {{ {_key(state)} = \"{column}\" }}  in [data]."
+        f'If that is it, write  columns = {{ {_key(state)} = "{column}" }}  in [data].'
         for state, column in _nearest(open_, table.columns, taken).items()
     ]
 

@@ -119,10 +119,14 @@ def _describe_parameters(model: HybridODE) -> list[str]:
         bounds = "" if (low, high) == (-math.inf, math.inf) else f", between {low:g} and {high:g}"
         start = "start found by the fit" if p.start is None else f"start {p.start:g}{unit}"
         rows.append(f"  {name} estimated, {start}{bounds}")
-    initial = [f"{s} = {v:g}" if isinstance(v, float) else f"{s} from the data" for s, v in model.initial.items()
-               if v != "free"]
+    initial = [
+        f"{s} = {v:g}" if isinstance(v, float) else f"{s} from the data"
+        for s, v in model.initial.items()
+        if v != "free"
+    ]
+    rest = "; others estimated" if len(initial) < len(model.states) else ""
     head = ["Parameters"] if rows else []
-    return [*head, *rows, *([f"Initial  {', '.join(initial)}; others estimated"] if initial else [])]
+    return [*head, *rows, *([f"Initial  {', '.join(initial)}{rest}"] if initial else [])]
 
 
 def _describe_networks(model: HybridODE, values: int) -> list[str]:

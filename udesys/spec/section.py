@@ -25,12 +25,13 @@ PLANNED = {
 PARAMETER_KEYS = ("value", "start", "bounds", "unit", "fixed")
 NETWORK_KEYS = ("hidden", "activation")
 LIBRARY_KEYS = ("degree", "functions", "terms")
+SHOWN = 60  # characters of a value in a message
 
 _KINDS = {str: "text in quotes", list: "a list in [ ]", dict: "a table", bool: "true or false"}
 _EXAMPLES = {
     "file": 'file = "measurements.csv"',
     "time": 'time = "t"',
-    "equations": "equations = \"x' = a*x + NN1(x)\"",
+    "equations": 'equations = "x\' = a*x + NN1(x)"',
 }
 
 
@@ -48,12 +49,16 @@ class Section:
         ModelError: it is no table, or has another key.
     """
 
-    def __init__(self, source: str, name: str, table, keys: tuple[str, ...] | None, planned: tuple[str, ...] = ()):
+    def __init__(
+        self, source: str, name: str, table, keys: tuple[str, ...] | None, planned: tuple[str, ...] = ()
+    ):
         self.source, self.name = source, name
         self.table = self.typed(table, dict, f"[{name}]")
         for key in self.table:
             if key in planned:
-                raise self.refuse(f"{key!r} in [{name}] is known, but not supported by this version. Leave it out.")
+                raise self.refuse(
+                    f"{key!r} in [{name}] is known, but not supported by this version. Leave it out."
+                )
             if keys is not None and key not in keys:
                 what = f"key {key!r} in [{name}]" if name else f"section {key!r}"
                 hint = did_you_mean(str(key), keys) if keys else "It has no keys in this version."
@@ -76,7 +81,8 @@ class Section:
         """The value, where it is of the kind."""
         fine = isinstance(value, {list: (list, tuple), dict: Mapping}.get(kind, kind))
         if not fine:
-            raise self.refuse(f"{where} must be {_KINDS[kind]}, but is {value!r}.")
+            shown = repr(value) if len(repr(value)) <= SHOWN else f"{repr(value)[:SHOWN]}..."
+            raise self.refuse(f"{where} must be {_KINDS[kind]}, but is {shown}.")
         return value
 
     def get(self, key: str, kind: type, default=None):

@@ -28,7 +28,9 @@ def _systems() -> Mapping[str, System]:
     """name -> system, for every file of this folder that has one."""
     import udesys.systems as folder
 
-    modules = [importlib.import_module(f"udesys.systems.{m.name}") for m in pkgutil.iter_modules(folder.__path__)]
+    modules = [
+        importlib.import_module(f"udesys.systems.{m.name}") for m in pkgutil.iter_modules(folder.__path__)
+    ]
     found = [module.SYSTEM for module in modules if hasattr(module, "SYSTEM")]
     return {system.name: system for system in sorted(found, key=lambda s: s.name)}
 
@@ -72,7 +74,12 @@ def simulate(system: System) -> Dataset:
     t = np.array(system.t)
     done = solve_ivp(
         lambda now, x: np.array(program.run([*x, now]), dtype=float),
-        (t[0], t[-1]), x0, method="DOP853", t_eval=t, rtol=RTOL, atol=atol,
+        (t[0], t[-1]),
+        x0,
+        method="DOP853",
+        t_eval=t,
+        rtol=RTOL,
+        atol=atol,
     )
     if not done.success:
         raise SolveError(f"{system.name} cannot be simulated: {done.message}")
@@ -93,7 +100,8 @@ def make_data(system: System, noise: float | str = 0.005, seed: int = 0) -> Data
     """
     share = parse_percent(noise, name="noise")
     if share > 1:
-        raise DataError(f'noise = {noise} is {100 * share:g} % of the signal. Write a share, such as 0.05 or "5%".')
+        advice = 'Write a share, such as 0.05 or "5%".'
+        raise DataError(f"noise = {noise} is {100 * share:g} % of the signal. {advice}")
     exact = simulate(system)
     rng = np.random.default_rng(seed)
     runs = tuple(
@@ -151,29 +159,31 @@ def _spec_text(system: System, table: str, noise: float, seed: int) -> str:
     constants = ", ".join(f"{name} = {value:g}" for name, value in system.constants.items())
     start = ", ".join(f"{state} = {value!r}" for state, value in system.x0.items())
     parameters = [f"{_key(name)} = {_toml(value)}" for name, value in system.parameters.items()]
-    return "\n".join([
-        f"# {system.title[0].upper()}{system.title[1:]}.",
-        f"# {system.source}.",
-        f"# Simulated with noise of {100 * noise:g} % of each state's mean, seed {seed}. The law behind the data,",
-        "# which udesys does not see:",
-        *truth,
-        f"#   {constants}; {start} at t = {system.t[0]:g}",
-        "",
-        "[data]",
-        f"file = {_toml(table)}",
-        f"time = {_toml('t')}",
-        "",
-        "[model]",
-        "# What is known; NN1, NN2, ... stand for what is not.",
-        'equations = """',
-        system.equations.strip(),
-        '"""',
-        "",
-        "[parameters]",
-        "# A number is fixed; { start = 1.0, bounds = [0, 5] } would be estimated.",
-        *parameters,
-        "",
-    ])
+    return "\n".join(
+        [
+            f"# {system.title[0].upper()}{system.title[1:]}.",
+            f"# {system.source}.",
+            f"# Simulated with noise of {100 * noise:g} % of each state's mean, seed {seed}.",
+            "# The law behind the data, which udesys does not see:",
+            *truth,
+            f"#   {constants}; {start} at t = {system.t[0]:g}",
+            "",
+            "[data]",
+            f"file = {_toml(table)}",
+            f"time = {_toml('t')}",
+            "",
+            "[model]",
+            "# What is known; NN1, NN2, ... stand for what is not.",
+            'equations = """',
+            system.equations.strip(),
+            '"""',
+            "",
+            "[parameters]",
+            "# A number is fixed; { start = 1.0, bounds = [0, 5] } would be estimated.",
+            *parameters,
+            "",
+        ]
+    )
 
 
 def _toml(value) -> str:

@@ -25,7 +25,7 @@ from udesys.search.task import Task
 NAME = "sparse"
 EXHAUSTIVE = 60_000  # subsets of one size solved outright; beyond, only the best grow
 GROWN = 40  # subsets of a size from which larger ones grow
-KEPT = 8  # candidates of each size handed on
+KEPT_SINGLE, KEPT = 24, 8  # candidates handed on of one term, and of each larger size
 COLLINEAR = 1e-7  # share of a column's norm left by the known law, below which it tells nothing new
 WELL_POSED = 1e-10  # smallest squared pivot of a subset's correlation matrix
 FLOOR = 1e-12  # of the target's square: what counts as an exact fit
@@ -96,7 +96,7 @@ class _Subsets:
         order = np.argsort(scores, kind="stable")
         order = order[np.isfinite(scores[order])]
         self._grown = subsets[order[:GROWN]]
-        return [self._solve(subsets[k]) for k in order[:KEPT]]
+        return [self._solve(subsets[k]) for k in order[: KEPT if size > 1 else KEPT_SINGLE]]
 
     def _all(self, size: int) -> np.ndarray:
         every = list(itertools.combinations(range(len(self.usable)), size))

@@ -1,0 +1,196 @@
+"""What a spec means: columns, noise, holdout, parameters, and the resolved text."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from udesys.model import Network
+from udesys.spec import load_spec
+
+TABLE = """\
+time,Hare (k),lynx,empty,run
+0,1,4,,A
+1,2,,,A
+2,3,6,,A
+3,4,7,,A
+4,5,8,,A
+0,3,1,,B
+1,4,2,,B
+"""
+SPEC = {
+    "data": {"file": "hares.csv", "time": "time", "trajectory": "run", "columns": {"hare": "Hare (k)"}},
+    "model": {"equations": "hare' = a*hare + NN1(hare, lynx)\nlynx' = NN2(hare, lynx) - d*lynx"},
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "hares.csv").write_text(TABLE)
+    return tmp_path
+
+
+def spec(**sections):
+    """SPEC with sections merged into it."""
+    made = copy.deepcopy(SPEC)
+    for name, section in sections.items():
+        made[name] = {**made.get(name, {}), **section}
+    return made
+
+
+def test_columns_are_the_mapped_ones_and_those_named_like_states(folder):
+    read = load_spec(SPEC, folder=folder)
+    assert read.data.columns == ("hare", "lynx")
+    assert [run.name for run in read.data.trajectories] == ["A", "B"]
+    np.testing.assert_array_equal(read.data.trajectories[0].y[:2], [[1, 4], [2, np.nan]])
+    assert (read.source, read.name, read.warnings) == ("spec", "spec", ())
+    assert (read.heldout, read.noise) == (None, None)
+
+
+def test_columns_that_are_no_states_are_not_looked_at(folder):
+    (folder / "hares.csv").write_text("time,hare,lynx,note,x\n0,1,2,ok,3 mm\n1,2,3,bad,inf\n")
+    read = load_spec({**SPEC, "data": {"file": "hares.csv", "time": "time"}}, folder=folder)
+    assert read.data.n_samples == 2
+
+
+def test_a_state_without_a_column_is_unmeasured(folder):
+    read = load_spec(spec(model={"equations": "hare' = NN(hare, hidden)\nhidden' = -hidden"}), folder=folder)
+    assert read.data.columns == ("hare",)
+    assert "unmeasured: hidden" in str(read)
+    assert not read.warnings
+
+
+def test_a_state_with_an_empty_column_is_unmeasured_with_a_warning(folder):
+    read = load_spec(spec(model={"equations": "hare' = NN(hare, empty)\nempty' = -empty"}), folder=folder)
+    assert read.data.columns == ("hare",)
+    assert read.warnings == ("empty is taken as unmeasured: its column 'empty' is empty.",)
+    assert read.raw["data"]["columns"] == {"hare": "Hare (k)"}
+
+
+def test_a_column_in_another_case_is_pointed_at(folder):
+    read = load_spec(spec(model={"equations": "hare' = NN(hare, Lynx)\nLynx' = -Lynx"}), folder=folder)
+    (warning,) = read.warnings
+    assert 'columns = { Lynx = "lynx" }' in warning
+
+
+def test_a_velocity_may_be_measured(folder):
+    (folder / "swing.csv").write_text("t,theta,omega,theta'\n0,1,2,9\n1,2,3,9\n")
+    given = {
+        "data": {"file": "swing.csv", "time": "t", "columns": {"theta'": "omega"}},
+        "model": {"equations": "theta'' = NN(theta, theta')"},
+        "initial": {"theta'": 0.0},
+    }
+    read = load_spec(given, folder=folder)
+    np.testing.assert_array_equal(read.data.trajectories[0].y, [[1, 2], [2, 3]])
+    assert read.model.initial == {"theta": "free", "theta'": 0.0}
+    del given["data"]["columns"]
+    np.testing.assert_array_equal(load_spec(given, folder=folder).data.trajectories[0].y[:, 1], [9, 9])
+
+
+def test_noise_is_absolute_or_a_share_of_the_mean_over_all_rows(folder):
+    noise = {"hare": "10%", "lynx": 0.5}
+    read = load_spec(spec(data={"noise": noise, "holdout": {"trajectories": ["B"]}}), folder=folder)
+    assert read.noise == {"hare": pytest.approx(0.1 * 22 / 7), "lynx": 0.5}
+
+
+def test_the_held_out_part_is_kept_aside(folder):
+    read = load_spec(spec(data={"holdout": {"trajectories": ["B"]}}), folder=folder)
+    assert [run.name for run in read.heldout.trajectories] == ["B"]
+    assert [run.name for run in read.data.trajectories] == ["A"]
+    assert "held out: 2 samples, by trajectory: B (2)" in str(read)
+
+
+def test_parameters_are_fixed_by_a_number_and_estimated_from_a_table(folder):
+    given = {"a": {"start": 0.5, "bounds": [0, 5], "unit": "1/h"}, "d": 2}
+    read = load_spec(spec(parameters=given), folder=folder)
+    a, d = read.model.parameters["a"], read.model.parameters["d"]
+    assert (a.start, a.bounds, a.unit, a.fixed) == (0.5, (0.0, 5.0), "1/h", False)
+    assert (d.start, d.fixed) == (2.0, True)
+    fixed = {"a": {"value": 0.5, "unit": "1/h"}, "d": {"start": 2.0, "fixed": True}}
+    read = load_spec(spec(parameters=fixed), folder=folder)
+    assert read.model.estimated == ()
+    assert read.model.parameters["a"].unit == "1/h"
+
+
+def test_networks_and_search_are_passed_on(folder):
+    library = {"degree": 2, "functions": ["sin"], "terms": ["hare*exp(-lynx)"]}
+    networks = {"NN1": {"hidden": [5, 5], "activation": "tanh"}}
+    read = load_spec(spec(networks=networks, search={"max_terms": 2, "library": library}), folder=folder)
+    assert read.model.networks == {"NN1": Network((5, 5), "tanh")}
+    assert (read.options.max_terms, read.options.library.degree) == (2, 2)
+    assert read.options.library.terms == ("hare*exp(-lynx)",)
+    # 2*5 + 5, 5*5 + 5, 5*1 + 1 and the linear skip's 2.
+    assert "NN1(hare, lynx): 5-5 hidden units, tanh, 53 weights" in str(read)
+
+
+def test_a_library_term_of_no_network_gives_a_warning(folder):
+    read = load_spec(spec(search={"library": {"terms": ["hare*wolf"]}}), folder=folder)
+    assert read.warnings == (
+        "the library's term 'hare*wolf' fits no network: its names must be among one network's arguments.",
+    )
+
+
+def test_a_file_and_a_dict_mean_the_same(folder):
+    path = folder / "hares.toml"
+    # A mark that editors on Windows write first, and their line ends.
+    text = load_spec(SPEC, folder=folder).to_toml(folder).replace("\n", "\r\n")
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    read = load_spec(path)
+    assert (read.source, read.name) == ("hares.toml", "hares")
+    assert read.raw == load_spec(SPEC, folder=folder).raw
+    assert read.data.sha256 == load_spec(SPEC, folder=folder).data.sha256
+
+
+def test_the_resolved_text_reads_back_from_another_folder(folder):
+    given = spec(
+        data={"noise": {"hare": "5%"}, "holdout": {"trajectories": ["B"]}},
+        parameters={"a": {"start": 0.5, "bounds": [0, float("inf")], "unit": "1/h"}, "d": 2},
+        initial={"hare": "data", "lynx": 4},
+        networks={"NN2": {"hidden": 3}},
+        search={"engines": ["sparse"], "max_terms": 3},
+    )
+    read = load_spec(given, folder=folder)
+    run = folder / "runs" / "a"
+    run.mkdir(parents=True)
+    (run / "spec.toml").write_text(read.to_toml(run), encoding="utf-8")
+    assert 'file = "../../hares.csv"' in read.to_toml(run)
+    again = load_spec(run / "spec.toml")
+    assert again.raw == read.raw
+    assert again.to_toml(run) == read.to_toml(run)
+    assert (again.noise, again.options) == (read.noise, read.options)
+    assert again.model.parameters == read.model.parameters
+
+
+def test_the_printed_spec_says_what_was_understood(folder):
+    given = spec(
+        parameters={"a": {"start": 0.5, "bounds": [0, 5], "unit": "1/h"}, "d": 2},
+        initial={"hare": "data", "lynx": 4},
+        data={"noise": {"hare": 0.1}},
+    )
+    assert str(load_spec(given, folder=folder)).splitlines() == [
+        "Spec  spec",
+        "Dataset  hares.csv   2 trajectories, 7 samples   time 0 to 4",
+        "  trajectories (samples): A (5), B (2)",
+        "  column   measured   missing   min   max",
+        "  hare            7         0     1     5",
+        "  lynx            6         1     1     8",
+        "Model",
+        "  hare' = a*hare + NN1(hare, lynx)",
+        "  lynx' = NN2(hare, lynx) - d*lynx",
+        "Parameters",
+        "  a estimated, start 0.5 1/h, between 0 and 5",
+        "  d = 2, fixed",
+        "Initial  hare from the data, lynx = 4",
+        "Networks  70 weights, regularised, for 13 measured values",
+        "  NN1(hare, lynx): 8 hidden units, activation chosen by the fit, 35 weights",
+        "  NN2(hare, lynx): 8 hidden units, activation chosen by the fit, 35 weights",
+        "Noise  hare 0.1; others estimated from the data",
+        "Search  all engines that are ready; formulas of at most 4 terms",
+    ]
+
+
+@pytest.mark.parametrize("name", ["lynx_hare", "lotka_volterra"])
+def test_the_shipped_specs_are_read_without_a_warning(name, data_dir):
+    read = load_spec(data_dir / f"{name}.toml")
+    assert read.warnings == ()
+    assert set(read.data.columns) == set(read.model.states)

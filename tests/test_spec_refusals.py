@@ -1,0 +1,192 @@
+"""What a spec must not hold: each refusal names the file, the place and the remedy."""
+
+import copy
+
+import pytest
+
+from udesys.errors import DataError, ModelError, SearchError
+from udesys.spec import load_spec
+
+SPEC = {
+    "data": {"file": "a.csv", "time": "t"},
+    "model": {"equations": "x' = a*x + NN1(x, y)\ny' = NN2(x, y) - d*y"},
+}
+UNKNOWN_KEYS = [
+    ("", "serach", "unknown section 'serach'. Did you mean 'search'"),
+    ("data", "fiel", r"unknown key 'fiel' in \[data\]. Did you mean 'file'"),
+    ("model", "equation", r"unknown key 'equation' in \[model\]. Did you mean 'equations'"),
+    ("fit", "epochs", r"unknown key 'epochs' in \[fit\]. It has no keys in this version"),
+    ("search", "engine", r"unknown key 'engine' in \[search\]. Did you mean 'engines'"),
+    ("search.library", "degre", r"unknown key 'degre' in \[search.library\]. Did you mean 'degree'"),
+    ("parameters.a", "bound", r"unknown key 'bound' in \[parameters.a\]. Did you mean 'bounds'"),
+    ("parameters", "aa", "parameter 'aa' does not occur in the equations. Did you mean 'a'"),
+    ("initial", "X", "initial names 'X', which is no state. Did you mean 'x'"),
+    ("networks", "NN3", "network 'NN3' does not occur in the equations. Did you mean 'NN"),
+    ("networks.NN1", "hiden", r"unknown key 'hiden' in \[networks.NN1\]. Did you mean 'hidden'"),
+]
+PLANNED = [
+    *[("data", key) for key in ("inputs", "covariates")],
+    ("model", "observe"),
+    *[("fit", key) for key in ("stages", "solver", "tolerances", "restarts", "device")],
+    *[("search", key) for key in ("operators", "time_limit")],
+]
+VALUES = [
+    ("data", 3, r"\[data\] must be a table, but is 3"),
+    ("data.file", 3, r"file in \[data\] must be text in quotes, but is 3"),
+    ("data.time", ["t"] * 99, r"time in \[data\] must be text in quotes, but is \['t', .*'t.*\.\.\."),
+    ("data.time", ["t"], r"time in \[data\] must be text"),
+    ("data.columns", ["x"], r"columns in \[data\] must be a table, but is \['x'\]"),
+    ("data.columns", {"x": 1}, r"columns.x in \[data\] must be text"),
+    ("data.columns", {"X": "x"}, r"columns in \[data\] names 'X', which is no state .* Did you mean 'x'"),
+    ("data.noise", "5%", r"noise in \[data\] must be a table, but is '5%'"),
+    ("data.noise", {"z": 1}, "noise in .data. names 'z', which is no state"),
+    ("data.noise", {"x": "much"}, r"\[data\] noise of 'x' is not a number: 'much'"),
+    ("data.holdout", {"first": 1}, r"\[data\] holdout has no entry 'first'"),
+    ("data.holdout", {"last": "100%"}, r"holdout.last must lie between 0 and 1"),
+    ("model.equations", ["x' = 1"], r"equations in \[model\] must be text in quotes, but is \["),
+    ("model.equations", " ", "there is no equation"),
+    ("parameters.a", "0.5", "parameters.a = '0.5' is not understood. Write a number to fix it"),
+    ("parameters.a", True, "parameters.a = True is not understood"),
+    ("parameters.a", {"bounds": "0 to 5"}, r"bounds in \[parameters.a\] must be a list .*'0 to 5'"),
+    ("parameters.a", {"bounds": [0]}, r"\[parameters.a\] bounds = \[0\] is no pair"),
+    ("parameters.a", {"bounds": [5, 0]}, r"\[parameters.a\] bounds = \[5, 0\] is no interval"),
+    ("parameters.a", {"unit": 1}, r"unit in \[parameters.a\] must be text"),
+    ("parameters.a", {"start": "one"}, r"\[parameters.a\] start = 'one' is not a finite number"),
+    ("parameters.a", {"start": 9, "bounds": [0, 5]}, r"\[parameters.a\] start = 9 lies outside its bounds"),
+    ("parameters.a", {"value": 1, "start": 2}, r"\[parameters.a\] has both 'value', .* and 'start'"),
+    ("parameters.a", {"fixed": True}, "a fixed parameter needs a value"),
+    ("parameters.t", 1, "parameter 't' is a reserved name"),
+    ("initial.x", "zero", "initial x = 'zero' is not understood"),
+    ("networks.NN1", [8], r"\[networks.NN1\] must be a table"),
+    ("networks.NN1", {"hidden": "8"}, r"\[networks.NN1\] hidden = '8' is no list of layer sizes"),
+    ("networks.NN1", {"activation": "relu"}, r"\[networks.NN1\] activation = 'relu' is unknown"),
+    ("search.engines", "sparse", r"engines in \[search\] must be a list"),
+    ("search.engines", [1], r"each entry of engines in \[search\] must be text"),
+    ("search.library", ["sin"], r"library in \[search\] must be a table"),
+    ("search.library", {"terms": ["x*("]}, r"\[search.library\] term 'x\*\(': .*column 3"),
+]
+SEARCHES = [
+    ("search.max_terms", "4", r"\[search\] max_terms = '4' must be a whole number"),
+    ("search.library", {"degree": 99}, r"\[search.library\] degree = 99 must be a whole number"),
+    ("search.library", {"functions": ["sinus"]}, "the library has no function 'sinus'. Did you mean 'sin'"),
+    ("search.engines", ["sparce"], r"\[search\] there is no engine 'sparce'. Did you mean 'sparse'"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "a.csv").write_text("t,x,y\n0,1,2\n1,2,3\n2,3,4\n3,4,5\n")
+    return tmp_path
+
+
+def with_value(path, value):
+    """SPEC with a value at a dotted path."""
+    made = copy.deepcopy(SPEC)
+    *sections, key = path.split(".")
+    place = made
+    for name in sections:
+        place = place.setdefault(name, {})
+    place[key] = value
+    return made
+
+
+@pytest.mark.parametrize(("section", "key", "message"), UNKNOWN_KEYS)
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(section, key, message, folder):
+    value = {} if section in ("", "networks") else 1
+    with pytest.raises(ModelError, match=rf"^spec: {message}"):
+        load_spec(with_value(".".join(filter(None, [section, key])), value), folder=folder)
+
+
+@pytest.mark.parametrize(("section", "key"), PLANNED)
+def test_a_key_of_later_versions_is_refused_as_such(section, key, folder):
+    match = rf"^spec: '{key}' in \[{section}\] is known, but not supported by this version"
+    with pytest.raises(ModelError, match=match):
+        load_spec(with_value(f"{section}.{key}", 1), folder=folder)
+
+
+@pytest.mark.parametrize(("path", "value", "message"), [*VALUES, *SEARCHES])
+def test_a_value_that_means_nothing_is_refused(path, value, message, folder):
+    with pytest.raises((ModelError, DataError, SearchError), match=rf"(?s)^spec: .*{message}"):
+        load_spec(with_value(path, value), folder=folder)
+
+
+@pytest.mark.parametrize(("section", "key"), [("data", "file"), ("data", "time"), ("model", "equations")])
+def test_what_must_be_there_is_asked_for(section, key, folder):
+    made = copy.deepcopy(SPEC)
+    del made[section][key]
+    with pytest.raises(ModelError, match=rf"spec: \[{section}\] lacks '{key}'. Add  {key} ="):
+        load_spec(made, folder=folder)
+
+
+def test_an_empty_spec_is_asked_for_its_equations():
+    with pytest.raises(ModelError, match=r"\[model\] lacks 'equations'"):
+        load_spec({})
+
+
+# --- columns -----------------------------------------------------------------------------------------
+
+
+def test_a_table_without_any_state_is_refused_with_a_mapping(folder):
+    (folder / "a.csv").write_text("t,X,other\n0,1,2\n1,2,3\n")
+    match = r'no state is measured: the states are x, y, .* t, X, other. Did you mean  columns = { x = "X" }'
+    with pytest.raises(ModelError, match=match):
+        load_spec(SPEC, folder=folder)
+
+
+def test_a_table_of_empty_columns_is_refused(folder):
+    (folder / "a.csv").write_text("t,x,y\n0,,\n1,,\n")
+    with pytest.raises(ModelError, match=r"no state is measured: x, y of a.csv are empty in every row"):
+        load_spec(SPEC, folder=folder)
+
+
+def test_noise_of_a_state_without_a_column_is_refused(folder):
+    (folder / "a.csv").write_text("t,x\n0,1\n1,2\n")
+    with pytest.raises(ModelError, match="names 'y', which is not measured"):
+        load_spec(with_value("data.noise", {"y": 0.1}), folder=folder)
+
+
+def test_a_mapped_column_must_be_in_the_file(folder):
+    with pytest.raises(DataError, match=r"a.csv has no column 'XX'"):
+        load_spec(with_value("data.columns", {"x": "XX"}), folder=folder)
+
+
+def test_a_column_is_used_once(folder):
+    with pytest.raises(DataError, match=r"column 'x' of a.csv is used twice"):
+        load_spec(with_value("data.columns", {"x": "x", "y": "x"}), folder=folder)
+
+
+# --- files -------------------------------------------------------------------------------------------
+
+FILES = [
+    (b"[data\n", r"s.toml is not valid TOML: .*line 1, column 6"),
+    (b"a = 1\na = 2\n", r"s.toml is not valid TOML: .*line 2"),
+    (b"[data]\nfile = a.csv\n", r'not valid TOML: .*line 2, column 8\). Text stands in "quotes"'),
+    (b'[data]\nfile = "C:\\data\\a.csv"\n', "not valid TOML: .* Write paths with forward slashes"),
+    (b"x = " + b"[" * 5000, "s.toml is no"),
+    (b'a = "\xff"\n', r"s.toml is not UTF-8 text \(byte 5\). Save it as UTF-8"),
+    ("a = 1\n".encode("utf-16"), "s.toml is not UTF-8 text"),
+    (b"\x00\x01", "s.toml is not valid TOML"),
+    (b"", r"s.toml: \[model\] lacks 'equations'"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), FILES)
+def test_a_file_that_is_no_spec_is_refused(content, message, folder):
+    (folder / "s.toml").write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        load_spec(folder / "s.toml")
+
+
+def test_a_missing_spec_is_answered_with_its_neighbours(folder):
+    (folder / "hares.toml").write_text("")
+    with pytest.raises(ModelError, match=r"there is no file .*hare.toml. Similar files there: hares.toml"):
+        load_spec(folder / "hare.toml")
+    with pytest.raises(ModelError, match=r"there is no file .*s.toml. A spec is a TOML file"):
+        load_spec(folder / "nowhere" / "s.toml")
+
+
+def test_a_folder_or_a_table_is_no_spec(folder):
+    with pytest.raises(ModelError, match=r"is a folder. Give the spec file in it"):
+        load_spec(folder)
+    with pytest.raises(ModelError, match=r'a.csv is a table, not a spec. .*\[data\] file = "a.csv"'):
+        load_spec(folder / "a.csv")
