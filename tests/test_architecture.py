@@ -22,6 +22,7 @@ PACKAGE = ROOT / "udesys"
 ROOMS = [
     ["cli", "bench"],
     ["udesys"],
+    ["api"],
     ["report"],
     ["runs"],
     ["spec"],

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from udesys import errors as errors
+    from udesys.api import Law, discover, recover
     from udesys.data import Dataset, Trajectory, read_table
-    from udesys.discover import Discovery, discover, recover
+    from udesys.discover import Discovery
     from udesys.fit import FitResult, fit
     from udesys.model import HybridODE, Network, Parameter
     from udesys.search.library import Library
@@ -38,8 +39,9 @@ _HOME = {
     "Network": "udesys.model",
     "fit": "udesys.fit",
     "FitResult": "udesys.fit",
-    "discover": "udesys.discover",
-    "recover": "udesys.discover",
+    "discover": "udesys.api",
+    "recover": "udesys.api",
+    "Law": "udesys.api",
     "Discovery": "udesys.discover",
     "Library": "udesys.search.library",
     "SearchOptions": "udesys.search.options",
@@ -59,6 +61,7 @@ __all__ = [
     "discover",
     "recover",
     "Discovery",
+    "Law",
     "Library",
     "SearchOptions",
     "Spec",

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
 from pathlib import Path
 
-from udesys.data import Dataset
 from udesys.discover import Discovery
-from udesys.discover import discover as run_line
-from udesys.discover import recover as run_second_half
-from udesys.fit import FitResult
-from udesys.model import HybridODE
-from udesys.search.options import SearchOptions
+from udesys.discover import discover as _discover
+from udesys.discover import recover as _recover
 
 
 class Law(Discovery):
-    """A Discovery with pictures and a place on disk; see Discovery for what it holds."""
+    """A Discovery with pictures and a place on disk; see `Discovery` for what it holds."""
 
     def plot(self, term: str | None = None):
         """A matplotlib Figure of the data with the law, or of one missing term with its formula.
 
         Args:
             term: a term's name; None draws the data.
+
+        Raises:
+            ModelError: there is no such term.
         """
         from udesys.report.figures import draw_fit, draw_term
 
         return draw_fit(self) if term is None else draw_term(self, term)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the run directory: result.json, tables, equations, figures.
+        """Write the run directory: result.json, tables, equations and figures.
 
         Args:
             folder: where to.
@@ -45,45 +44,11 @@ class Law(Discovery):
         return path
 
 
-def discover(model: HybridODE, data: Dataset, *, seed: int = 0, heldout: Dataset | None = None,
-             noise: Mapping[str, float] | None = None, options: SearchOptions | None = None,
-             progress: Callable | None = None) -> Law:
-    """Find the closed form of a hybrid's missing terms from measurements.
-
-    Args:
-        model: the known law with networks for what is missing.
-        data: measurements; its columns are states of the model.
-        seed: of everything random; the same seed gives the same law.
-        heldout: measurements kept aside, on which the law is scored.
-        noise: column -> standard deviation of the noise [data units]; estimated if not given.
-        options: engines, library and size of the formulas.
-        progress: called as progress(stage, step, value), value a number or a formula's text.
-
-    Returns:
-        Law: the law, its constants with intervals, its rivals, and what the data cannot tell.
-
-    Raises:
-        FitError: the data cannot determine anything.
-        SearchError: no formula simulates the data.
-    """
-    found = run_line(model, data, seed=seed, heldout=heldout, noise=noise, options=options, progress=progress)
-    return Law(**vars(found))
+@functools.wraps(_discover)
+def discover(*args, **options) -> Law:
+    return Law(**vars(_discover(*args, **options)))
 
 
-def recover(fitted: FitResult, *, heldout: Dataset | None = None, options: SearchOptions | None = None,
-            progress: Callable | None = None) -> Law:
-    """The second half of `discover`: from a fitted hybrid to the closed form.
-
-    Args:
-        fitted: from `fit`.
-        heldout: measurements kept aside, on which the law is scored.
-        options: engines, library and size of the formulas.
-        progress: called as progress(stage, step, value), value a number or a formula's text.
-
-    Returns:
-        Law, as from `discover`.
-
-    Raises:
-        SearchError: no formula simulates the data.
-    """
-    return Law(**vars(run_second_half(fitted, heldout=heldout, options=options, progress=progress)))
+@functools.wraps(_recover)
+def recover(*args, **options) -> Law:
+    return Law(**vars(_recover(*args, **options)))

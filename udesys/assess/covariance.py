@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from udesys.assess.estimate import Estimate
-from udesys.search.weak_form import Measurements
+from udesys.search.reference import Measurements
 from udesys.select.refit import Point, Refit, Refitter
 
 LEVEL = 0.95
@@ -52,7 +52,8 @@ def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray) -> Uncertai
     sigma = np.where(counts > 0, np.maximum(wide, 1e-300), 1.0)
     weighted = Measurements(t=data.t, y=data.y, mask=data.mask, sigma=sigma, segments=data.segments, free=data.free)
     system = Refitter(weighted, refitter.nodes, refitter.bounds, refitter.steps).linearise(
-        refit.form, Point(refit.form.values, refit.x0, 0.0, np.zeros_like(data.y), refit.states), data.segments)
+        refit.form, Point(refit.form.values, refit.x0, 0.0, np.zeros_like(data.y), refit.states), data.segments
+    )
     at_bound = _bounds_reached(refitter, refit)
     free = np.array([k for k, b in enumerate(at_bound) if b is None], dtype=int)
     covariance, identifiable = np.full((len(names),) * 2, np.nan), np.ones(len(names), bool)
@@ -70,9 +71,13 @@ def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray) -> Uncertai
         value, error = float(refit.form.values[k]), float(errors[k]) if identifiable[k] else float("nan")
         parameter = refit.form.model.parameters.get(name) if isinstance(name, str) else None
         estimates[name] = Estimate(
-            value=value, stderr=error, interval=(value - quantile * error, value + quantile * error),
-            identifiable=bool(identifiable[k]), unit=parameter.unit if parameter else "",
-            start=parameter.start if parameter else None, at_bound=at_bound[k],
+            value=value,
+            stderr=error,
+            interval=(value - quantile * error, value + quantile * error),
+            identifiable=bool(identifiable[k]),
+            unit=parameter.unit if parameter else "",
+            start=parameter.start if parameter else None,
+            at_bound=at_bound[k],
         )
     return Uncertainty(estimates=estimates, correlation=correlation, noise=np.where(counts > 0, noise, np.nan))
 

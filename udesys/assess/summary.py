@@ -239,8 +239,10 @@ def _rivals_sentence(law) -> str:
         return "Only this form was tried."
     if not rivals:
         ratio = round(math.exp(RIVAL_DELTA / 2))
-        return (f"No other form tried comes within {RIVAL_DELTA:g} of the best criterion "
-                f"(a likelihood ratio of about {ratio}).")
+        return (
+            f"No other form tried comes within {RIVAL_DELTA:g} of the best criterion "
+            f"(a likelihood ratio of about {ratio})."
+        )
     tied = [picked, *rivals]
     differing = [t for t in picked.residuals if len({c.residuals.get(t) for c in tied}) > 1]
     terms = differing or list(picked.residuals)

@@ -42,7 +42,9 @@ class Run:
 
 def run(
     seeds: Annotated[int, typer.Option(min=1, help="Runs at each noise level.")] = 20,
-    estimate: Annotated[bool, typer.Option("--estimate", help="Estimate alpha and delta instead of giving them.")] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Estimate alpha and delta instead of giving them.")
+    ] = False,
     library: Annotated[
         Literal["published", "default"], typer.Option(help="Monomials to degree 5 and sines, or udesys' own.")
     ] = "published",
@@ -120,8 +122,15 @@ def discover_once(level: float, seed: int, estimate: bool, library: str) -> Run:
     if right:
         constants = {"NN1": -system.constants["beta"], "NN2": system.constants["gamma"]}
         inside |= {term: constants[term] in law.residuals[term].constants["c0"] for term in constants}
-    return Run(level=level, seed=seed, right=right, formulas={t: r.expression for t, r in law.residuals.items()},
-               truth_delta=true_form[0].delta if true_form else None, inside=inside, seconds=seconds)
+    return Run(
+        level=level,
+        seed=seed,
+        right=right,
+        formulas={t: r.expression for t, r in law.residuals.items()},
+        truth_delta=true_form[0].delta if true_form else None,
+        inside=inside,
+        seconds=seconds,
+    )
 
 
 def _is_product(formula: str) -> bool:
@@ -141,19 +150,28 @@ def table(runs: list[Run], estimate: bool, library: str, jobs: int) -> str:
     import statistics
 
     given = "estimated" if estimate else "given"
-    lines = [f"Lotka-Volterra, alpha and delta {given}, {library} library",
-             "noise    right form         published    true constants inside their 95 % interval    median s"]
+    lines = [
+        f"Lotka-Volterra, alpha and delta {given}, {library} library",
+        "noise    right form         published    true constants inside their 95 % interval    median s",
+    ]
     for level in dict.fromkeys(r.level for r in runs):
         at = [r for r in runs if r.level == level]
         right = sum(r.right for r in at)
         names = list(dict.fromkeys(n for r in at for n in r.inside))
-        inside = "  ".join(f"{n} {sum(r.inside.get(n, False) for r in at)}/{sum(n in r.inside for r in at)}" for n in names)
+        inside = "  ".join(
+            f"{n} {sum(r.inside.get(n, False) for r in at)}/{sum(n in r.inside for r in at)}" for n in names
+        )
         published = f"{PUBLISHED[level]} %" if level in PUBLISHED else "-"
-        lines.append(f"{100 * level:4.3g} %   {right:3d} of {len(at):3d}  {100 * right / len(at):3.0f} %   {published:>9}"
-                     f"    {inside:<42}   {statistics.median(r.seconds for r in at):.2f}")
-        lines += [f"    missed, seed {r.seed}: {r.formulas}, the true form "
-                  + ("was not ranked" if r.truth_delta is None else f"at delta {r.truth_delta:.1f}")
-                  for r in at if not r.right]
+        lines.append(
+            f"{100 * level:4.3g} %   {right:3d} of {len(at):3d}  {100 * right / len(at):3.0f} %   {published:>9}"
+            f"    {inside:<42}   {statistics.median(r.seconds for r in at):.2f}"
+        )
+        lines += [
+            f"    missed, seed {r.seed}: {r.formulas}, the true form "
+            + ("was not ranked" if r.truth_delta is None else f"at delta {r.truth_delta:.1f}")
+            for r in at
+            if not r.right
+        ]
     median = statistics.median(r.seconds for r in runs)
     lines.append(f"Median time of a discovery, {len(runs)} runs, {jobs} at a time on one core each: {median:.2f} s")
     return "\n".join(lines)

@@ -25,8 +25,14 @@ SELF_CONSISTENT = 1.5  # simulated RMSE over node RMSE above which a warning is 
 NULL_STDERR = 1.0  # relative standard error of a parameter that the networks can absorb
 
 
-def fit(model: HybridODE, data: Dataset, *, seed: int = 0, noise: Mapping[str, float] | None = None,
-        progress: Callable | None = None) -> FitResult:
+def fit(
+    model: HybridODE,
+    data: Dataset,
+    *,
+    seed: int = 0,
+    noise: Mapping[str, float] | None = None,
+    progress: Callable | None = None,
+) -> FitResult:
     """Fit a hybrid ODE to measurements by Gauss-Newton multiple shooting.
 
     Args:
@@ -64,8 +70,8 @@ def check_enough(model: HybridODE, data: Dataset, noise: Mapping[str, float] | N
     needed = max(LEAST_SAMPLES * len(data.trajectories), -(-(unknown + len(model.terms) + 1) // len(measured)))
     if rows < needed:
         raise FitError(
-            f"{rows} samples in {len(data.trajectories)} trajectories are too few for this model: at least {needed} rows "
-            f"are needed for {unknown} unknown parameters and initial values and {len(model.terms)} missing terms. "
+            f"{rows} samples in {len(data.trajectories)} trajectories are too few for this model: at least "
+            f"{needed} rows are needed for {unknown} unknown parameters and initial values and {len(model.terms)} missing terms. "
             "Measure more, or fix parameters and initial values."
         )
     if min(len(tr.t) for tr in data.trajectories) < 2:
@@ -139,12 +145,24 @@ def _result(best: _Attempt, model, data, seed, seconds) -> FitResult:
     }
     warnings = _warnings(best, defect, simulated, nodes_rmse, parameters)
     return FitResult(
-        model=model, data=data, seed=seed, converged=defect < FEASIBLE_DEFECT and best.stages[-1].stopped == "converged",
-        parameters=parameters, initial=initial, noise={c: float(unknowns.sigma[j]) for c, j in columns},
-        error={c: float(simulated[j]) for c, j in columns}, states=pieces,
-        terms=residual_terms(problem, unknowns), activation=_chosen(best),
-        effective_weights=float(unknowns.effective or 0.0), largest_defect=defect, stages=best.stages,
-        warnings=warnings, seconds=seconds, problem=problem, unknowns=unknowns,
+        model=model,
+        data=data,
+        seed=seed,
+        converged=defect < FEASIBLE_DEFECT and best.stages[-1].stopped == "converged",
+        parameters=parameters,
+        initial=initial,
+        noise={c: float(unknowns.sigma[j]) for c, j in columns},
+        error={c: float(simulated[j]) for c, j in columns},
+        states=pieces,
+        terms=residual_terms(problem, unknowns),
+        activation=_chosen(best),
+        effective_weights=float(unknowns.effective or 0.0),
+        largest_defect=defect,
+        stages=best.stages,
+        warnings=warnings,
+        seconds=seconds,
+        problem=problem,
+        unknowns=unknowns,
     )
 
 
@@ -182,14 +200,20 @@ def _warnings(best, defect, simulated, nodes_rmse, parameters) -> tuple[str, ...
     warnings = []
     problem = best.problem
     if not defect < FEASIBLE_DEFECT:
-        warnings.append(f"the fit did not close its intervals (largest jump {defect:.2g} noise sd); treat it as a start.")
+        warnings.append(
+            f"the fit did not close its intervals (largest jump {defect:.2g} noise sd); treat it as a start."
+        )
     if best.stages[-1].stopped != "converged":
         warnings.append(f"the fit stopped early: {best.stages[-1].stopped}.")
     for j, name in enumerate(problem.model.states):
         if problem.measured[j] and not simulated[j] < SELF_CONSISTENT * nodes_rmse[j] + 1e-9 * best.unknowns.spread[j]:
-            warnings.append(f"one long simulation misses {name} (RMSE {simulated[j]:.3g}, interval by interval "
-                            f"{nodes_rmse[j]:.3g}): the system is chaotic or the hybrid is unstable.")
+            warnings.append(
+                f"one long simulation misses {name} (RMSE {simulated[j]:.3g}, interval by interval "
+                f"{nodes_rmse[j]:.3g}): the system is chaotic or the hybrid is unstable."
+            )
     for name, (value, stderr) in parameters.items():
         if problem.model.slots and stderr > NULL_STDERR * abs(value):
-            warnings.append(f"{name} is not determined by the hybrid (a network can absorb it); the closed form may tell it.")
+            warnings.append(
+                f"{name} is not determined by the hybrid (a network can absorb it); the closed form may tell it."
+            )
     return tuple(warnings)

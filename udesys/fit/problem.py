@@ -68,7 +68,7 @@ class ShootingProblem:
                 if wish == "data":
                     if not self.mask[node, j]:
                         raise FitError(
-                            f"initial {name} = \"data\", but the first {name} of a trajectory is missing. "
+                            f'initial {name} = "data", but the first {name} of a trajectory is missing. '
                             'Write "free" or a number.'
                         )
                     self.pin[node, j] = PIN_WEIGHT
@@ -134,4 +134,6 @@ class ShootingProblem:
         with torch.inference_mode():
             theta = torch.as_tensor(theta)
             x0 = torch.as_tensor(starts[trajectory])[None]
-            return solve(lambda t, x: self.field(torch.as_tensor(t).expand(len(x)), x, theta), x0, torch.as_tensor(t), **options)
+            return solve(
+                lambda t, x: self.field(torch.as_tensor(t).expand(len(x)), x, theta), x0, torch.as_tensor(t), **options
+            )

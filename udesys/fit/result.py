@@ -119,8 +119,10 @@ class FitResult:
         for column, sd in self.noise.items():
             lines.append(f"  {column:<14} {sd:>9.4g}   {self.error[column]:>9.4g}")
         for stage in self.stages:
-            lines.append(f"  {stage.name}: {stage.iterations} iterations, cost {stage.before:.5g} -> {stage.after:.5g}, "
-                         f"{stage.stopped}")
+            lines.append(
+                f"  {stage.name}: {stage.iterations} iterations, cost {stage.before:.5g} -> {stage.after:.5g}, "
+                f"{stage.stopped}"
+            )
         if self.terms:
             lines.append(f"  Networks: {self.activation}, {self.effective_weights:.1f} weights determined by the data")
         lines += [f"  Warning: {w}" for w in self.warnings]
@@ -150,8 +152,9 @@ def residual_terms(problem: ShootingProblem, unknowns: Unknowns) -> dict[str, Re
             variance = np.einsum("now,wv,nov->no", slopes, block, slopes)
             for j, term in enumerate(slot.terms):
                 std = np.sqrt(np.maximum(variance[:, j], 0.0))
-                terms[term] = ResidualTerm(name=term, arguments=slot.arguments, points=points.numpy(),
-                                           values=values[:, j].numpy(), std=std)
+                terms[term] = ResidualTerm(
+                    name=term, arguments=slot.arguments, points=points.numpy(), values=values[:, j].numpy(), std=std
+                )
     return terms
 
 

@@ -128,8 +128,17 @@ def _relax_nodes(problem, unknowns, theta, hidden, unknown, iterations=20) -> No
     current = cost(nodes, end)
     for _ in range(iterations):
         nothing = np.zeros((problem.n_intervals, problem.d, 0))
-        equations = NormalEquations(problem.start, weight, problem.y - nodes, trust, end - nodes[problem.start + 1],
-                                    by_node, nothing, np.zeros(0), np.zeros(0))
+        equations = NormalEquations(
+            problem.start,
+            weight,
+            problem.y - nodes,
+            trust,
+            end - nodes[problem.start + 1],
+            by_node,
+            nothing,
+            np.zeros(0),
+            np.zeros(0),
+        )
         step = equations.step(0.0, damping / sigma**2)
         trial = nodes + step.nodes if step is not None else nodes
         trial_end, trial_by_node = flow(trial)

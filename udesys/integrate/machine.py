@@ -14,8 +14,30 @@ from scipy.integrate import DOP853
 from udesys.integrate.operations import OPERATIONS
 
 # in the order of OPERATIONS; numba freezes them into the machine
-(_ADD, _SUB, _MUL, _DIV, _POW, _POWI, _NEG, _EXP, _LOG, _SQRT, _SIN, _COS, _TAN, _TANH, _SINH, _COSH, _ABS, _SIGN,
- _SIGMOID, _LESS, _MIN, _MAX) = range(len(OPERATIONS))
+(
+    _ADD,
+    _SUB,
+    _MUL,
+    _DIV,
+    _POW,
+    _POWI,
+    _NEG,
+    _EXP,
+    _LOG,
+    _SQRT,
+    _SIN,
+    _COS,
+    _TAN,
+    _TANH,
+    _SINH,
+    _COSH,
+    _ABS,
+    _SIGN,
+    _SIGMOID,
+    _LESS,
+    _MIN,
+    _MAX,
+) = range(len(OPERATIONS))
 
 # Dormand & Prince, order 8 with 12 stages (Hairer, Norsett & Wanner 1993, sec. II.5)
 _A = np.ascontiguousarray(DOP853.A)
@@ -182,9 +204,25 @@ def simulate(program, d, p, x0, t, segments, steps, *, sensitivities=False):
     """
     states = np.full((len(t), d), np.nan)
     sens = np.zeros((len(t) if sensitivities else 0, d, len(p) + d))
-    fine = _simulate(program.code, program.constants, program.outputs, d, len(p), np.asarray(p, float),
-                     np.ascontiguousarray(x0, float), t, segments[0], segments[1], steps, sensitivities,
-                     states, sens, _A, _B, _C)
+    fine = _simulate(
+        program.code,
+        program.constants,
+        program.outputs,
+        d,
+        len(p),
+        np.asarray(p, float),
+        np.ascontiguousarray(x0, float),
+        t,
+        segments[0],
+        segments[1],
+        steps,
+        sensitivities,
+        states,
+        sens,
+        _A,
+        _B,
+        _C,
+    )
     if not fine:
         return None, None
     return states, sens if sensitivities else None

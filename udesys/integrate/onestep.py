@@ -6,6 +6,7 @@ one pass serve a backward recursion over the stages.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 
@@ -83,7 +84,7 @@ def integrate_fixed(field, x0, t, tableau: Tableau, substeps: int):
 
     states, x, evaluations = [x0], x0, 0
     times = t.tolist()
-    for now, after in zip(times[:-1], times[1:], strict=True):
+    for now, after in itertools.pairwise(times):
         h = (after - now) / substeps
         for k in range(substeps):
             x, stages = step(field, now + k * h, x, h, tableau)

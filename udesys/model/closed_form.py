@@ -43,8 +43,9 @@ class ClosedForm:
         self.d = len(model.states)
         pairs = [(term, c) for term in model.terms for c in formulas[term].constants]
         self.names: tuple = (*model.estimated, *pairs)
-        self.values = np.array([parameters[n] for n in model.estimated]
-                               + [formulas[term].constants[c] for term, c in pairs], dtype=float)
+        self.values = np.array(
+            [parameters[n] for n in model.estimated] + [formulas[term].constants[c] for term, c in pairs], dtype=float
+        )
         unique = {pair: f"{pair[0]}.{pair[1]}" for pair in pairs}
         renamed = {}
         for term in model.terms:

@@ -82,10 +82,13 @@ class HybridField:
         arguments = [[T.substitute(a, fixed) for a in call.args] for _, call in self.calls]
         self._argument_programs = [Program(a, point) for a in arguments]
         self._rhs_program = Program(rhs, [*point, *self.outputs])
-        self._slopes = [_SparseJacobian(rhs, names, [*point, *self.outputs])
-                        for names in (model.states, self.parameters, self.outputs)]
-        self._argument_slopes = [[_SparseJacobian(a, names, point) for names in (model.states, self.parameters)]
-                                 for a in arguments]
+        self._slopes = [
+            _SparseJacobian(rhs, names, [*point, *self.outputs])
+            for names in (model.states, self.parameters, self.outputs)
+        ]
+        self._argument_slopes = [
+            [_SparseJacobian(a, names, point) for names in (model.states, self.parameters)] for a in arguments
+        ]
 
     # -------------------------------------------------------------- evaluating
     def parameter_values(self, theta) -> list:

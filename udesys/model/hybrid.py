@@ -34,9 +34,7 @@ class Slot:
     def arguments(self) -> tuple[str, ...]:
         first = self.calls[0].args
         plain = [a.name if isinstance(a, T.Symbol) else "" for a in first]
-        return tuple(
-            p if p and plain.count(p) == 1 else f"{self.name}_{k}" for k, p in enumerate(plain, start=1)
-        )
+        return tuple(p if p and plain.count(p) == 1 else f"{self.name}_{k}" for k, p in enumerate(plain, start=1))
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -65,8 +63,13 @@ class HybridODE:
         ModelError: an equation cannot be read, or a name is unknown or used twice.
     """
 
-    def __init__(self, equations: str, parameters: Mapping | None = None, networks: Mapping | None = None,
-                 initial: Mapping | None = None):
+    def __init__(
+        self,
+        equations: str,
+        parameters: Mapping | None = None,
+        networks: Mapping | None = None,
+        initial: Mapping | None = None,
+    ):
         self.text = "\n".join(line.strip() for line in str(equations).strip().splitlines())
         self.networks = {n: _network(n, v) for n, v in (networks or {}).items()}
         parsed = parse_equations(equations, self.networks)
@@ -130,7 +133,7 @@ class HybridODE:
                 raise ModelError(f"initial names {name!r}, which is no state. {did_you_mean(name, self.states)}")
             number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             if value not in ("free", "data") and not number:
-                raise ModelError(f"initial {name} = {value!r} is not understood. Write \"free\", \"data\" or a number.")
+                raise ModelError(f'initial {name} = {value!r} is not understood. Write "free", "data" or a number.')
             checked[name] = float(value) if number else value
         return checked
 
@@ -205,9 +208,7 @@ class HybridODE:
     def _repr_latex_(self) -> str:
         import sympy
 
-        rows = [
-            f"\\dot{{{sympy.latex(sympy.Symbol(s))}}} &= {sympy.latex(e)}" for s, e in self.to_sympy().items()
-        ]
+        rows = [f"\\dot{{{sympy.latex(sympy.Symbol(s))}}} &= {sympy.latex(e)}" for s, e in self.to_sympy().items()]
         return "$$\\begin{aligned}" + " \\\\ ".join(rows) + "\\end{aligned}$$"
 
 
@@ -233,7 +234,9 @@ def _first_order(parsed) -> tuple[tuple[str, ...], tuple[T.Tree, ...]]:
             new = {equation.state: T.Symbol(velocity), velocity: equation.right}
         for name, right in new.items():
             if name in states:
-                raise ModelError(f"equation {equation.line} gives {name} a second equation. Keep one.\n    {equation.text}")
+                raise ModelError(
+                    f"equation {equation.line} gives {name} a second equation. Keep one.\n    {equation.text}"
+                )
             states[name] = right
     return tuple(states), tuple(states.values())
 

@@ -70,8 +70,12 @@ class Layout:
             start, group = start + a * b + b, group + 2
         n_skip = self.sizes[0] * self.sizes[-1]
         groups += [group] * n_skip
-        for name, value in (("slices", tuple(slices)), ("skip", slice(start, start + n_skip)),
-                            ("n_weights", start + n_skip), ("groups", np.array(groups))):
+        for name, value in (
+            ("slices", tuple(slices)),
+            ("skip", slice(start, start + n_skip)),
+            ("n_weights", start + n_skip),
+            ("groups", np.array(groups)),
+        ):
             object.__setattr__(self, name, value)
 
     def initial_weights(self, rng: np.random.Generator) -> np.ndarray:
@@ -88,8 +92,7 @@ class Layout:
     def matrices(self, weights):
         """[(W, b), ...] and the skip matrix as views of a flat tensor."""
         layers = [
-            (weights[w].reshape(self.sizes[k + 1], self.sizes[k]), weights[b])
-            for k, (w, b) in enumerate(self.slices)
+            (weights[w].reshape(self.sizes[k + 1], self.sizes[k]), weights[b]) for k, (w, b) in enumerate(self.slices)
         ]
         return layers, weights[self.skip].reshape(self.sizes[-1], self.sizes[0])
 

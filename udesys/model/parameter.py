@@ -40,7 +40,8 @@ class Parameter:
         object.__setattr__(self, "start", float(self.start))
         if not low <= self.start <= high:
             raise ModelError(
-                f"start = {self.start:g} lies outside its bounds [{low:g}, {high:g}]. Move the start or widen the bounds."
+                f"start = {self.start:g} lies outside its bounds [{low:g}, {high:g}]. "
+                "Move the start or widen the bounds."
             )
 
     def _checked_bounds(self) -> tuple[float, float]:

@@ -49,8 +49,14 @@ class Candidate:
     def with_constants(self, values) -> Candidate:
         """The same form with other values of its constants, in their order."""
         constants = dict(zip(self.formula.constants, (float(v) for v in values), strict=True))
-        return Candidate(formula=Formula(self.formula.tree, constants), parts=self.parts, loss=self.loss,
-                         score=self.score, prior=self.prior, engine=self.engine)
+        return Candidate(
+            formula=Formula(self.formula.tree, constants),
+            parts=self.parts,
+            loss=self.loss,
+            score=self.score,
+            prior=self.prior,
+            engine=self.engine,
+        )
 
     def __str__(self) -> str:
         values = {c: T.Number(v) for c, v in self.formula.constants.items()}
@@ -83,8 +89,14 @@ def linear_candidate(terms, coefficients, *, loss: float, score: float, prior: f
     names = [f"c{k}" for k in range(len(terms))]
     tree = T.total([T.mul(T.Symbol(n), term) for n, term in zip(names, terms, strict=True)])
     constants = dict(zip(names, (float(c) for c in coefficients), strict=True))
-    return Candidate(formula=Formula(tree, constants), parts=tuple(zip(terms, names, strict=True)), loss=loss,
-                     score=score, prior=prior, engine=engine)
+    return Candidate(
+        formula=Formula(tree, constants),
+        parts=tuple(zip(terms, names, strict=True)),
+        loss=loss,
+        score=score,
+        prior=prior,
+        engine=engine,
+    )
 
 
 def without_part(candidate: Candidate, place: int) -> Candidate:
@@ -94,5 +106,11 @@ def without_part(candidate: Candidate, place: int) -> Candidate:
     from udesys.search.prior import description_length
 
     prior = description_length([part for part, _ in kept])
-    return linear_candidate([part for part, _ in kept], values, loss=candidate.loss, score=candidate.score,
-                            prior=prior, engine=candidate.engine)
+    return linear_candidate(
+        [part for part, _ in kept],
+        values,
+        loss=candidate.loss,
+        score=candidate.score,
+        prior=prior,
+        engine=candidate.engine,
+    )

@@ -19,8 +19,9 @@ RIVAL = 6.0  # 2 ln(20): closer than that the data do not decide
 FLOOR = 1e-6  # of a column's mean magnitude: a smaller error is the integrator's
 
 
-def criterion(squares: np.ndarray, counts: np.ndarray, worth: np.ndarray, floor: np.ndarray, n_constants: int,
-              prior: float) -> float:
+def criterion(
+    squares: np.ndarray, counts: np.ndarray, worth: np.ndarray, floor: np.ndarray, n_constants: int, prior: float
+) -> float:
     """Lower is better.
 
     Args:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,10 +18,12 @@ from udesys.model.closed_form import ClosedForm
 from udesys.search import Candidate, SearchOptions, propose
 from udesys.search.candidate import without_part
 from udesys.search.prior import known_forms, law_length
-from udesys.search.weak_form import Measurements, WeakForm, about_closed_form, about_fit
+from udesys.search.reference import Measurements, about_closed_form, about_fit
+from udesys.search.weak_form import WeakForm
 from udesys.select.correlation import effective_counts
-from udesys.select.criterion import FLOOR, RIVAL, criterion
+from udesys.select.criterion import FLOOR, criterion
 from udesys.select.refit import Refit, Refitter
+from udesys.select.selection import Ranked, Selection
 
 TRIED = 24  # candidates of a term refitted in one sweep
 FIRST = 3  # joint starts refitted before the coordinate search
@@ -37,62 +38,6 @@ MOST_KEPT = 40  # choices refitted when the weights or the steps change
 MOST_STEPS = 64  # solver steps between two samples
 STEP_ERROR = 0.02  # of the noise: a larger change on doubling the steps asks for more
 SMALLEST_WEIGHT_CHANGE = 1.02
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """A joint choice with its refit and criterion."""
-
-    choice: dict[str, Candidate]
-    refit: Refit
-    criterion: float
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return tuple(c.key for c in self.choice.values())
-
-    @property
-    def n_constants(self) -> int:
-        """Estimated constants and parameters."""
-        return len(self.refit.form.values)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """All ranked joint choices.
-
-    Attributes:
-        ranked: refitted choices, lowest criterion first.
-        diverged: choices (formula texts by term) whose simulation never reached the end.
-        steps: (samples,) solver steps used between samples.
-        data: the measurements with the noise as re-estimated.
-        refitter: for further refits on the same footing.
-        n_refits: refits made.
-        worth: (d,) independent measurements that each column's amount to.
-        seconds_proposing: time spent in the engines.
-    """
-
-    ranked: tuple[Ranked, ...]
-    diverged: tuple[dict[str, str], ...]
-    data: Measurements
-    refitter: Refitter
-    n_refits: int
-    worth: np.ndarray
-    seconds_proposing: float
-
-    @property
-    def within_reach(self) -> tuple[Ranked, ...]:
-        """What the data cannot tell apart: within `RIVAL` of the lowest criterion."""
-        return tuple(r for r in self.ranked if r.criterion - self.ranked[0].criterion < RIVAL)
-
-    @property
-    def best(self) -> Ranked:
-        """The pick: the fewest constants among the laws within reach, then the lowest criterion.
-
-        The criterion of the best of a hundred forms is low by selection alone; what the data cannot tell apart,
-        Occam's razor does.
-        """
-        return min(self.within_reach, key=lambda r: (r.n_constants, r.criterion))
 
 
 def select(fit: FitResult, options: SearchOptions, *, seed: int = 0, progress: Callable | None = None) -> Selection:
@@ -142,9 +87,15 @@ class _Selector:
         best = self._eliminate(best)
         self._combine(best)
         ranked = sorted(self.seen.values(), key=lambda r: r.criterion)
-        return Selection(ranked=tuple(ranked), diverged=tuple(self.diverged.values()), data=self.data,
-                         refitter=self.refitter, n_refits=self.n_refits, worth=self.worth,
-                         seconds_proposing=self.seconds_proposing)
+        return Selection(
+            ranked=tuple(ranked),
+            diverged=tuple(self.diverged.values()),
+            data=self.data,
+            refitter=self.refitter,
+            n_refits=self.n_refits,
+            worth=self.worth,
+            seconds_proposing=self.seconds_proposing,
+        )
 
     def _propose(self, form: WeakForm, term: str):
         began = time.perf_counter()
@@ -277,8 +228,7 @@ class _Selector:
         near: dict[str, list[Candidate]] = {}
         for term in self.model.terms:
             others = [
-                r for r in self.seen.values()
-                if r.criterion - best.criterion < NEAR and _differs_only_in(r, best, term)
+                r for r in self.seen.values() if r.criterion - best.criterion < NEAR and _differs_only_in(r, best, term)
             ]
             others.sort(key=lambda r: r.criterion)
             near[term] = [best.choice[term], *(r.choice[term] for r in others)]
@@ -320,11 +270,16 @@ class _Selector:
         ratio = sigma / self.data.sigma
         if max(ratio.max(), (1 / ratio).max()) < SMALLEST_WEIGHT_CHANGE:
             return best
-        self.data = Measurements(t=self.data.t, y=self.data.y, mask=self.data.mask, sigma=sigma,
-                                 segments=self.data.segments, free=self.data.free)
+        self.data = Measurements(
+            t=self.data.t,
+            y=self.data.y,
+            mask=self.data.mask,
+            sigma=sigma,
+            segments=self.data.segments,
+            free=self.data.free,
+        )
         self.refitter.data = self.data
         return self._again(best)
-
 
     def _discounted(self, best: Ranked) -> Ranked:
         """All laws ranked anew, counting only the rows that the best law's residuals are worth."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from udesys.model.closed_form import ClosedForm
-from udesys.search.weak_form import Measurements
+from udesys.search.reference import Measurements
 
 ITERATIONS = 15
 TRIALS = 8
@@ -66,8 +66,9 @@ class Refitter:
     def __init__(self, data: Measurements, nodes: np.ndarray, bounds: dict, steps: np.ndarray):
         self.data, self.nodes, self.bounds, self.steps = data, nodes, bounds, steps
 
-    def refit(self, form: ClosedForm, x0: np.ndarray, *, iterations: int = ITERATIONS,
-              robust: bool = False) -> Refit | None:
+    def refit(
+        self, form: ClosedForm, x0: np.ndarray, *, iterations: int = ITERATIONS, robust: bool = False
+    ) -> Refit | None:
         """Values that simulate the data best; None where no start gives a finite simulation.
 
         Args:
@@ -90,7 +91,9 @@ class Refitter:
         lo, hi = self.data.segments
         windows = [_split(a, b) for a, b in zip(lo, hi, strict=True)]
         pieces = np.array([w for group in windows for w in group], dtype=np.int64)
-        point = self._descend(form, form.values, self.nodes[pieces[:, 0]], (pieces[:, 0].copy(), pieces[:, 1].copy()), 8)
+        point = self._descend(
+            form, form.values, self.nodes[pieces[:, 0]], (pieces[:, 0].copy(), pieces[:, 1].copy()), 8
+        )
         if point is None:
             return None
         firsts = np.cumsum([0] + [len(w) for w in windows[:-1]])
@@ -130,7 +133,9 @@ class Refitter:
             for _ in range(TRIALS):
                 step = system.step(damping, point.values, low, high)
                 if step is not None:
-                    trial = self._evaluate(form, np.clip(point.values + step[0], low, high), point.x0 + step[1], segments)
+                    trial = self._evaluate(
+                        form, np.clip(point.values + step[0], low, high), point.x0 + step[1], segments
+                    )
                     if trial is not None and trial.cost < point.cost:
                         accepted = trial
                         break

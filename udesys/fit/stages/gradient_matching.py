@@ -36,8 +36,14 @@ def run(problem: ShootingProblem, unknowns: Unknowns, rng: np.random.Generator, 
             stopped = "converged" if gain > 0 else "no step lowers the defects"
             break
     unknowns.theta = match.theta
-    return StageReport(name="gradient matching", iterations=iterations, before=first, after=match.cost,
-                       stopped=stopped, seconds=time.perf_counter() - began)
+    return StageReport(
+        name="gradient matching",
+        iterations=iterations,
+        before=first,
+        after=match.cost,
+        stopped=stopped,
+        seconds=time.perf_counter() - began,
+    )
 
 
 class _Matching:

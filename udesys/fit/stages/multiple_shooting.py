@@ -30,8 +30,9 @@ SETTLED_NOISE = 0.15  # the regularisation moves only when log sigma moves less 
 CONVERGED = 1e-3  # relative change of misfit and prior; four in a row end the fit
 
 
-def run(problem: ShootingProblem, unknowns: Unknowns, rng: np.random.Generator, progress=None,
-        *, given_noise: bool = False) -> StageReport:
+def run(
+    problem: ShootingProblem, unknowns: Unknowns, rng: np.random.Generator, progress=None, *, given_noise: bool = False
+) -> StageReport:
     """Fit nodes and theta jointly.
 
     Args:
@@ -46,8 +47,14 @@ def run(problem: ShootingProblem, unknowns: Unknowns, rng: np.random.Generator, 
         last = round_ == len(RHO) - 1
         count, stopped = descent.round(rho, round_, last, progress, iterations)
         iterations += count
-    return StageReport(name="multiple shooting", iterations=iterations, before=first, after=descent.misfit(),
-                       stopped=stopped, seconds=time.perf_counter() - began)
+    return StageReport(
+        name="multiple shooting",
+        iterations=iterations,
+        before=first,
+        after=descent.misfit(),
+        stopped=stopped,
+        seconds=time.perf_counter() - began,
+    )
 
 
 class _Descent:
@@ -122,9 +129,15 @@ class _Descent:
         """Try damped steps until one lowers the cost; returns the cost after."""
         p, u = self.p, self.u
         equations = NormalEquations(
-            p.start, self._weight(), p.y - u.nodes, self.rho / u.sigma**2,
-            self._defect(u.nodes, self.end) + self.multiplier, self.by_node, self.by_theta,
-            u.prior, u.prior * (u.theta - u.center),
+            p.start,
+            self._weight(),
+            p.y - u.nodes,
+            self.rho / u.sigma**2,
+            self._defect(u.nodes, self.end) + self.multiplier,
+            self.by_node,
+            self.by_theta,
+            u.prior,
+            u.prior * (u.theta - u.center),
         )
         reference = np.where(p.measured, 1.0, 0.01) / u.sigma**2
         for trial in range(TRIALS):

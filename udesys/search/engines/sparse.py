@@ -53,8 +53,16 @@ def propose(task: Task, options: SearchOptions, seed: int = 0) -> Front:
     found: list[Candidate] = []
     for size in range(1, options.max_terms + 1):
         for chosen, score, loss, coefficients in subsets.best_of_size(size):
-            found.append(linear_candidate([terms[j] for j in chosen], coefficients, loss=loss, score=score,
-                                          prior=sum(subsets.lengths[j] for j in chosen), engine=NAME))
+            found.append(
+                linear_candidate(
+                    [terms[j] for j in chosen],
+                    coefficients,
+                    loss=loss,
+                    score=score,
+                    prior=sum(subsets.lengths[j] for j in chosen),
+                    engine=NAME,
+                )
+            )
     found.sort(key=lambda c: c.score)
     return Front(task.term, tuple(found))
 
@@ -106,7 +114,9 @@ class _Subsets:
         if self._grown is None:
             return np.empty((0, size), int)
         count = len(self.usable)
-        joined = np.concatenate([np.repeat(self._grown, count, 0), np.tile(np.arange(count), len(self._grown))[:, None]], 1)
+        joined = np.concatenate(
+            [np.repeat(self._grown, count, 0), np.tile(np.arange(count), len(self._grown))[:, None]], 1
+        )
         joined = np.sort(joined, axis=1)
         return np.unique(joined[(np.diff(joined, axis=1) > 0).all(1)], axis=0)
 

@@ -1,0 +1,125 @@
+"""From a selection and its uncertainty to the Discovery that a user reads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from udesys.assess.covariance import Uncertainty
+from udesys.assess.discovery import Discovery, RankedModel, Residual
+from udesys.assess.estimate import Estimate
+from udesys.assess.forecast import heldout_error
+from udesys.data import Dataset
+from udesys.fit import FitResult
+from udesys.select import Refit, Selection
+
+MOST_LISTED = 60  # ranked laws handed on
+MOST_SCORED_ASIDE = 20  # of them scored on held-out data
+
+
+def conclude(
+    fitted: FitResult,
+    selection: Selection,
+    final: Refit,
+    known: Uncertainty,
+    heldout: Dataset | None,
+    engines: tuple[str, ...],
+    timing: dict[str, float],
+) -> Discovery:
+    """Everything that was found, as one result."""
+    model, data, form = fitted.model, fitted.data, final.form
+    columns = {c: model.states.index(c) for c in data.columns}
+    counts = selection.data.mask.sum(0)
+    residuals = {
+        term: Residual(
+            expression=form.residual_text(term),
+            constants={c: known.estimates[term, c] for c in form.formulas[term].constants},
+        )
+        for term in model.terms
+    }
+    parameters = {
+        name: known.estimates.get(name) or Estimate(value=p.start, fixed=True, unit=p.unit, start=p.start)
+        for name, p in model.parameters.items()
+    }
+    error = {"fit": _rmse(final.squares, counts, columns)}
+    if heldout is not None:
+        error["heldout"] = heldout_error(form, heldout, data, final.x0)
+    initial = {
+        tr.name: dict(zip(model.states, map(float, x0), strict=True))
+        for tr, x0 in zip(data.trajectories, final.x0, strict=True)
+    }
+    low, high = fitted.unknowns.nodes.min(0), fitted.unknowns.nodes.max(0)
+    return Discovery(
+        model=model,
+        data=data,
+        heldout=heldout,
+        seed=fitted.seed,
+        status="ok",
+        closed_form=form,
+        residuals=residuals,
+        parameters=parameters,
+        initial=initial,
+        noise={c: float(known.noise[j]) for c, j in columns.items()},
+        error=error,
+        candidates=_candidates(selection, data, heldout, columns, counts),
+        visited={s: (float(a), float(b)) for s, a, b in zip(model.states, low, high, strict=True)},
+        warnings=_warnings(fitted, selection, known, columns),
+        timing_s=timing,
+        engines=engines,
+        fit=fitted,
+    )
+
+
+def _rmse(squares, counts, columns) -> dict[str, float]:
+    return {c: float(np.sqrt(squares[j] / max(counts[j], 1))) for c, j in columns.items()}
+
+
+def _candidates(selection, data, heldout, columns, counts) -> tuple[RankedModel, ...]:
+    """The pick, then the other choices by criterion; those that diverged come last."""
+    lowest, ranked = selection.ranked[0].criterion, []
+    others = [law for law in selection.ranked if law is not selection.best]
+    for place, law in enumerate([selection.best, *others][:MOST_LISTED]):
+        form = law.refit.form
+        aside = heldout_error(form, heldout, data, law.refit.x0) if heldout and place < MOST_SCORED_ASIDE else {}
+        ranked.append(
+            RankedModel(
+                residuals={term: form.residual_text(term) for term in form.model.terms},
+                criterion=law.criterion,
+                delta=law.criterion - lowest,
+                n_constants=law.n_constants,
+                error=_rmse(law.refit.squares, counts, columns),
+                heldout_error=aside,
+            )
+        )
+    nothing = float("inf")
+    for texts in selection.diverged[: MOST_LISTED - len(ranked)]:
+        ranked.append(
+            RankedModel(
+                residuals=texts,
+                criterion=nothing,
+                delta=nothing,
+                n_constants=0,
+                error={},
+                heldout_error={},
+                diverged=True,
+            )
+        )
+    return tuple(ranked)
+
+
+def _warnings(fitted, selection, known, columns) -> tuple[str, ...]:
+    warnings = [w for w in fitted.warnings if "is not determined by the hybrid" not in w]
+    for name, estimate in known.estimates.items():
+        label = name if isinstance(name, str) else f"{name[1]} of {name[0]}"
+        if estimate.at_bound is not None:
+            warnings.append(f"{label} stopped at its bound {estimate.at_bound:g}; widen it or fix it.")
+        elif not estimate.identifiable:
+            warnings.append(f"{label} is not identifiable: other constants can make up for any value of it.")
+    counts = selection.data.mask.sum(0)
+    wandering = [c for c, j in columns.items() if selection.worth[j] < counts[j]]
+    if wandering:
+        worth = ", ".join(f"{c} {counts[columns[c]]:.0f} as {selection.worth[columns[c]]:.0f}" for c in wandering)
+        warnings.append(
+            f"the residuals wander: no law tried explains the data down to their noise. Rows are counted for what they "
+            f"are worth ({worth}), and intervals are widened accordingly."
+        )
+    return tuple(warnings)

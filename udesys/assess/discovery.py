@@ -1,0 +1,168 @@
+"""Discovery: the law the data support, with everything that is known about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from udesys.assess.estimate import Estimate
+from udesys.assess.forecast import simulate_law
+from udesys.data import Dataset
+from udesys.fit import FitResult
+from udesys.model import HybridODE
+from udesys.model.closed_form import ClosedForm
+
+SCHEMA = 1  # of result.json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Residual:
+    """A recovered missing term.
+
+    Attributes:
+        expression: the formula with named constants, in the names of the equations, such as `c0*prey*predator`.
+        constants: constant -> Estimate.
+    """
+
+    expression: str
+    constants: dict[str, Estimate]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankedModel:
+    """One joint choice of formulas, refitted on the raw data.
+
+    Attributes:
+        residuals: term -> formula text with named constants.
+        criterion: the selection criterion; lower is better.
+        delta: criterion above the lowest; below six the data cannot tell.
+        n_constants: estimated constants and parameters.
+        error: column -> RMSE over the data it was fitted to [data units].
+        heldout_error: column -> RMSE over held-out data; empty without any.
+        diverged: its simulation did not reach the end.
+    """
+
+    residuals: dict[str, str]
+    criterion: float
+    delta: float
+    n_constants: int
+    error: dict[str, float]
+    heldout_error: dict[str, float]
+    diverged: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discovery:
+    """The law the data support, with intervals, its rivals, and what the data cannot tell.
+
+    Attributes:
+        model: the hybrid that was asked.
+        data: the measurements it was fitted to.
+        heldout: measurements kept aside, or None.
+        seed: of everything random.
+        status: "ok", or what is wrong in one word.
+        closed_form: the law as a simulator with its constants in place.
+        residuals: term -> Residual.
+        parameters: parameter -> Estimate; fixed ones too.
+        initial: trajectory -> state -> initial value.
+        noise: measured column -> standard deviation of the noise.
+        error: {"fit": {column: RMSE}, "heldout": {...}} of one plain simulation of the closed form [data units].
+        candidates: ranked models, the pick first.
+        visited: state -> (lowest, highest) along the trajectories; nothing is claimed outside.
+        warnings: what the user should know.
+        timing_s: seconds of each step.
+        engines: engines that proposed.
+        fit: the fit of the hybrid.
+    """
+
+    model: HybridODE
+    data: Dataset
+    heldout: Dataset | None
+    seed: int
+    status: str
+    closed_form: ClosedForm
+    residuals: dict[str, Residual]
+    parameters: dict[str, Estimate]
+    initial: dict[str, dict[str, float]]
+    noise: dict[str, float]
+    error: dict[str, dict[str, float]]
+    candidates: tuple[RankedModel, ...]
+    visited: dict[str, tuple[float, float]]
+    warnings: tuple[str, ...]
+    timing_s: dict[str, float]
+    engines: tuple[str, ...]
+    fit: FitResult | None = field(repr=False)
+
+    # -------------------------------------------------------------- reading
+    @property
+    def equations(self) -> dict:
+        """state -> SymPy expression of its derivative with all numbers in place."""
+        from udesys.model.symbolic import to_sympy
+
+        skip = set(self.model.velocity_of)
+        return {s: to_sympy(tree) for s, tree in self.closed_form.numbers_in_place().items() if s not in skip}
+
+    def simulate(self, t, trajectory: int = 0) -> np.ndarray:
+        """States (time, state) of the law from a trajectory's initial values.
+
+        Args:
+            t: (time,) increasing, from the trajectory's first time on [the data's time unit].
+            trajectory: which trajectory's initial values to start from.
+
+        Raises:
+            SolveError: the times are not usable, or the law blows up before the last one.
+        """
+        start = self.data.trajectories[trajectory]
+        x0 = np.array([list(self.initial[start.name].values())])
+        return simulate_law(self.closed_form, x0, start.t[0], np.asarray(t, float))
+
+    def forecast(self, t, trajectory: int = 0):
+        """A pandas DataFrame of the time and every state, simulated as by `simulate`.
+
+        Args:
+            t: (time,) increasing, from the trajectory's first time on [the data's time unit].
+            trajectory: which trajectory's initial values to start from.
+        """
+        import pandas as pd
+
+        states = self.simulate(t, trajectory)
+        return pd.DataFrame(
+            {self.data.time: np.asarray(t, float), **dict(zip(self.model.states, states.T, strict=True))}
+        )
+
+    def to_dict(self) -> dict:
+        """The content of result.json but for versions and the data's hash."""
+        return {
+            "schema": SCHEMA,
+            "status": self.status,
+            "seed": self.seed,
+            "equations": self.closed_form.equation_texts(10),
+            "residuals": {
+                term: {"expression": r.expression, "constants": {c: _number(e) for c, e in r.constants.items()}}
+                for term, r in self.residuals.items()
+            },
+            "parameters": {name: e.to_dict() for name, e in self.parameters.items()},
+            "initial": self.initial,
+            "noise": self.noise,
+            "error": self.error,
+            "candidates": [vars(c) for c in self.candidates],
+            "warnings": list(self.warnings),
+            "timing_s": {k: round(v, 3) for k, v in self.timing_s.items()},
+            "engines": list(self.engines),
+        }
+
+    def __str__(self) -> str:
+        from udesys.assess.summary import summary
+
+        return summary(self)
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def _number(estimate: Estimate) -> dict:
+    plain = estimate.to_dict()
+    return {k: plain[k] for k in ("value", "stderr", "interval")}

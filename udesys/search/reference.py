@@ -1,0 +1,199 @@
+"""Reference solutions about which the weak form is written: the fitted hybrid, or a closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from udesys.fit import FitResult
+from udesys.model import HybridODE
+from udesys.model import tree as T
+from udesys.model.closed_form import ClosedForm
+from udesys.model.program import Program
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
+GAUSS, GAUSS_WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2  # 4 points an interval: exact to degree 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurements:
+    """The raw data on one axis of samples.
+
+    Attributes:
+        t: (samples,) [the data's time unit].
+        y: (samples, d), zero where missing.
+        mask: (samples, d), 1 where measured.
+        sigma: (d,) or (samples, d), standard deviation of the noise.
+        segments: (lo, hi) arrays; trajectory k is lo[k]:hi[k].
+        free: (d,) whether the initial value of a state is free.
+    """
+
+    t: np.ndarray
+    y: np.ndarray
+    mask: np.ndarray
+    sigma: np.ndarray
+    segments: tuple[np.ndarray, np.ndarray]
+    free: np.ndarray
+    start: np.ndarray = field(init=False)
+    h: np.ndarray = field(init=False)
+    gauss_t: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        start = np.concatenate([np.arange(a, b - 1) for a, b in zip(*self.segments, strict=True)])
+        h = self.t[start + 1] - self.t[start]
+        for name, value in (("start", start), ("h", h), ("gauss_t", self.t[start][:, None] + h[:, None] * GAUSS)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of_fit(cls, fit: FitResult) -> Measurements:
+        """The data of a fit with the noise it estimated."""
+        problem = fit.problem
+        free = np.array([fit.model.initial[s] == "free" for s in fit.model.states])
+        return cls(
+            t=problem.t,
+            y=problem.y,
+            mask=problem.mask,
+            sigma=fit.unknowns.sigma.copy(),
+            segments=problem.segments,
+            free=free,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A solution about which the weak form is written; G Gauss points in each interval.
+
+    Attributes:
+        nodes: (samples, d) states at the samples.
+        x: (intervals, G, d) states at the Gauss points.
+        parameters: estimated parameter -> value.
+        outputs: term -> one (intervals, G) array of values per call of its network.
+        feedback: (intervals, d, d), A.
+        by_parameter: (intervals, G, d, parameters), df/dp.
+        by_constant: term -> (intervals, G, d, constants), df/dc; empty about a fit.
+        std: term -> (intervals, G) standard deviation of the values of the first call; None where unknown.
+    """
+
+    nodes: np.ndarray
+    x: np.ndarray
+    parameters: dict[str, float]
+    outputs: dict[str, list[np.ndarray]]
+    feedback: np.ndarray
+    by_parameter: np.ndarray
+    by_constant: dict[str, np.ndarray]
+    std: dict[str, np.ndarray]
+
+
+def about_fit(fit: FitResult, data: Measurements) -> Reference:
+    """The fitted hybrid as reference."""
+    import torch
+
+    problem, unknowns = fit.problem, fit.unknowns
+    x = np.stack([problem.flow(unknowns.nodes, unknowns.theta, share=g) for g in GAUSS], axis=1)
+    n, g, d = x.shape
+    flat, t = torch.as_tensor(x.reshape(n * g, d)), torch.as_tensor(data.gauss_t.reshape(-1))
+    theta = torch.as_tensor(unknowns.theta)
+    outputs: dict[str, list[np.ndarray]] = {term: [] for term in fit.model.terms}
+    with torch.inference_mode():
+        jacobians = problem.field.jacobians(t, flat, theta)
+        for k, call in problem.field.calls:
+            slot = fit.model.slots[k]
+            arguments = call_arguments(fit.model, call, x, data.gauss_t, _parameter_values(fit))
+            values = problem.field.term(k, torch.as_tensor(arguments.reshape(n * g, -1)), theta).numpy()
+            for j, term in enumerate(slot.terms):
+                outputs[term].append(values[:, j].reshape(n, g))
+    scale = problem.field.parameter_scale
+    by_parameter = jacobians.by_parameter.numpy().reshape(n, g, d, -1) / scale
+    std = {name: np.repeat(term.std[problem.start][:, None], g, 1) for name, term in fit.terms.items()}
+    return Reference(
+        nodes=unknowns.nodes,
+        x=x,
+        parameters=_parameter_values(fit),
+        outputs=outputs,
+        feedback=np.broadcast_to(_kinematics(fit.model), (n, d, d)),
+        by_parameter=by_parameter,
+        by_constant={},
+        std=std,
+    )
+
+
+def _parameter_values(fit: FitResult) -> dict[str, float]:
+    return {name: value for name, (value, _) in fit.parameters.items()}
+
+
+def _kinematics(model: HybridODE) -> np.ndarray:
+    """One where an equation is x' = another state."""
+    matrix = np.zeros((len(model.states),) * 2)
+    for i, right in enumerate(model.rhs):
+        if isinstance(right, T.Symbol) and right.name in model.states:
+            matrix[i, model.states.index(right.name)] = 1.0
+    return matrix
+
+
+def about_closed_form(form: ClosedForm, data: Measurements, x0: np.ndarray, steps: np.ndarray) -> Reference | None:
+    """A closed form's simulation as reference; None where it diverges."""
+    grid, lo, hi = _merged_grid(data)
+    fine_steps = np.ones(len(grid), dtype=np.int64) * max(1, int(steps.max()) // 2)
+    states, _ = form.simulate(x0, grid, (lo, hi), fine_steps)
+    if states is None:
+        return None
+    at_sample = np.concatenate(
+        [np.arange(b - a) * 5 + first for (a, b), first in zip(zip(*data.segments, strict=True), lo, strict=True)]
+    )
+    at_start = at_sample[np.isin(np.arange(len(data.t)), data.start)]
+    x = states[at_start[:, None] + np.arange(1, 5)]
+    n, g, d = x.shape
+    model, names = form.model, form.names
+    columns = [*np.moveaxis(x, 2, 0), *form.values, data.gauss_t]
+    values = [np.broadcast_to(v, (n, g)) for v in form.sensitive_program.run(columns)]
+    by_state = np.stack(values[d : d + d * d], -1).reshape(n, g, d, d)
+    by_unknown = np.stack(values[d + d * d :], -1).reshape(n, g, d, len(names)) if names else np.zeros((n, g, d, 0))
+    places = {
+        term: [k for k, name in enumerate(names) if isinstance(name, tuple) and name[0] == term] for term in model.terms
+    }
+    outputs = {term: [] for term in model.terms}
+    for slot in model.slots:
+        for call in slot.calls:
+            arguments = call_arguments(model, call, x, data.gauss_t, form.parameters)
+            for term in slot.terms:
+                outputs[term].append(_formula_values(form, term, slot.arguments, arguments))
+    return Reference(
+        nodes=states[at_sample],
+        x=x,
+        parameters=form.parameters,
+        outputs=outputs,
+        feedback=by_state.mean(1),
+        by_parameter=by_unknown[..., : len(model.estimated)],
+        by_constant={term: by_unknown[..., k] for term, k in places.items()},
+        std={},
+    )
+
+
+def _merged_grid(data: Measurements):
+    """Samples with the Gauss points of each interval between them, and the segments on that grid."""
+    pieces, lo, hi, length, interval = [], [], [], 0, 0
+    for a, b in zip(*data.segments, strict=True):
+        inner = data.gauss_t[interval : interval + b - a - 1]
+        interval += b - a - 1
+        piece = np.append(np.column_stack([data.t[a : b - 1], inner]).ravel(), data.t[b - 1])
+        pieces.append(piece)
+        lo.append(length)
+        length += len(piece)
+        hi.append(length)
+    return np.concatenate(pieces), np.array(lo, dtype=np.int64), np.array(hi, dtype=np.int64)
+
+
+def _formula_values(form: ClosedForm, term: str, names, arguments: np.ndarray) -> np.ndarray:
+    formula = form.formulas[term]
+    program = Program([formula.tree], [*names, *formula.constants])
+    value = program.run([*np.moveaxis(arguments, -1, 0), *formula.constants.values()])[0]
+    return np.broadcast_to(value, arguments.shape[:-1])
+
+
+def call_arguments(model: HybridODE, call, x: np.ndarray, t: np.ndarray, parameters: dict) -> np.ndarray:
+    """(intervals, G, arguments) of one network call."""
+    trees = [T.substitute(a, model.fixed_values) for a in call.args]
+    program = Program(trees, [*model.states, *model.estimated, "t"])
+    values = program.run([*np.moveaxis(x, 2, 0), *(parameters[n] for n in model.estimated), t])
+    return np.stack([np.broadcast_to(np.asarray(v, float), t.shape) for v in values], axis=-1)

@@ -1,0 +1,68 @@
+"""What a selection answers: the ranked laws, the pick, and what the data cannot tell apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from udesys.search import Candidate
+from udesys.search.reference import Measurements
+from udesys.select.criterion import RIVAL
+from udesys.select.refit import Refit, Refitter
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A joint choice with its refit and criterion."""
+
+    choice: dict[str, Candidate]
+    refit: Refit
+    criterion: float
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return tuple(c.key for c in self.choice.values())
+
+    @property
+    def n_constants(self) -> int:
+        """Estimated constants and parameters."""
+        return len(self.refit.form.values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """All ranked joint choices.
+
+    Attributes:
+        ranked: refitted choices, lowest criterion first.
+        diverged: choices (formula texts by term) whose simulation never reached the end.
+        steps: (samples,) solver steps used between samples.
+        data: the measurements with the noise as re-estimated.
+        refitter: for further refits on the same footing.
+        n_refits: refits made.
+        worth: (d,) independent measurements that each column's amount to.
+        seconds_proposing: time spent in the engines.
+    """
+
+    ranked: tuple[Ranked, ...]
+    diverged: tuple[dict[str, str], ...]
+    data: Measurements
+    refitter: Refitter
+    n_refits: int
+    worth: np.ndarray
+    seconds_proposing: float
+
+    @property
+    def within_reach(self) -> tuple[Ranked, ...]:
+        """What the data cannot tell apart: within `RIVAL` of the lowest criterion."""
+        return tuple(r for r in self.ranked if r.criterion - self.ranked[0].criterion < RIVAL)
+
+    @property
+    def best(self) -> Ranked:
+        """The pick: the fewest constants among the laws within reach, then the lowest criterion.
+
+        The criterion of the best of a hundred forms is low by selection alone; what the data cannot tell apart,
+        Occam's razor does.
+        """
+        return min(self.within_reach, key=lambda r: (r.n_constants, r.criterion))
