@@ -44,7 +44,8 @@ def make_law(**changes) -> Discovery:
     )
     data = dataset(("A", T, [0.4, 0.3, np.nan, 0.2]), ("B", T + 1, [0.5, 0.4, 0.3, 0.2]))
     law = Discovery(
-        model=model, data=data, heldout=dataset(("A", [0.8, 0.9], [0.2, 0.2]), ("C", T, T)), seed=3, status="ok",
+        model=model, data=data, seed=3, status="ok",
+        heldout=dataset(("A", [0.8, 0.9], [0.2, 0.2]), ("C", T, T)),
         closed_form=ClosedForm(model, formulas, {"a": 1.3}), residuals=residuals,
         parameters={"a": Estimate(value=1.3, unit="1/h"), "d": Estimate(value=1.8, fixed=True)},
         initial={"A": {"x": 0.44, "y": 4.6}, "B": {"x": 0.5, "y": 4.0}}, noise={"x": 0.01},
@@ -61,9 +62,7 @@ def dataset(*trajectories):
 
 
 def contents(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def table(path):
@@ -102,12 +101,13 @@ def test_what_is_no_number_is_null_in_the_result_and_empty_in_the_tables(tmp_pat
     folder = runs.save(make_law(), tmp_path / "a")
     lost = runs.load_result(folder)["candidates"][1]
     assert (lost["criterion"], lost["error"], lost["diverged"]) == (None, {"x": None}, True)
+    same = {"NN1": "c0*x*y", "NN2": "c0*x*y", "n_constants": "3"}
+    scored = {"criterion": "-10.5", "delta": "0.0", "diverged": "false", "error.x": "0.1"}
+    nothing = {"criterion": "", "delta": "", "diverged": "true", "error.x": ""}
     assert table(folder / "candidates.csv") == [
-        {"rank": "1", "NN1": "c0*x*y", "NN2": "c0*x*y", "criterion": "-10.5", "delta": "0.0", "n_constants": "3",
-         "diverged": "false", "error.x": "0.1", "heldout_error.x": "0.2"},
-        {"rank": "2", "NN1": "c0*x*y", "NN2": "c0*x*y", "criterion": "", "delta": "", "n_constants": "3",
-         "diverged": "true", "error.x": "", "heldout_error.x": ""},
-    ]  # fmt: skip
+        {"rank": "1", **same, **scored, "heldout_error.x": "0.2"},
+        {"rank": "2", **same, **nothing, "heldout_error.x": ""},
+    ]
     assert table(folder / "predictions.csv")[2]["x"] == ""
 
 

@@ -69,18 +69,14 @@ def test_the_module_keeps_constants_apart_and_takes_others(module):
     x = [0.1, 0.2, 0.3, 0.4]
     changed = module.rhs(0.0, x, {**module.PARAMETERS, "NN2.c0": 3.0})
     # NN2 = c0*exp(-x) stands in the third equation alone.
-    np.testing.assert_allclose(
-        np.subtract(changed, module.rhs(0.0, x)), [0, 0, math.exp(-0.3), 0], atol=1e-15
-    )
+    np.testing.assert_allclose(np.subtract(changed, module.rhs(0.0, x)), [0, 0, math.exp(-0.3), 0], atol=1e-15)
     assert (module.INITIAL, module.START, module.SOURCE) == (INITIAL, {'run "1"': 2.0}, 'a "b"\\n.csv')
 
 
 def test_the_module_runs_alone_and_imports_only_math(module):
     imports = [n for n in ast.walk(ast.parse(open(module.__file__).read())) if isinstance(n, ast.Import)]
     assert [name.name for n in imports for name in n.names] == ["math"]
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", module.__file__], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-I", "-S", module.__file__], capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("run \"1\": dx/dt at the start {'theta': 0.5")
 
 
@@ -90,9 +86,7 @@ def test_one_state_and_no_constant_make_a_module(tmp_path):
     text = python_module(form, {"0": {"x": float("nan")}}, {"0": 0.0})
     (tmp_path / "one.py").write_text(text)
     code = "import one; print(one.rhs(0.0, [2.0]), one.STATES, one.PARAMETERS, one.INITIAL)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stdout == "[-2.0] ('x',) {} {'0': {'x': nan}}\n"
 
 

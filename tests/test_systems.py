@@ -22,9 +22,7 @@ SYSTEMS = [pytest.param(system, id=system.name) for system in list_systems()]
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_system_follows_its_stated_equations(system):
     x0 = list(system.x0.values())
-    exact = solve_ivp(
-        TRUTHS[system.name], (system.t[0], system.t[-1]), x0, "LSODA", system.t, rtol=1e-10, atol=1e-12
-    )
+    exact = solve_ivp(TRUTHS[system.name], (system.t[0], system.t[-1]), x0, "LSODA", system.t, rtol=1e-10, atol=1e-12)
     (run,) = simulate(system).trajectories
     # LSODA keeps its relative tolerance per step; three digits are left for their sum.
     np.testing.assert_allclose(run.y, exact.y.T, rtol=1e-7, atol=1e-9)
@@ -54,9 +52,7 @@ def test_the_listing_is_sorted_and_names_its_files():
 
 
 def test_an_unknown_system_is_answered_with_the_nearest():
-    with pytest.raises(
-        ModelError, match=r"there is no system 'lotka_voltera'. Did you mean 'lotka_volterra'"
-    ):
+    with pytest.raises(ModelError, match=r"there is no system 'lotka_voltera'. Did you mean 'lotka_volterra'"):
         get_system("lotka_voltera")
 
 

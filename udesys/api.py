@@ -11,7 +11,7 @@ from udesys.discover import recover as _recover
 
 
 class Law(Discovery):
-    """A Discovery with pictures and a place on disk; see `Discovery` for what it holds."""
+    __doc__ = f"{Discovery.__doc__}\n    It can also draw (`plot`) and save (`save`) itself.\n    "
 
     def plot(self, term: str | None = None):
         """A matplotlib Figure of the data with the law, or of one missing term with its formula.

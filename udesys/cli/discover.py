@@ -21,9 +21,7 @@ def command(
         list[str] | None,
         typer.Option(metavar="NAME", help="A search engine to use, not all; may be given again."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON and nothing else.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
 ) -> None:
@@ -47,13 +45,11 @@ def _discover(spec: Path, seed: int, engines: tuple[str, ...], quiet: bool):
     from udesys.cli._progress import Progress
     from udesys.discover import discover
     from udesys.errors import UdesysError
-    from udesys.search import chosen_engines
     from udesys.spec import load_spec
 
     read = load_spec(spec)
     if engines:
-        read = replace(read, options=replace(read.options, engines=engines))
-        chosen_engines(read.options)
+        read = read.with_engines(engines)
     try:
         with Progress(quiet=quiet) as progress:
             law = discover(

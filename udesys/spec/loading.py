@@ -77,8 +77,7 @@ def _build(content: dict, source: str, name: str, home: Path) -> Spec:
     """The spec from plain values: the model first, then the data it is about."""
     top = Section(source, "", content, tuple(KEYS))
     sections = {
-        key: Section(source, key, top.table.get(key, {}), keys, PLANNED.get(key, ()))
-        for key, keys in KEYS.items()
+        key: Section(source, key, top.table.get(key, {}), keys, PLANNED.get(key, ())) for key, keys in KEYS.items()
     }
     model = _model(sections)
     measured = read_measurements(sections["data"], model, home)

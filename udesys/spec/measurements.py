@@ -71,13 +71,9 @@ def read_measurements(section: Section, model: HybridODE, home: Path) -> Measure
     warnings += _similar_columns(model, table, columns, {*roles.values(), *columns.values()}, empty)
     with section.naming("[data] "):
         train, heldout = split_holdout(whole, section.table.get("holdout"))
-    warnings += [
-        f"{state} is measured only in the held-out part." for state, n in train.n_measured.items() if not n
-    ]
+    warnings += [f"{state} is measured only in the held-out part." for state, n in train.n_measured.items() if not n]
     noise = _noise(section, model, whole)
-    return Measurements(
-        path=path, columns=columns, train=train, heldout=heldout, noise=noise, warnings=tuple(warnings)
-    )
+    return Measurements(path=path, columns=columns, train=train, heldout=heldout, noise=noise, warnings=tuple(warnings))
 
 
 def _raw_table(path: Path) -> RawTable:
@@ -97,9 +93,7 @@ def _choose_columns(section: Section, model: HybridODE, table: RawTable, taken: 
             raise section.refuse(f"columns in [data] names {state!r}, which is no state of the model. {hint}")
         section.typed(column, str, f"columns.{state} in [data]")
     taken = taken | set(given.values())
-    named = {
-        s: given.get(s, s) for s in model.states if s in given or (s in table.columns and s not in taken)
-    }
+    named = {s: given.get(s, s) for s in model.states if s in given or (s in table.columns and s not in taken)}
     if named:
         return named
     pairs = _nearest(model.states, table.columns, taken)
@@ -111,9 +105,7 @@ def _choose_columns(section: Section, model: HybridODE, table: RawTable, taken: 
     )
 
 
-def _similar_columns(
-    model: HybridODE, table: RawTable, columns: dict, taken: set, empty: list[str]
-) -> list[str]:
+def _similar_columns(model: HybridODE, table: RawTable, columns: dict, taken: set, empty: list[str]) -> list[str]:
     """A warning for each unmeasured state with a column of nearly its name."""
     open_ = [state for state in model.states if state not in columns and state not in empty]
     return [

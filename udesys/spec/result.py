@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,22 @@ class Spec:
     options: SearchOptions
     warnings: tuple[str, ...]
     raw: dict = field(repr=False)
+
+    def with_engines(self, engines: Sequence[str]) -> Spec:
+        """The same spec with other search engines.
+
+        Args:
+            engines: their names.
+
+        Raises:
+            SearchError: an engine is unknown or not ready.
+        """
+        from udesys.search import chosen_engines
+
+        options = replace(self.options, engines=tuple(engines))
+        chosen_engines(options)
+        raw = {**self.raw, "search": {**self.raw["search"], "engines": list(engines)}}
+        return replace(self, options=options, raw=raw)
 
     def to_toml(self, folder: str | Path | None = None) -> str:
         """The resolved spec as TOML, which `load_spec` reads back.

@@ -49,16 +49,12 @@ class Section:
         ModelError: it is no table, or has another key.
     """
 
-    def __init__(
-        self, source: str, name: str, table, keys: tuple[str, ...] | None, planned: tuple[str, ...] = ()
-    ):
+    def __init__(self, source: str, name: str, table, keys: tuple[str, ...] | None, planned: tuple[str, ...] = ()):
         self.source, self.name = source, name
         self.table = self.typed(table, dict, f"[{name}]")
         for key in self.table:
             if key in planned:
-                raise self.refuse(
-                    f"{key!r} in [{name}] is known, but not supported by this version. Leave it out."
-                )
+                raise self.refuse(f"{key!r} in [{name}] is known, but not supported by this version. Leave it out.")
             if keys is not None and key not in keys:
                 what = f"key {key!r} in [{name}]" if name else f"section {key!r}"
                 hint = did_you_mean(str(key), keys) if keys else "It has no keys in this version."

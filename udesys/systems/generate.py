@@ -28,9 +28,7 @@ def _systems() -> Mapping[str, System]:
     """name -> system, for every file of this folder that has one."""
     import udesys.systems as folder
 
-    modules = [
-        importlib.import_module(f"udesys.systems.{m.name}") for m in pkgutil.iter_modules(folder.__path__)
-    ]
+    modules = [importlib.import_module(f"udesys.systems.{m.name}") for m in pkgutil.iter_modules(folder.__path__)]
     found = [module.SYSTEM for module in modules if hasattr(module, "SYSTEM")]
     return {system.name: system for system in sorted(found, key=lambda s: s.name)}
 
@@ -104,9 +102,7 @@ def make_data(system: System, noise: float | str = 0.005, seed: int = 0) -> Data
         raise DataError(f"noise = {noise} is {100 * share:g} % of the signal. {advice}")
     exact = simulate(system)
     rng = np.random.default_rng(seed)
-    runs = tuple(
-        Trajectory(name=run.name, t=run.t, y=add_noise(run.y, share, rng)) for run in exact.trajectories
-    )
+    runs = tuple(Trajectory(name=run.name, t=run.t, y=add_noise(run.y, share, rng)) for run in exact.trajectories)
     return Dataset(columns=exact.columns, trajectories=runs, time=exact.time, source=exact.source)
 
 
@@ -146,9 +142,7 @@ def write_system(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([data.time, *data.columns])
         (run,) = data.trajectories
-        writer.writerows(
-            [f"{value:.{DIGITS}g}" for value in (t, *y)] for t, y in zip(run.t, run.y, strict=True)
-        )
+        writer.writerows([f"{value:.{DIGITS}g}" for value in (t, *y)] for t, y in zip(run.t, run.y, strict=True))
     spec.write_text(text, encoding="utf-8", newline="\n")
     return table, spec
 
