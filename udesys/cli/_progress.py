@@ -59,4 +59,4 @@ class Progress:
     def _line(self, stage: str, step: int, value: float | str) -> str:
         shown = value if isinstance(value, str) else f"{float(value):.6g}"
         shown = shown if len(shown) <= LONGEST_VALUE else shown[: LONGEST_VALUE - 3] + "..."
-        return f"{stage}  {step}  {shown}"
+        return f"{stage}  step {step}  {shown}"

@@ -31,9 +31,12 @@ def command(
     folder = output or Path("runs") / spec.stem
     check_folder(folder, overwrite=overwrite)
     law, read, events = _discover(spec, seed, tuple(engine or ()), quiet)
+
+    from udesys.report.figures import save_figures  # after the refusals, which are not to wait for it
+
     typer.echo(result_text(law) if as_json else str(law), nl=not as_json)
     save(law, folder, spec=read, log=events, overwrite=overwrite)
-    _draw(law, folder)
+    save_figures(law, folder)
     if not quiet:
         typer.echo(f"Saved in {folder}", err=True)
 
@@ -65,9 +68,3 @@ def _discover(spec: Path, seed: int, engines: tuple[str, ...], quiet: bool):
         message = "stopped before there was a law; nothing was written. The same command starts again."
         raise UdesysError(message) from None
     return replace(law, warnings=(*read.warnings, *law.warnings)), read, progress.events
-
-
-def _draw(law, folder: Path) -> None:
-    from udesys.report.figures import save_figures
-
-    save_figures(law, folder)

@@ -45,9 +45,9 @@ class NormalEquations:
         border[start, :, :-1] += pulled @ by_theta
         border[start + 1, :, :-1] -= weighted
         self.border = np.asfortranarray(border.reshape(n * d, self.n_theta + 1))
-        flat = by_theta.reshape(-1, self.n_theta)
-        self.corner = flat.T @ weighted.reshape(-1, self.n_theta)
-        self.gradient = weighted.reshape(-1, self.n_theta).T @ defect.reshape(-1) + prior_gradient
+        flat, weighted = (a.reshape(defect.size, self.n_theta) for a in (by_theta, weighted))
+        self.corner = flat.T @ weighted
+        self.gradient = weighted.T @ defect.reshape(-1) + prior_gradient
 
     def step(self, damping: float, node_damping: np.ndarray):
         """The damped Gauss-Newton step.

@@ -102,9 +102,11 @@ def _run(code, reg, base):
         elif op == _LESS:
             v = 1.0 if a < reg[code[i, 2]] else 0.0
         elif op == _MIN:
-            v = min(a, reg[code[i, 2]])
+            b = reg[code[i, 2]]
+            v = a if a < b or a != a else b  # NaN stays NaN, as in NumPy
         else:
-            v = max(a, reg[code[i, 2]])
+            b = reg[code[i, 2]]
+            v = a if a > b or a != a else b
         reg[base + i] = v
 
 

@@ -54,7 +54,7 @@ def solve(field, x0, t, *, method="dopri5", substeps=1, rtol=1e-8, atol=1e-10) -
         A Solution; a solver that gives up is reported in it, not raised.
 
     Raises:
-        SolveError: the method is unknown or t does not increase.
+        SolveError: the method is unknown, substeps is no whole number, or t does not increase.
 
     Source: Hairer, Norsett & Wanner, Solving ODEs I (1993), ch. II.
     """
@@ -62,6 +62,8 @@ def solve(field, x0, t, *, method="dopri5", substeps=1, rtol=1e-8, atol=1e-10) -
 
     if method not in METHODS:
         raise SolveError(f"method {method!r} is unknown. Choose one of {', '.join(METHODS)}.")
+    if not isinstance(substeps, int) or substeps < 1:
+        raise SolveError(f"substeps = {substeps!r} is no number of steps. Give a whole number, at least 1.")
     if t.ndim != 1 or len(t) < 2 or not bool((t[1:] > t[:-1]).all()):
         raise SolveError("t must be one axis of at least two strictly increasing times. Sort it and drop repeats.")
     if method in TABLEAUS:

@@ -117,7 +117,7 @@ class HybridField:
             out = forward(self.layouts[k], theta[self.weights_of[k]], z) * torch.as_tensor(self.scales[k].output)
             outputs.extend(out.unbind(1))
         values = self._rhs_program.run([*point, *outputs], self._functions)
-        return torch.stack([v if getattr(v, "ndim", 0) else torch.full_like(x[:, 0], float(v)) for v in values], 1)
+        return torch.stack([torch.as_tensor(v, dtype=x.dtype).expand(len(x)) for v in values], 1)
 
     def jacobians(self, t, x, theta) -> Jacobians:
         """Exact derivatives at the points, with what `weights_of_contraction` needs."""

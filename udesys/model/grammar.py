@@ -28,7 +28,7 @@ GRAMMAR = r"""
      | NAME "(" [sum ("," sum)*] ")" "[" NUMBER "]" -> indexed_call
      | "(" sum ")"
 NAME: /[A-Za-z_][A-Za-z0-9_]*'?/
-NUMBER: /(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?/
+NUMBER: /([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?/
 %ignore /[ \t]+/
 """
 
@@ -119,6 +119,7 @@ class _Line:
         if len(shown) > 90:  # a window around the place keeps the caret on the screen
             shift = max(0, place - 40)
             shown = self.text[shift : shift + 90]
+        shown = "".join(c if c.isprintable() else " " for c in shown)  # a tab would move the caret
         caret = " " * (place - shift) + "^"
         return ModelError(f"equation {self.number}, column {place + 1}: {what}. {remedy}\n    {shown}\n    {caret}")
 
@@ -224,6 +225,8 @@ class _Line:
             return T.Number(float(children[0]))
         name = str(children[0])
         if rule == "name":
+            if name in T.FUNCTIONS:
+                raise self.refuse(f"the function {name!r} has no argument", place, f"Write it as in {name}(x).")
             return T.Number(math.pi) if name == "pi" else T.Symbol(name)
         args = [c for c in children[1:] if isinstance(c, T.Tree)]
         if rule == "call" and name in T.FUNCTIONS:
@@ -245,6 +248,8 @@ class _Line:
         return int(token)
 
     def network(self, name: str, args: list[T.Tree], output: int, place: int) -> T.Tree:
+        if name in T.FUNCTIONS:
+            raise self.refuse(f"the function {name!r} has one value", place, "Remove the square brackets.")
         if not name.startswith("NN") and name not in self.networks:
             close = difflib.get_close_matches(name, T.FUNCTIONS, n=1)
             remedy = f"Did you mean {close[0]!r}? " if close else ""
@@ -256,6 +261,8 @@ class _Line:
         if any(symbol.endswith("]") for a in args for symbol in T.symbols(a)):
             remedy = "Give it states, inputs or expressions of them."
             raise self.refuse(f"{name} has a network among its arguments", place, remedy)
+        if any(T.depth(a) > MAX_DEPTH for a in args):
+            raise self.too_deep()
         made = NetworkCall(name, tuple(args))
         self.calls.append((made, output))
         return T.Symbol(made.output_name(output))

@@ -11,7 +11,7 @@ from udesys.errors import ModelError, did_you_mean
 from udesys.model import tree as T
 from udesys.model.grammar import RESERVED, NetworkCall, parse_equations
 from udesys.model.network import Network
-from udesys.model.parameter import Parameter
+from udesys.model.parameter import Parameter, is_number
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class HybridODE:
         self.slots = _slots(parsed)
         listed = {n: _parameter(n, v) for n, v in (parameters or {}).items()}
         self.parameters = self._name_parameters(parsed, listed)
+        self._check_fixed_values(parsed)
         self.initial = self._check_initial(initial or {})
         _refuse_unused(self.networks, [s.name for s in self.slots], "network")
 
@@ -94,7 +95,7 @@ class HybridODE:
             for symbol in _in_order(equation.right):
                 if symbol.endswith("]") or symbol == "t" or symbol in known:
                     continue
-                self._refuse_prime(symbol, equation)
+                self._refuse_odd_name(symbol, equation)
                 found.setdefault(symbol, listed.get(symbol, Parameter()))
         for slot in self.slots:
             for call in slot.calls:
@@ -103,7 +104,12 @@ class HybridODE:
         _refuse_unused(listed, list(found), "parameter")
         return found
 
-    def _refuse_prime(self, symbol: str, equation) -> None:
+    def _refuse_odd_name(self, symbol: str, equation) -> None:
+        if symbol.startswith("NN") or symbol in self.networks:
+            raise ModelError(
+                f"equation {equation.line}: the network {symbol} has no argument. Name what the missing term may "
+                f"depend on, as in {symbol}({', '.join(self.states)}).\n    {equation.text}"
+            )
         if symbol.endswith("'"):
             raise ModelError(
                 f"equation {equation.line}: {symbol} is no state. Only a second-order state has a velocity on the "
@@ -126,12 +132,24 @@ class HybridODE:
         if not T.symbols(argument) & {"t", *self.states}:
             raise ModelError(f"{network} has the argument {T.to_text(argument)!r}, which never changes. Remove it.")
 
+    def _check_fixed_values(self, parsed) -> None:
+        """Refuse values that make a term infinite or undefined, such as log(k) with k = -1."""
+        for equation in parsed:
+            for tree in (equation.right, *(argument for call, _ in equation.calls for argument in call.args)):
+                try:
+                    T.substitute(tree, self.fixed_values)
+                except ArithmeticError as error:
+                    raise ModelError(
+                        f"equation {equation.line}, with the fixed values in place: {error} Correct the value or the "
+                        f"term.\n    {equation.text}"
+                    ) from None
+
     def _check_initial(self, initial: Mapping) -> dict[str, str | float]:
         checked: dict[str, str | float] = dict.fromkeys(self.states, "free")
         for name, value in initial.items():
             if name not in checked:
                 raise ModelError(f"initial names {name!r}, which is no state. {did_you_mean(name, self.states)}")
-            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            number = is_number(value) and math.isfinite(value)
             if value not in ("free", "data") and not number:
                 raise ModelError(f'initial {name} = {value!r} is not understood. Write "free", "data" or a number.')
             checked[name] = float(value) if number else value

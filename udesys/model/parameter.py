@@ -35,7 +35,7 @@ class Parameter:
             if self.fixed:
                 raise ModelError("a fixed parameter needs a value.")
             return
-        if not _is_number(self.start) or not math.isfinite(self.start):
+        if not is_number(self.start) or not math.isfinite(self.start):
             raise ModelError(f"start = {self.start!r} is not a finite number. Give one.")
         object.__setattr__(self, "start", float(self.start))
         if not low <= self.start <= high:
@@ -51,7 +51,7 @@ class Parameter:
             high = math.inf if high is None else high
         except (TypeError, ValueError):
             raise ModelError(f"bounds = {self.bounds!r} is no pair. Write two numbers, as in [0, 5].") from None
-        if not (_is_number(low) and _is_number(high)) or math.isnan(low) or math.isnan(high) or not low < high:
+        if not (is_number(low) and is_number(high)) or math.isnan(low) or math.isnan(high) or not low < high:
             raise ModelError(f"bounds = [{low}, {high}] is no interval. The first must be below the second.")
         return float(low), float(high)
 
@@ -68,5 +68,12 @@ class Parameter:
         return low + 1.0 if math.isfinite(low) else high - 1.0
 
 
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_number(value) -> bool:
+    """Whether the value is an int or float that float64 can hold."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return False
+    return True

@@ -63,7 +63,7 @@ class Program:
         if op == "pow" and float(exponent).is_integer() and abs(exponent) <= _MAX_INTEGER_POWER:
             instruction = (_NUMBER["powi"], self._register(args[0]), int(exponent))
         else:
-            registers = [self._register(a) for a in args]
+            registers = list(map(self._register, args))  # no frame of its own: derivatives are deep
             if op in ("add", "mul"):
                 registers.sort()  # one form for a*b and b*a
             instruction = (_NUMBER[op], registers[0], registers[-1])

@@ -199,7 +199,7 @@ _DERIVE = {
     "add": lambda y, a, d: add(*d),
     "sub": lambda y, a, d: sub(*d),
     "mul": lambda y, a, d: add(mul(d[0], a[1]), mul(a[0], d[1])),
-    "div": lambda y, a, d: sub(div(d[0], a[1]), div(mul(y, d[1]), a[1])),
+    "div": lambda y, a, d: sub(div(d[0], a[1]), mul(div(y, a[1]), d[1])),
     "pow": _derive_power,
     "neg": lambda y, a, d: neg(d[0]),
     "exp": lambda y, a, d: mul(y, d[0]),
@@ -269,7 +269,7 @@ def _text(tree: Tree, digits: int) -> tuple[str, int]:
     if isinstance(tree, Number):
         if tree.value == math.pi:
             return "pi", 5
-        text = f"{tree.value:.{digits}g}"
+        text = f"{tree.value + 0.0:.{digits}g}"  # + 0.0 turns -0 into 0
         return text, 2 if tree.value < 0 else 5
     if tree.op not in _PRECEDENCE:
         return f"{tree.op}({', '.join(_text(a, digits)[0] for a in tree.args)})", 5

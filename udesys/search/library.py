@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from udesys.errors import SearchError, did_you_mean
+from udesys.errors import ModelError, SearchError, did_you_mean
 from udesys.model import tree as T
 from udesys.model.grammar import parse_expression
 
@@ -62,7 +62,10 @@ class Library:
             if function not in FUNCTIONS:
                 raise SearchError(f"the library has no function {function!r}. {did_you_mean(function, FUNCTIONS)}")
         for term in self.terms:
-            parse_expression(term)
+            try:
+                parse_expression(term)
+            except ModelError as error:
+                raise SearchError(f"the library's term {term!r} cannot be read: {error}") from None
 
     def for_arguments(self, arguments: Sequence[str], points: np.ndarray) -> list[T.Tree]:
         """The terms over the arguments that are finite at all the points.

@@ -21,7 +21,7 @@ class SearchOptions:
         max_terms: most terms a formula may have.
 
     Raises:
-        SearchError: `max_terms` is not usable.
+        SearchError: `engines` is no list of names, or `max_terms` is not usable.
     """
 
     engines: Sequence[str] = ()
@@ -32,4 +32,6 @@ class SearchOptions:
         whole = isinstance(self.max_terms, int) and not isinstance(self.max_terms, bool)
         if not whole or not 1 <= self.max_terms <= LARGEST_FORMULA:
             raise SearchError(f"max_terms = {self.max_terms!r} must be a whole number from 1 to {LARGEST_FORMULA}.")
+        if isinstance(self.engines, str) or not all(isinstance(name, str) for name in self.engines):
+            raise SearchError(f"engines = {self.engines!r} must be a list of names.")
         object.__setattr__(self, "engines", tuple(self.engines))

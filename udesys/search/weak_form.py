@@ -5,13 +5,16 @@ About a reference solution x(t), replacing the missing term u by a sum of column
     d' = A d + B (columns @ c - u) + F_p dp,      y - x = d + noise,
 
 so the columns, integrated along the reference, are regressed on the raw data; no derivative of data is taken.
-The free initial values and the parameters of the known law are projected out. About the fitted hybrid, A keeps
+Long records are cut into windows with starts of their own, because errors of the reference add up along the way;
+free starts and the parameters of the known law are projected out. About the fitted hybrid, A keeps
 only x' = v (what the networks feed back is not known well enough); about a closed form, A is its Jacobian.
 
 Source: Schaeffer & McCalla, Phys. Rev. E 96 (2017) 023302 (integral terms); Messenger & Bortz (2021).
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 from scipy.linalg import expm
@@ -21,6 +24,8 @@ from udesys.model import tree as T
 from udesys.model.program import Program
 from udesys.search.reference import GAUSS, GAUSS_WEIGHTS, Measurements, Reference, call_arguments
 from udesys.search.task import Task
+
+LONGEST = 64  # samples of a window
 
 
 class WeakForm:
@@ -34,20 +39,19 @@ class WeakForm:
         self.to_end = np.stack([_exponential(a * h * (1 - g)) for g in GAUSS], 1)
         sigma = np.broadcast_to(data.sigma, data.y.shape)
         self.weight = data.mask / sigma
+        self.windows = list(_windows(data))
 
     def respond(self, forcing: np.ndarray) -> np.ndarray:
         """(samples, d, columns) from forcings integrated over each interval (intervals, d, columns)."""
         n, d = self.data.y.shape
         result = np.zeros((n, d, forcing.shape[2]))
-        first = 0
-        for a, b in zip(*self.data.segments, strict=True):
+        for a, b, first in self.windows:
             piece = forcing[first : first + b - a - 1]
             if self.coupled:
                 for i in range(b - a - 1):
                     result[a + i + 1] = self.carry[first + i] @ result[a + i] + piece[i]
             else:
                 np.cumsum(piece, axis=0, out=result[a + 1 : b])
-            first += b - a - 1
         return result
 
     def integrated(self, columns: np.ndarray) -> np.ndarray:
@@ -56,16 +60,14 @@ class WeakForm:
         return self.data.h[:, None, None] * np.einsum("g,ngdp->ndp", GAUSS_WEIGHTS, carried)
 
     def starts(self) -> np.ndarray:
-        """(samples, d, free states) response to the initial value of the sample's own trajectory."""
+        """(samples, d, d) response to the value at the start of the sample's own window."""
         n, d = self.data.y.shape
         result = np.zeros((n, d, d))
-        first = 0
-        for a, b in zip(*self.data.segments, strict=True):
+        for a, b, first in self.windows:
             result[a] = np.eye(d)
             for i in range(b - a - 1):
                 result[a + i + 1] = self.carry[first + i] @ result[a + i]
-            first += b - a - 1
-        return result[:, :, self.data.free]
+        return result
 
     def task(self, term: str) -> Task:
         """The search task of one term."""
@@ -119,8 +121,8 @@ class _Response:
         own = self._respond(np.concatenate([u[..., None] for u in reference.outputs[term]], axis=1))
         touched = np.abs(self._respond(np.ones((len(data.h), len(calls) * len(GAUSS), 1)))).max((0, 2)) > 0
         self.rows = (data.mask > 0) & touched[None, :]
-        self.trajectory = np.repeat(np.arange(len(data.segments[0])), data.segments[1] - data.segments[0])
-        self.owner = np.broadcast_to(self.trajectory[:, None], self.rows.shape)[self.rows]
+        window = np.repeat(np.arange(len(form.windows)), [b - a for a, b, _ in form.windows])
+        self.owner = np.broadcast_to(window[:, None], self.rows.shape)[self.rows]
         self.start_basis = self._start_basis()
         self.nuisance = np.zeros((int(self.rows.sum()), 0))
         others = [v for t, v in reference.by_constant.items() if t != term]
@@ -145,10 +147,14 @@ class _Response:
         return (response * self.form.weight[..., None])[self.rows]
 
     def _start_basis(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """(rows, orthonormal columns) of every trajectory's free initial values."""
-        columns = self._whiten(self.form.starts())
-        groups = [np.flatnonzero(self.owner == k) for k in range(len(self.form.data.segments[0]))]
-        return [(rows, _basis(columns[rows])) for rows in groups if len(rows)]
+        """(rows, orthonormal columns) of every window's free start."""
+        columns, data, found = self._whiten(self.form.starts()), self.form.data, []
+        for k, (a, _, _) in enumerate(self.form.windows):
+            free = data.free if a in data.segments[0] else np.ones_like(data.free)
+            rows = np.flatnonzero(self.owner == k)
+            if len(rows):
+                found.append((rows, _basis(columns[rows][:, free])))
+        return found
 
     def _clean(self, response: np.ndarray) -> np.ndarray:
         columns = self._whiten(response)
@@ -159,6 +165,14 @@ class _Response:
             if nuisance is not None and nuisance.shape[1]:
                 columns = columns - nuisance @ (nuisance.T @ columns)
         return columns
+
+
+def _windows(data: Measurements):
+    """(first node, node after the last, first interval) of about equal windows, none longer than `LONGEST`."""
+    for a, b in zip(*data.segments, strict=True):
+        edges = np.linspace(a, b, -(-(b - a) // LONGEST) + 1).astype(int)
+        for low, high in itertools.pairwise(edges.tolist()):
+            yield low, high, int(np.searchsorted(data.start, low))
 
 
 def _basis(columns: np.ndarray) -> np.ndarray:

@@ -34,6 +34,7 @@ ROUNDS = 3  # proposals about the best law so far
 SWEEPS = 3  # over the terms in one round
 NEAR = 8.0  # alternatives this close are combined across terms at the end
 MOST_COMBINED = 40
+HOPELESS = 4.0  # times the best's cost: a refit above it that no longer gains is stopped
 MOST_KEPT = 40  # choices refitted when the weights or the steps change
 MOST_STEPS = 64  # solver steps between two samples
 STEP_ERROR = 0.02  # of the noise: a larger change on doubling the steps asks for more
@@ -83,8 +84,8 @@ class _Selector:
             best = self._reweighted(self._tuned(self._sweep(best)))
             if round_ < ROUNDS - 1 and not self._propose_again(best):
                 break
-        best = self._discounted(self._eliminate(best))
         best = self._eliminate(best)
+        best = self._eliminate(self._discounted(best))
         self._combine(best)
         ranked = sorted(self.seen.values(), key=lambda r: r.criterion)
         return Selection(
@@ -112,14 +113,15 @@ class _Selector:
     def _score(self, choice: dict[str, Candidate], start: Ranked | None, *, robust: bool = False) -> Ranked | None:
         """Refit a choice from the parameters and starts of another; known choices are looked up."""
         key = tuple(choice[t].key for t in self.model.terms)
-        if key in self.seen:
+        if key in self.seen and not (robust and start and self.seen[key].refit.cost > HOPELESS * start.refit.cost):
             return self.seen[key]
         parameters = start.refit.form.parameters if start else {n: v for n, (v, _) in self.fit.parameters.items()}
         x0 = start.refit.x0 if start else self.fit.unknowns.nodes[self.data.segments[0]]
         form = ClosedForm(self.model, {t: c.formula for t, c in choice.items()}, parameters)
         self.n_refits += 1
         with np.errstate(all="ignore"):
-            refit = self.refitter.refit(form, x0, robust=robust)
+            hopeless = HOPELESS * start.refit.cost if start else None
+            refit = self.refitter.refit(form, x0, robust=robust, hopeless=hopeless)
         if refit is None:
             self.diverged[key] = {t: self.model.formula_text(t, c.formula.tree) for t, c in choice.items()}
             return None
@@ -171,12 +173,16 @@ class _Selector:
                 self._tell("select", self._text(best))
         return best
 
-    def _sweep(self, best: Ranked) -> Ranked:
+    def _sweep(
+        self, best: Ranked, pools: dict[str, list[Candidate]] | None = None, *, robust: bool = False
+    ) -> Ranked:
+        """Try every term's candidates beside the best choice of the others until nothing improves."""
+        pools = pools or {term: pool[:TRIED] for term, pool in self.pools.items()}
         for _ in range(SWEEPS):
             changed = False
             for term in self.model.terms:
-                for candidate in self.pools[term][:TRIED]:
-                    ranked = self._score({**best.choice, term: candidate}, best)
+                for candidate in pools[term]:
+                    ranked = self._score({**best.choice, term: candidate}, best, robust=robust)
                     if ranked and ranked.criterion < best.criterion - 1e-6:
                         best, changed = ranked, True
                         self._tell("select", self._text(best))
@@ -282,18 +288,25 @@ class _Selector:
         return self._again(best)
 
     def _discounted(self, best: Ranked) -> Ranked:
-        """All laws ranked anew, counting only the rows that the best law's residuals are worth."""
+        """All laws ranked anew, counting only the rows that the best law's residuals are worth.
+
+        Simple laws that full counts put far behind come into reach then, so the leaders of every size are tried.
+        """
         self.worth = effective_counts(best.refit.states - self.data.y, self.data.mask, self.data.segments)
-        if (self.worth < self.counts).any():
-            for ranked in list(self.seen.values()):
-                self._rank(ranked.choice, ranked.refit)
-        return min(self.seen.values(), key=lambda r: r.criterion)
+        if not (self.worth < self.counts).any():
+            return best
+        for ranked in list(self.seen.values()):
+            self._rank(ranked.choice, ranked.refit)
+        best = min(self.seen.values(), key=lambda r: r.criterion)
+        sizes = range(1, self.options.max_terms + 1)
+        leaders = {term: _leaders(pool, sizes) for term, pool in self.pools.items()}
+        return self._sweep(best, leaders, robust=True)
 
 
-def _leaders(pool: list[Candidate]) -> list[Candidate]:
-    """The best few of one and of two terms, then of the whole pool."""
-    by_size = [[c for c in pool if len(c.parts) == size][:LEADERS] for size in (1, 2)]
-    return list({c.key: c for c in (*by_size[0], *by_size[1], *pool[:LEADERS])}.values())
+def _leaders(pool: list[Candidate], sizes=(1, 2)) -> list[Candidate]:
+    """The best few of each number of terms, then of the whole pool."""
+    by_size = [c for size in sizes for c in [c for c in pool if len(c.parts) == size][:LEADERS]]
+    return list({c.key: c for c in (*by_size, *pool[:LEADERS])}.values())
 
 
 def _shared(pools: list[list[Candidate]]) -> list[list[Candidate]]:

@@ -18,6 +18,7 @@ from udesys.search.reference import Measurements
 ITERATIONS = 15
 TRIALS = 8
 CONVERGED = 1e-7  # relative gain; two in a row end a refit
+PATIENCE, SLOW = 3, 0.05  # iterations, then relative gain, before a hopeless descent is given up
 WINDOWS = 10  # pieces with free starts from which a refit that fails is started again
 HORIZONS = (0.25, 0.5)  # shares of the record fitted on the way from the windows to the whole
 LEAST_WINDOW = 4  # samples
@@ -67,15 +68,22 @@ class Refitter:
         self.data, self.nodes, self.bounds, self.steps = data, nodes, bounds, steps
 
     def refit(
-        self, form: ClosedForm, x0: np.ndarray, *, iterations: int = ITERATIONS, robust: bool = False
+        self,
+        form: ClosedForm,
+        x0: np.ndarray,
+        *,
+        iterations: int = ITERATIONS,
+        robust: bool = False,
+        hopeless: float | None = None,
     ) -> Refit | None:
         """Values that simulate the data best; None where no start gives a finite simulation.
 
         Args:
             x0: (trajectories, d) starts.
             robust: go through the windows even where the direct way works, and keep the better.
+            hopeless: cost above which a descent that has slowed down is given up; never if None.
         """
-        direct = self._descend(form, form.values, x0, self.data.segments, iterations)
+        direct = self._descend(form, form.values, x0, self.data.segments, iterations, hopeless)
         if direct is not None and not robust:
             return self._done(form, direct)
         through = self._through_windows(form, iterations)
@@ -119,13 +127,13 @@ class Refitter:
         weight = self.data.mask / self.data.sigma
         return np.where(np.isfinite(states), weight * (states - self.data.y), 0.0)
 
-    def _descend(self, form, values, x0, segments, iterations) -> Point | None:
+    def _descend(self, form, values, x0, segments, iterations, hopeless=None) -> Point | None:
         low, high = self._limits(form)
         point = self._evaluate(form, np.clip(values, low, high), x0.copy(), segments)
         if point is None:
             return None
         damping, quiet = 1e-3, 0
-        for _ in range(iterations):
+        for iteration in range(iterations):
             system = self.linearise(form, point, segments)
             if system is None:
                 break
@@ -145,7 +153,8 @@ class Refitter:
             gain = (point.cost - accepted.cost) / max(point.cost, 1e-300)
             point, damping = accepted, max(damping / 8, 1e-12)
             quiet = quiet + 1 if gain < CONVERGED else 0
-            if quiet >= 2:
+            slow = iteration >= PATIENCE and gain < SLOW
+            if quiet >= 2 or (hopeless is not None and slow and point.cost > hopeless):
                 break
         return point
 

@@ -37,7 +37,6 @@ class Selection:
     Attributes:
         ranked: refitted choices, lowest criterion first.
         diverged: choices (formula texts by term) whose simulation never reached the end.
-        steps: (samples,) solver steps used between samples.
         data: the measurements with the noise as re-estimated.
         refitter: for further refits on the same footing.
         n_refits: refits made.
