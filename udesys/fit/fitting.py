@@ -15,6 +15,7 @@ from udesys.fit.result import FitResult, residual_terms, theta_covariance
 from udesys.fit.stages import gradient_matching, multiple_shooting
 from udesys.fit.start import starting_point
 from udesys.model import HybridODE
+from udesys.model import tree as T
 from udesys.model.field import HybridField
 from udesys.model.network import ACTIVATIONS
 
@@ -58,13 +59,14 @@ def fit(
 
 
 def check_enough(model: HybridODE, data: Dataset, noise: Mapping[str, float] | None = None) -> None:
-    """Raise FitError where the data cannot determine anything: too few samples, or no state measured."""
+    """Raise FitError where the data cannot determine anything: too few samples, or nothing measured depends on it."""
     measured = [c for c in data.columns if c in model.states and data.n_measured[c] > 0]
     if not measured:
         raise FitError(
             f"no state is measured: the states are {', '.join(model.states)}, the columns "
             f"{', '.join(data.columns)}. Name the columns like the states, or map them with `columns`."
         )
+    _refuse_unseen(model, measured)
     rows = sum(len(tr.t) for tr in data.trajectories)
     unknown = len(model.estimated) + sum(w == "free" for w in model.initial.values()) * len(data.trajectories)
     needed = max(LEAST_SAMPLES * len(data.trajectories), -(-(unknown + len(model.terms) + 1) // len(measured)))
@@ -83,6 +85,27 @@ def check_enough(model: HybridODE, data: Dataset, noise: Mapping[str, float] | N
             raise FitError(f"noise names {column!r}, which is no column. Columns are {', '.join(data.columns)}.")
         if not (np.isfinite(sd) and sd > 0):
             raise FitError(f"noise of {column} = {sd!r} must be a positive number [data units].")
+
+
+def _refuse_unseen(model: HybridODE, measured: list[str]) -> None:
+    """Raise FitError where a network acts on nothing that is measured, however indirectly."""
+    needs = dict(zip(model.states, (set(T.symbols(right)) for right in model.rhs), strict=True))
+    for slot in model.slots:
+        for call in slot.calls:
+            outputs = {call.output_name(k) for k in range(slot.n_outputs)}
+            for names in needs.values():
+                if names & outputs:
+                    names |= {slot.name}.union(*map(T.symbols, call.args))
+    seen, new = set(), set(measured)
+    while new:
+        seen |= new
+        new = set().union(*(needs.get(name, ()) for name in new)) - seen
+    for slot in model.slots:
+        if slot.name not in seen:
+            raise FitError(
+                f"{slot.name} acts on nothing that is measured ({', '.join(measured)}). Measure a state that depends "
+                f"on it, or take {slot.name} out."
+            )
 
 
 def _starts(model: HybridODE) -> list[tuple[str, bool]]:
@@ -107,12 +130,13 @@ def _attempt(model, data, seed, noise, start, progress) -> _Attempt:
     problem = ShootingProblem(model, data, field)
     rng = np.random.default_rng(seed)
     unknowns = starting_point(problem, rng, smoothed=smoothed)
+    given = np.array([state in (noise or {}) for state in model.states])
     for column, sd in (noise or {}).items():
         unknowns.sigma[model.states.index(column)] = sd
     stages = [gradient_matching.run(problem, unknowns, rng, progress)]
     refine_substeps(problem, unknowns)
     while True:
-        stages.append(multiple_shooting.run(problem, unknowns, rng, progress, given_noise=bool(noise)))
+        stages.append(multiple_shooting.run(problem, unknowns, rng, progress, given_noise=given))
         if not refine_substeps(problem, unknowns):
             return _Attempt(problem, unknowns, tuple(stages), activation)
 

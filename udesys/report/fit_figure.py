@@ -16,6 +16,7 @@ from udesys.report.style import (
     SHADE,
     TRAJECTORY_COLOURS,
     Picture,
+    few_ticks,
     keep_near,
     plain,
     short,
@@ -25,6 +26,7 @@ from udesys.report.style import (
 STATES_IN_PLANE = 3  # more states would need more pairs than a reader looks at
 SMALL_SERIES = 80  # samples; longer series get smaller markers
 LONG_SERIES = 1500  # samples; longer series get thinner lines
+MOST_TIME_TICKS = 10
 TIME_MARGIN = 0.02  # of the time span, kept free beside it
 HYBRID_LINE = {"color": BLACK, "lw": 0.9, "ls": (0, (4, 2.5))}
 START_MARK = {"ls": "", "marker": "s", "ms": 5.5, "mec": "white", "mew": 0.8}
@@ -54,6 +56,7 @@ def draw_fit(law) -> Picture:
     panels[0].set_xlim(low - pad, high + pad)
     _shade_held_out(panels, runs, high + pad)
     panels[-1].set_xlabel(plain(law.data.time))
+    few_ticks(panels[-1].xaxis, MOST_TIME_TICKS)
     picture.align_ylabels(panels)
     styles = [*_measured_handles(runs), *_curve_handles(runs)]
     if any(hybrid is not None for _, hybrid in curves):

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Okabe & Ito, Color Universal Design (2008): told apart by colour-blind readers too
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -82,6 +83,11 @@ def plain(text: str) -> str:
 def short(name: str) -> str:
     """A name that fits into a legend."""
     return plain(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}...")
+
+
+def few_ticks(axis, most: int) -> None:
+    """At most so many round ticks, so that years and long numbers do not run into each other."""
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
 
 
 def keep_near(axis, known: list[np.ndarray], overshoot: float = OVERSHOOT) -> None:

@@ -7,15 +7,15 @@ import textwrap
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from udesys.errors import FitError, ModelError, did_you_mean
 from udesys.report.curves import argument_texts, call_text, formula_text, formula_values, thin
-from udesys.report.style import BLUE, INK, SKY, VERMILLION, Picture, keep_near, plain, short, styled
+from udesys.report.style import BLUE, INK, SKY, VERMILLION, Picture, few_ticks, keep_near, plain, short, styled
 
 BAND = 2.0  # standard deviations on either side
 MOST_BARS = 250  # error bars that stay apart
 MOST_PANELS = 4  # trajectories shown along time
+MOST_TIME_TICKS = 6
 DENSE = 400
 PARITY_OVERSHOOT = 1.2  # of the network's range; values of the formula further away are not shown
 TITLE_CHARACTERS = 11  # per inch
@@ -86,6 +86,7 @@ def _over_time(law, learned) -> Picture:
         panel.tick_params(labelbottom=k == shown - 1)
     few = "" if shown == len(runs) else f"   ({shown} of {len(runs)} trajectories)"
     panel.set_xlabel(plain(law.data.time) + few)
+    few_ticks(panel.xaxis, MOST_TIME_TICKS)
     _keep_near_network(panel.yaxis, learned)
     picture.legend(handles=_handles(), loc="outside lower center", ncols=3)
     return picture
@@ -116,7 +117,7 @@ def _draw_parity(panel, law, learned, formula: np.ndarray) -> None:
     bar.outline.set_visible(False)
     place.xaxis.set_ticks_position("top")
     place.xaxis.set_label_position("top")
-    place.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]))
+    few_ticks(place.xaxis, 3)
     place.tick_params(labelsize=7.5, length=2)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from udesys.model import tree as T
@@ -84,9 +86,19 @@ class Front:
         return "\n".join(lines)
 
 
-def linear_candidate(terms, coefficients, *, loss: float, score: float, prior: float, engine: str) -> Candidate:
-    """A sum of library terms with one constant c0, c1, ... each."""
-    names = [f"c{k}" for k in range(len(terms))]
+def constant_names(count: int, taken: Iterable[str]) -> list[str]:
+    """c0, c1, ..., or with another beginning where a taken name looks like one of these."""
+    taken = list(taken)
+    beginnings = itertools.chain("cka", ("c" + "_" * n for n in itertools.count(1)))
+    free = next(b for b in beginnings if not any(re.fullmatch(rf"{b}\d+", name) for name in taken))
+    return [f"{free}{k}" for k in range(count)]
+
+
+def linear_candidate(
+    terms, coefficients, *, loss: float, score: float, prior: float, engine: str, names: Sequence[str] = ()
+) -> Candidate:
+    """A sum of library terms with one constant each, named c0, c1, ... unless names are given."""
+    names = list(names) or [f"c{k}" for k in range(len(terms))]
     tree = T.total([T.mul(T.Symbol(n), term) for n, term in zip(names, terms, strict=True)])
     constants = dict(zip(names, (float(c) for c in coefficients), strict=True))
     return Candidate(
@@ -113,4 +125,5 @@ def without_part(candidate: Candidate, place: int) -> Candidate:
         score=candidate.score,
         prior=prior,
         engine=candidate.engine,
+        names=list(candidate.formula.constants)[: len(kept)],
     )

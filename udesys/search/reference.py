@@ -111,7 +111,7 @@ def about_fit(fit: FitResult, data: Measurements) -> Reference:
         x=x,
         parameters=_parameter_values(fit),
         outputs=outputs,
-        feedback=np.broadcast_to(_kinematics(fit.model), (n, d, d)),
+        feedback=np.where(_known_feedback(fit), jacobians.by_state.numpy().reshape(n, g, d, d).mean(1), 0.0),
         by_parameter=by_parameter,
         by_constant={},
         std=std,
@@ -122,13 +122,22 @@ def _parameter_values(fit: FitResult) -> dict[str, float]:
     return {name: value for name, (value, _) in fit.parameters.items()}
 
 
-def _kinematics(model: HybridODE) -> np.ndarray:
-    """One where an equation is x' = another state."""
-    matrix = np.zeros((len(model.states),) * 2)
+def _known_feedback(fit: FitResult) -> np.ndarray:
+    """(d, d) where df_i/dx_j is used: x' = another state, and what an unmeasured state does outside the networks."""
+    model, measured = fit.model, fit.problem.measured
+    inside = {
+        call.output_name(k): frozenset().union(*map(T.symbols, call.args))
+        for slot in model.slots
+        for call in slot.calls
+        for k in range(slot.n_outputs)
+    }
+    known = np.zeros((len(model.states),) * 2, dtype=bool)
     for i, right in enumerate(model.rhs):
-        if isinstance(right, T.Symbol) and right.name in model.states:
-            matrix[i, model.states.index(right.name)] = 1.0
-    return matrix
+        through = frozenset().union(*(inside.get(name, ()) for name in T.symbols(right)))
+        for j, state in enumerate(model.states):
+            copied = right == T.Symbol(state)
+            known[i, j] = copied or (not measured[j] and state not in through)
+    return known
 
 
 def about_closed_form(form: ClosedForm, data: Measurements, x0: np.ndarray, steps: np.ndarray) -> Reference | None:

@@ -38,6 +38,7 @@ class Task:
         std: (points,) how well it knows it.
         response: maps columns over the points to rows that are compared with `response.target`; pointwise
             by default, the weak form of the dynamics in a discovery.
+        taken: names of the model's states and parameters, which constants must not have either.
 
     Raises:
         SearchError: a value is not finite, or the shapes do not agree.
@@ -49,6 +50,12 @@ class Task:
     values: np.ndarray
     std: np.ndarray | None = None
     response: object = None
+    taken: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names that a formula's constants must not have."""
+        return self.taken | set(self.arguments)
 
     def __post_init__(self):
         points, values = np.asarray(self.points, float), np.asarray(self.values, float)

@@ -79,7 +79,15 @@ class WeakForm:
         std = self.reference.std.get(term)
         std = np.ones_like(values) if std is None else np.tile(std.reshape(-1), len(calls))
         std = np.maximum(std, 1e-6 * max(np.abs(values).max(), 1e-300))
-        return Task(term=term, arguments=model_slot.arguments, points=points, values=values, std=std, response=response)
+        return Task(
+            term=term,
+            arguments=model_slot.arguments,
+            points=points,
+            values=values,
+            std=std,
+            response=response,
+            taken=frozenset((*self.model.states, *self.model.parameters)),
+        )
 
     def _slot(self, term: str):
         for slot in self.model.slots:

@@ -33,5 +33,6 @@ def criterion(
         prior: description length of the forms [nats].
     """
     measured = counts > 0
-    fit = (worth * np.log(squares / np.maximum(counts, 1) + floor**2))[measured].sum()
+    squares, counts, floor = squares[measured], counts[measured], floor[measured]
+    fit = (worth[measured] * np.log(squares / counts + floor**2)).sum()
     return float(fit + n_constants * math.log(worth.sum()) + 2.0 * prior)

@@ -84,7 +84,7 @@ class _Matching:
         for _ in range(8):
             try:
                 damped = cho_factor(hessian + self.damping * np.diag(np.diag(hessian)))
-            except LinAlgError:
+            except (LinAlgError, ValueError):  # ValueError: an overflow on the way
                 self.damping *= 10
                 continue
             trial = self.unknowns.clip(self.theta - cho_solve(damped, gradient))

@@ -31,13 +31,18 @@ CONVERGED = 1e-3  # relative change of misfit and prior; four in a row end the f
 
 
 def run(
-    problem: ShootingProblem, unknowns: Unknowns, rng: np.random.Generator, progress=None, *, given_noise: bool = False
+    problem: ShootingProblem,
+    unknowns: Unknowns,
+    rng: np.random.Generator,
+    progress=None,
+    *,
+    given_noise: np.ndarray | None = None,
 ) -> StageReport:
     """Fit nodes and theta jointly.
 
     Args:
         rng: not used; the stage is deterministic.
-        given_noise: keep `unknowns.sigma` as it is.
+        given_noise: (d,) states whose `unknowns.sigma` stays as it is; none if None.
     """
     began = time.perf_counter()
     descent = _Descent(problem, unknowns, given_noise)
@@ -60,11 +65,12 @@ def run(
 class _Descent:
     """The state of the joint minimisation."""
 
-    def __init__(self, problem: ShootingProblem, unknowns: Unknowns, given_noise: bool):
-        self.p, self.u, self.given_noise = problem, unknowns, given_noise
+    def __init__(self, problem: ShootingProblem, unknowns: Unknowns, given_noise: np.ndarray | None):
+        self.p, self.u = problem, unknowns
+        self.sought = problem.measured & ~(np.zeros(problem.d, bool) if given_noise is None else given_noise)
         self.damping, self.rho = 1e-2, RHO[0]
         self.multiplier = np.zeros((problem.n_intervals, problem.d))
-        self.noise_change = 0.0 if given_noise else 1.0
+        self.noise_change = 1.0 if self.sought.any() else 0.0
         layouts = problem.field.layouts
         offsets = np.cumsum([0] + [lay.groups.max() + 1 for lay in layouts])
         groups = [lay.groups + o for lay, o in zip(layouts, offsets[:-1], strict=True)]
@@ -199,7 +205,7 @@ class _Descent:
 
     def _update_noise(self, gain: float, last: bool) -> None:
         u, p = self.u, self.p
-        if self.given_noise or gain >= 0.2 or not self.largest_defect() < 1:
+        if not self.sought.any() or gain >= 0.2 or not self.largest_defect() < 1:
             return
         old = u.sigma.copy()
         total = p.mask.sum()
@@ -208,9 +214,8 @@ class _Descent:
         free = max(1.0 - spent / total, 0.2)
         squares = (p.mask * (p.y - u.nodes) ** 2).sum(0)
         new = np.sqrt(squares / np.maximum(p.counts, 1) / free)
-        u.sigma = np.where(p.measured, np.clip(new, old / 4, old * 4), old)
-        u.sigma = np.maximum(u.sigma, LEAST_NOISE * u.spread)
-        measured = p.measured
-        share = np.median((u.sigma / old)[measured])
-        u.sigma[~measured] *= share
-        self.noise_change = float(np.abs(np.log(u.sigma / old))[measured].max())
+        new = np.maximum(np.clip(new, old / 4, old * 4), LEAST_NOISE * u.spread)
+        u.sigma = np.where(self.sought, new, old)
+        change = (u.sigma / old)[self.sought]
+        u.sigma[~p.measured] *= np.median(change)
+        self.noise_change = float(np.abs(np.log(change)).max())

@@ -17,7 +17,7 @@ import numpy as np
 
 from udesys.errors import SearchError
 from udesys.model.program import Program
-from udesys.search.candidate import Candidate, Front, linear_candidate
+from udesys.search.candidate import Candidate, Front, constant_names, linear_candidate
 from udesys.search.options import SearchOptions
 from udesys.search.prior import term_length
 from udesys.search.task import Task
@@ -43,7 +43,7 @@ def propose(task: Task, options: SearchOptions, seed: int = 0) -> Front:
         seed: not used; the search is exhaustive or deterministic.
 
     Raises:
-        SearchError: no library term can be evaluated on the task's points.
+        SearchError: no library term can be evaluated on the task's points, or none shows in the data.
     """
     terms = options.library.for_arguments(task.arguments, task.points)
     terms, columns = _evaluate(terms, task)
@@ -61,8 +61,14 @@ def propose(task: Task, options: SearchOptions, seed: int = 0) -> Front:
                     score=score,
                     prior=sum(subsets.lengths[j] for j in chosen),
                     engine=NAME,
+                    names=constant_names(size, task.names),
                 )
             )
+    if not found:
+        raise SearchError(
+            f"{task.term}: none of {len(terms)} library terms shows in the data beside the known law. Measure more, "
+            "or give more known terms."
+        )
     found.sort(key=lambda c: c.score)
     return Front(task.term, tuple(found))
 
