@@ -6,7 +6,7 @@ import operator
 import time
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from udesys.errors import ModelError
@@ -93,6 +93,7 @@ def operands(draw, depth):
     return f"{name}({inner})"
 
 
+@settings(deadline=None)
 @given(flat_texts(), st.floats(-3, 3), st.floats(0.1, 3))
 def test_a_text_means_what_python_says_it_means(text, x, y):
     names = {"x": x, "y": y}
@@ -155,9 +156,9 @@ REFUSED = {
     # text: (column, what, what to do)
     "x = 2": (1, "the left side 'x' is no derivative", "one or two primes"),
     "2x' = 1": (1, "the left side \"2x'\" is no derivative", "one or two primes"),
-    "x''' = 1": (1, "is no derivative", "one or two primes"),
-    "x y' = 1": (1, "is no derivative", "one or two primes"),
-    "x.y' = 1": (1, "is no derivative", "one or two primes"),
+    "x''' = 1": (1, "the left side \"x'''\" is no derivative", "one or two primes"),
+    "x y' = 1": (1, "the left side \"x y'\" is no derivative", "one or two primes"),
+    "x.y' = 1": (1, "the left side \"x.y'\" is no derivative", "one or two primes"),
     "dx/dt = 1": (1, "the left side 'dx/dt' is no derivative", "x' = ..."),
     "= 1": (1, "the left side '' is no derivative", "one or two primes"),
     "x' 2": (5, "there is no '='", "state' = expression"),
@@ -190,7 +191,7 @@ REFUSED = {
     "x' = lambda: 0": (12, "the character ':' has no meaning", "Use names, numbers"),
     "x' = x % 2": (8, "the character '%' has no meaning", "Use names, numbers"),
     "x' = x\0y": (7, "the character '\\x00' has no meaning", "Use names, numbers"),
-    "x' = x\x1b[2J": (7, "the character '\\x1b' has no meaning", "Use names, numbers"),
+    "x' = x\x1b[2J]": (7, "the character '\\x1b' has no meaning", "Use names, numbers"),
     "x' = 2×x": (7, "the character '×' has no meaning", "Use names, numbers"),
     "x' = α*x": (6, "the character 'α' has no meaning", "Use names, numbers"),
     "x' = ٣*x": (6, "the character '٣' has no meaning", "Use names, numbers"),
@@ -220,7 +221,7 @@ REFUSED = {
 @pytest.mark.parametrize("text", REFUSED, ids=ascii)
 def test_what_is_no_equation_is_refused_with_its_place_and_a_remedy(text):
     column, what, remedy = REFUSED[text]
-    with pytest.raises(ModelError, match="^equation 2, column") as refusal:
+    with pytest.raises(ModelError, match=r"^equation 2, column") as refusal:
         parse_equations(f"first' = 1\n{text}")
     message, shown, caret = str(refusal.value).split("\n")
     assert message.startswith(f"equation 2, column {column}: {what}")
@@ -249,7 +250,7 @@ def test_a_tab_before_the_mistake_does_not_move_the_caret():
 
 @pytest.mark.parametrize("text", ["", " \n\t\n", "# only a comment", "\n# x' = 1\n"])
 def test_a_text_without_an_equation_is_refused(text):
-    with pytest.raises(ModelError, match="there is no equation. Write at least one"):
+    with pytest.raises(ModelError, match=r"there is no equation\. Write at least one"):
         parse_equations(text)
 
 
@@ -331,6 +332,7 @@ def test_code_is_never_executed(attack, tmp_path):
     assert time.perf_counter() - started < QUICK
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.text("xy'=+-*/^().,[]# \tNN01e", max_size=60))
 def test_any_text_is_read_or_refused_and_never_breaks(text):
     for attempt in (parse_expression, parse_equations, lambda text: parse_equations(f"x' = {text}")):

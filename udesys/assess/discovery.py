@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -143,10 +143,10 @@ class Discovery:
                 for term, r in self.residuals.items()
             },
             "parameters": {name: e.to_dict() for name, e in self.parameters.items()},
-            "initial": self.initial,
-            "noise": self.noise,
-            "error": self.error,
-            "candidates": [vars(c) for c in self.candidates],
+            "initial": {run: dict(x0) for run, x0 in self.initial.items()},
+            "noise": dict(self.noise),
+            "error": {part: dict(rmse) for part, rmse in self.error.items()},
+            "candidates": [asdict(c) for c in self.candidates],
             "warnings": list(self.warnings),
             "timing_s": {k: round(v, 3) for k, v in self.timing_s.items()},
             "engines": list(self.engines),

@@ -43,14 +43,23 @@ def read_table(
     Raises:
         DataError: the file, a column or a cell cannot be used; it names the file, row and column.
     """
+    return assemble(read_raw(path), time=time, trajectory=trajectory, columns=columns)
+
+
+def read_raw(path: str | Path) -> RawTable:
+    """Read a table's header and cells as they stand, for those who choose columns by the header.
+
+    Args:
+        path: a CSV, TSV or Parquet file.
+
+    Raises:
+        DataError: the file is no table that can be read.
+    """
     path = Path(path)
-    data = _read_bytes(path)
-    suffix = path.suffix.lower()
+    data, suffix = _read_bytes(path), path.suffix.lower()
     if suffix in PARQUET_SUFFIXES:
-        table = _parquet_table(data, path.name)
-    else:
-        table = _text_table(data, path.name, suffix)
-    return assemble(table, time=time, trajectory=trajectory, columns=columns)
+        return _parquet_table(data, path.name)
+    return _text_table(data, path.name, suffix)
 
 
 def _read_bytes(path: Path) -> bytes:

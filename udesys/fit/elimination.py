@@ -49,12 +49,13 @@ class NormalEquations:
         self.corner = flat.T @ weighted
         self.gradient = weighted.T @ defect.reshape(-1) + prior_gradient
 
-    def step(self, damping: float, node_damping: np.ndarray):
+    def step(self, damping: float, node_damping: np.ndarray, limits=(-np.inf, np.inf)):
         """The damped Gauss-Newton step.
 
         Args:
             damping: added to the Schur complement as a share of its diagonal.
             node_damping: (d,) added to every node's diagonal.
+            limits: lowest and highest step of theta, numbers or (n_theta,) each.
 
         Returns:
             A `Step`, or None where the matrix is not positive definite at this damping.
@@ -67,7 +68,7 @@ class NormalEquations:
             z, r = reduced[:, :-1], reduced[:, -1]
             schur = self.corner - z.T @ z + np.diag(self.prior)
             damped = schur + damping * np.diag(np.maximum(np.diag(schur), 1e-12))
-            theta = -cho_solve(cho_factor(damped), self.gradient - z.T @ r)
+            theta = bounded_step(damped, self.gradient - z.T @ r, *limits)
         except (LinAlgError, ValueError):
             return None
         nodes = -_backward(factor, r + z @ theta).reshape(self.n, self.d)
@@ -84,6 +85,22 @@ class Step:
         """A chord Newton correction of the nodes alone for a new gradient (nodes, d)."""
         reduced = _forward(self._factor, np.asfortranarray(gradient.reshape(-1, 1)))
         return -_backward(self._factor, reduced[:, 0]).reshape(gradient.shape)
+
+
+def bounded_step(matrix: np.ndarray, gradient: np.ndarray, low, high) -> np.ndarray:
+    """The step to the minimum of a quadratic; what would cross a limit is held there while the rest goes on.
+
+    Raises:
+        LinAlgError: the matrix is not positive definite.
+    """
+    step, held = -cho_solve(cho_factor(matrix), gradient), np.zeros(len(gradient), bool)
+    while ((step < low) | (step > high)).any():
+        held |= (step < low) | (step > high)
+        step, free = np.clip(step, low, high), np.flatnonzero(~held)
+        if len(free):
+            pull = gradient[free] + matrix[np.ix_(free, held)] @ step[held]
+            step[free] = -cho_solve(cho_factor(matrix[np.ix_(free, free)]), pull)
+    return step
 
 
 def _band(diagonal: np.ndarray, below: np.ndarray, start: np.ndarray) -> np.ndarray:

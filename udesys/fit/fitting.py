@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 
@@ -47,15 +48,35 @@ def fit(
         FitResult; a fit that did not converge says so in it.
 
     Raises:
-        FitError: the data cannot determine anything: too few samples, or no state measured.
+        FitError: the data cannot determine anything (too few samples, no state measured), or no start led to
+            finite states.
 
     Source: Bock (1981); Bock, Kostina & Schloeder, GAMM-Mitteilungen 30 (2007) 376; MacKay (1992).
     """
     began = time.perf_counter()
     check_enough(model, data, noise)
-    attempts = [_attempt(model, data, seed, noise, start, progress) for start in _starts(model)]
-    best = min(attempts, key=lambda a: a.evidence)
-    return _result(best, model, data, seed, time.perf_counter() - began)
+    with _one_thread(), np.errstate(all="ignore"):  # what is not finite is looked for where it matters
+        attempts = [_attempt(model, data, seed, noise, start, progress) for start in _starts(model)]
+        best = min(attempts, key=lambda a: a.evidence)
+        if not (np.isfinite(best.unknowns.nodes).all() and np.isfinite(best.unknowns.theta).all()):
+            raise FitError(
+                "no start led to finite states. Check the equations' units, give the parameters starts and bounds, "
+                "or give initial values."
+            )
+        return _result(best, model, data, seed, tuple(noise or ()), time.perf_counter() - began)
+
+
+@contextlib.contextmanager
+def _one_thread():
+    """Torch on one thread: the tensors are small, and threads that wait for each other cost tenfold under load."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def check_enough(model: HybridODE, data: Dataset, noise: Mapping[str, float] | None = None) -> None:
@@ -157,7 +178,7 @@ def refine_substeps(problem: ShootingProblem, unknowns) -> bool:
     return problem.substeps != before
 
 
-def _result(best: _Attempt, model, data, seed, seconds) -> FitResult:
+def _result(best: _Attempt, model, data, seed, given_noise, seconds) -> FitResult:
     problem, unknowns = best.problem, best.unknowns
     defect = largest_defect(problem, unknowns)
     columns = [(c, model.states.index(c)) for c in data.columns]
@@ -177,6 +198,7 @@ def _result(best: _Attempt, model, data, seed, seconds) -> FitResult:
         parameters=parameters,
         initial=initial,
         noise={c: float(unknowns.sigma[j]) for c, j in columns},
+        given_noise=given_noise,
         error={c: float(simulated[j]) for c, j in columns},
         states=pieces,
         terms=residual_terms(problem, unknowns),

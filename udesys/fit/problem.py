@@ -135,5 +135,5 @@ class ShootingProblem:
             theta = torch.as_tensor(theta)
             x0 = torch.as_tensor(starts[trajectory])[None]
             return solve(
-                lambda t, x: self.field(torch.as_tensor(t).expand(len(x)), x, theta), x0, torch.as_tensor(t), **options
+                lambda t, x: self.field(torch.as_tensor(t).expand(len(x)), x, theta), x0, torch.tensor(t), **options
             )

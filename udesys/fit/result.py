@@ -43,6 +43,7 @@ class FitResult:
         parameters: estimated parameter -> (value, standard error) [own unit].
         initial: trajectory -> state -> fitted initial value.
         noise: measured column -> standard deviation of the noise.
+        given_noise: columns whose noise was given, not estimated.
         error: measured column -> RMSE of one plain simulation from the initial values.
         states: per trajectory (time, state), the fitted states at the sample times.
         terms: term name -> ResidualTerm.
@@ -63,6 +64,7 @@ class FitResult:
     parameters: dict[str, tuple[float, float]]
     initial: dict[str, dict[str, float]]
     noise: dict[str, float]
+    given_noise: tuple[str, ...]
     error: dict[str, float]
     states: tuple[np.ndarray, ...]
     terms: dict[str, ResidualTerm]
@@ -95,13 +97,13 @@ class FitResult:
             "seed": self.seed,
             "converged": self.converged,
             "parameters": {n: {"value": v, "stderr": s} for n, (v, s) in self.parameters.items()},
-            "initial": self.initial,
-            "noise": self.noise,
-            "error": {"fit": self.error},
+            "initial": {run: dict(x0) for run, x0 in self.initial.items()},
+            "noise": dict(self.noise),
+            "error": {"fit": dict(self.error)},
             "activation": self.activation,
             "effective_weights": self.effective_weights,
             "largest_defect": self.largest_defect,
-            "stages": [vars(s) for s in self.stages],
+            "stages": [{**vars(s), "notes": list(s.notes)} for s in self.stages],
             "warnings": list(self.warnings),
             "timing_s": self.seconds,
         }
@@ -109,7 +111,7 @@ class FitResult:
     def __str__(self) -> str:
         end = "converged" if self.converged else "not converged"
         lines = [
-            f"Fit  {self.data.source}   {len(self.data.trajectories)} trajectories, {len(self.problem.t)} samples, "
+            f"Fit  {self.data.source}   {_count(len(self.data.trajectories))}, {len(self.problem.t)} samples, "
             f"seed {self.seed}   {end} in {self.seconds:.1f} s"
         ]
         lines += ["  " + line for line in str(self.model).splitlines()[1:]]
@@ -132,6 +134,10 @@ class FitResult:
         import html
 
         return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def _count(n: int) -> str:
+    return "1 trajectory" if n == 1 else f"{n} trajectories"
 
 
 def residual_terms(problem: ShootingProblem, unknowns: Unknowns) -> dict[str, ResidualTerm]:

@@ -12,6 +12,7 @@ from udesys.fit.unknowns import Unknowns
 LEAST_NOISE = 0.01  # of a state's spread: a start that trusts the data more makes the early defects stiff
 WEIGHT_PRIOR = 0.1  # of a standardised weight before the evidence speaks; 1 lets tanh collapse to a line
 FREE_PRIOR = 1e-8  # of a scaled parameter: only keeps a null direction from drifting
+UNMEASURED_SPREAD = 0.1  # of the size of a state that no known equation moves
 UNMEASURED_NOISE = 0.05  # of the spread, where no measured state tells
 
 
@@ -96,12 +97,18 @@ def _fill_unmeasured(problem: ShootingProblem, unknowns: Unknowns) -> None:
         unknown = unknown_equations(problem, unknowns.nodes, theta)[1]
         for _ in range(3):  # the hidden states' scale is found on the way
             _relax_nodes(problem, unknowns, theta, hidden, unknown)
-            unknowns.spread[hidden] = np.maximum(unknowns.nodes[:, hidden].std(0), 1e-12)
+            unknowns.spread[hidden] = _scale(unknowns.nodes[:, hidden])
     if unmeasured.any():
-        unknowns.spread[unmeasured] = unknowns.nodes[:, unmeasured].std(0) + 1e-300
+        unknowns.spread[unmeasured] = _scale(unknowns.nodes[:, unmeasured])
         shares = (unknowns.sigma / unknowns.spread)[problem.measured]
         share = float(np.median(shares)) if len(shares) else UNMEASURED_NOISE
         unknowns.sigma[unmeasured] = share * unknowns.spread[unmeasured]
+
+
+def _scale(nodes: np.ndarray) -> np.ndarray:
+    """Spread of guessed states; a state that starts constant may move by a share of its size, a zero one by 1."""
+    size = np.maximum(nodes.std(0), UNMEASURED_SPREAD * np.abs(nodes).mean(0))
+    return np.where(size > 0, size, 1.0)
 
 
 def _relax_nodes(problem, unknowns, theta, hidden, unknown, iterations=20) -> None:
@@ -154,6 +161,11 @@ def _relax_nodes(problem, unknowns, theta, hidden, unknown, iterations=20) -> No
     unknowns.nodes = nodes
 
 
+def _argument_width(z: np.ndarray) -> np.ndarray:
+    """Standard deviation of each argument; one that starts constant may still move by a share of its size."""
+    return np.where(z.std(0) > 1e-9 * np.abs(z).mean(0), z.std(0), _scale(z))
+
+
 def _set_scales(problem: ShootingProblem, unknowns: Unknowns) -> None:
     """Standardise network arguments; scale outputs by the leverage-weighted rms of the missing slope."""
     import torch
@@ -166,7 +178,7 @@ def _set_scales(problem: ShootingProblem, unknowns: Unknowns) -> None:
     with torch.inference_mode():
         for k, scale in enumerate(field.scales):
             z = field.arguments(k, t, x, torch.as_tensor(theta)).numpy()
-            scale.shift[:], scale.width[:] = z.mean(0), np.where(z.std(0) > 0, z.std(0), 1.0)
+            scale.shift[:], scale.width[:] = z.mean(0), _argument_width(z)
     leverage, _ = unknown_equations(problem, nodes, theta)
     missing = (nodes[problem.start + 1] - problem.flow(nodes, theta)) / problem.h[:, None] / unknowns.spread
     missing = np.where(np.isfinite(missing), missing, 0.0)

@@ -178,13 +178,16 @@ def substitute(tree: Tree, values: Mapping[str, Tree]) -> Tree:
 
 # ------------------------------------------------------------------ differentiating
 def derivative(tree: Tree, name: str) -> Tree:
-    """The exact partial derivative with respect to a symbol (zero for a step's jump)."""
+    """The exact partial derivative with respect to a symbol (zero for a step's jump, NaN where there is none)."""
     if isinstance(tree, Symbol):
         return ONE if tree.name == name else ZERO
     if isinstance(tree, Number) or name not in symbols(tree):
         return ZERO
     inner = [derivative(a, name) for a in tree.args]
-    return _DERIVE[tree.op](tree, tree.args, inner)
+    try:
+        return _DERIVE[tree.op](tree, tree.args, inner)
+    except ArithmeticError:  # a constant such as log(0) in the derivative of 0**x, or 1/0 in that of x/0
+        return Number(math.nan)
 
 
 def _derive_power(tree: Operation, args: tuple[Tree, ...], d: list[Tree]) -> Tree:

@@ -161,12 +161,13 @@ class _Selector:
         The leaders of each small size in every combination, and one form shared by all terms, which the prior
         favours and no term's own pool needs to lead with.
         """
-        if len(self.model.terms) < 2:
+        if not self.model.terms:
             return best
         short = [_leaders(self.pools[t]) for t in self.model.terms]
         places = sorted(itertools.product(*map(range, map(len, short))), key=sum)[:MOST_BROAD]
         choices = [[short[j][k] for j, k in enumerate(chosen)] for chosen in places]
-        for candidates in [*choices, *_shared(list(self.pools.values()))]:
+        shared = _shared(list(self.pools.values())) if len(short) > 1 else []
+        for candidates in [*choices, *shared]:
             ranked = self._score(dict(zip(self.model.terms, candidates, strict=True)), None, robust=True)
             if ranked and ranked.criterion < best.criterion - 1e-6:
                 best = ranked
@@ -254,25 +255,30 @@ class _Selector:
         return min(self.seen.values(), key=lambda r: r.criterion) if self.seen else self._rank(best.choice, best.refit)
 
     def _tuned(self, best: Ranked) -> Ranked:
-        """Double the solver's steps until that no longer matters beside the noise."""
-        while self.refitter.steps.max() < MOST_STEPS:
-            fine, _ = best.refit.form.simulate(best.refit.x0, self.data.t, self.data.segments, 2 * self.refitter.steps)
+        """Double the solver's steps until that no longer matters beside the noise of the best law."""
+        noise = STEP_ERROR * np.broadcast_to(self.data.sigma, self.data.y.shape).mean(0)
+        allowed = np.maximum(noise, 0.3 * self.floor)
+        steps, coarse = self.refitter.steps, best.refit.states
+        while steps.max() < MOST_STEPS:
+            fine, _ = best.refit.form.simulate(best.refit.x0, self.data.t, self.data.segments, 2 * steps)
             if fine is None:
-                return best
-            change = np.sqrt(((fine - best.refit.states) ** 2).mean(0))
-            allowed = np.maximum(STEP_ERROR * np.broadcast_to(self.data.sigma, fine.shape).mean(0), 0.3 * self.floor)
+                break
+            change = np.sqrt(((fine - coarse) ** 2).mean(0))
             if (change < allowed)[self.counts > 0].all():
-                return best
-            self.refitter.steps = 2 * self.refitter.steps
-            best = self._again(best)
-        return best
+                break
+            steps, coarse = 2 * steps, fine
+        if steps is self.refitter.steps:
+            return best
+        self.refitter.steps = steps
+        return self._again(best)
 
     def _reweighted(self, best: Ranked) -> Ranked:
         """Weights from the residuals of the best law, where they changed."""
         spent = best.n_constants / max((self.counts > 0).sum(), 1)
         spent = spent + self.data.free.sum() * len(self.data.segments[0]) / max((self.counts > 0).sum(), 1)
         sigma = np.sqrt(best.refit.squares / np.maximum(self.counts - spent, 1))
-        sigma = np.where(self.counts > 0, np.maximum(sigma, self.floor), self.data.sigma)
+        sought = (self.counts > 0) & ~np.isin(self.model.states, self.fit.given_noise)
+        sigma = np.where(sought, np.maximum(sigma, self.floor), self.data.sigma)
         ratio = sigma / self.data.sigma
         if max(ratio.max(), (1 / ratio).max()) < SMALLEST_WEIGHT_CHANGE:
             return best

@@ -21,6 +21,7 @@ CONVERGED = 1e-7  # relative gain; two in a row end a refit
 PATIENCE, SLOW = 3, 0.05  # iterations, then relative gain, before a hopeless descent is given up
 WINDOWS = 10  # pieces with free starts from which a refit that fails is started again
 HORIZONS = (0.25, 0.5)  # shares of the record fitted on the way from the windows to the whole
+TEMPERED = (0.3, 0.1)  # of the proposed constants, tried where the law blows up with them in full
 LEAST_WINDOW = 4  # samples
 
 
@@ -86,8 +87,12 @@ class Refitter:
         direct = self._descend(form, form.values, x0, self.data.segments, iterations, hopeless)
         if direct is not None and not robust:
             return self._done(form, direct)
-        through = self._through_windows(form, iterations)
-        found = [p for p in (direct, through) if p is not None]
+        found = [direct, self._through_windows(form, iterations)]
+        if not any(found):
+            constants = np.array([not isinstance(name, str) for name in form.names], dtype=bool)
+            tempered = (np.where(constants, share * form.values, form.values) for share in TEMPERED)
+            found = [self._descend(form, values, x0, self.data.segments, iterations, hopeless) for values in tempered]
+        found = [p for p in found if p is not None]
         return self._done(form, min(found, key=lambda p: p.cost)) if found else None
 
     def _done(self, form: ClosedForm, point: Point) -> Refit:
@@ -169,7 +174,10 @@ class Refitter:
         if sens is None or not np.isfinite(sens).all():
             return None
         weight = np.broadcast_to(self.data.mask / self.data.sigma, point.residual.shape)
-        return EliminatedSystem(sens * weight[..., None], point.residual, segments, len(point.values), self.data.free)
+        at_start = np.isin(segments[0], self.data.segments[0])  # a window further on starts free
+        free = np.where(at_start[:, None], self.data.free, True)
+        system = EliminatedSystem(sens * weight[..., None], point.residual, segments, len(point.values), free)
+        return system if np.isfinite(system.size).all() else None
 
 
 class EliminatedSystem:
@@ -177,15 +185,19 @@ class EliminatedSystem:
 
     def __init__(self, jacobian, residual, segments, n_values: int, free: np.ndarray):
         self.n, self.free = n_values, free
-        shared = jacobian[..., :n_values]
-        own = jacobian[..., n_values:][..., free]
         self.hessian, self.gradient = np.zeros((n_values, n_values)), np.zeros(n_values)
         self.starts = []
-        for a, b in zip(*segments, strict=True):
-            js, jx, r = (z[a:b].reshape(-1, z.shape[-1]) for z in (shared, own, residual[..., None]))
+        for a, b, mask in zip(*segments, free, strict=True):
+            rows = jacobian[a:b].reshape((b - a) * jacobian.shape[1], jacobian.shape[2])
+            js, jx, r = rows[:, :n_values], rows[:, n_values:][:, mask], residual[a:b].reshape(-1)
             self.hessian += js.T @ js
-            self.gradient += (js.T @ r)[:, 0]
-            self.starts.append((js.T @ jx, jx.T @ jx, (jx.T @ r)[:, 0]))
+            self.gradient += js.T @ r
+            self.starts.append((js.T @ jx, jx.T @ jx, jx.T @ r))
+
+    @property
+    def size(self) -> np.ndarray:
+        """The diagonals of all blocks: finite where the system can be solved."""
+        return np.concatenate([np.diag(self.hessian), *(np.diag(block) for _, block, _ in self.starts)])
 
     def reduced(self, damping: float = 0.0):
         """The Schur complement over the values and its gradient, and each start's pieces."""
@@ -203,6 +215,8 @@ class EliminatedSystem:
         """(values' step, starts' step); values held at a bound that the step would cross stay there."""
         try:
             schur, gradient, pieces = self.reduced(damping)
+            if not (np.isfinite(schur).all() and np.isfinite(gradient).all()):
+                return None
             held = ((values <= low) & (gradient > 0)) | ((values >= high) & (gradient < 0))
             move = np.flatnonzero(~held)
             step = np.zeros(self.n)
@@ -212,9 +226,9 @@ class EliminatedSystem:
                 step[move] = -np.linalg.lstsq(matrix, gradient[move] / scale, rcond=1e-13)[0] / scale
         except np.linalg.LinAlgError:
             return None
-        starts = np.zeros((len(pieces), len(self.free)))
+        starts = np.zeros(self.free.shape)
         for k, (coupling, inverse, g) in enumerate(pieces):
-            starts[k, self.free] = -inverse @ (g + coupling.T @ step)
+            starts[k, self.free[k]] = -inverse @ (g + coupling.T @ step)
         return (step, starts) if np.isfinite(step).all() and np.isfinite(starts).all() else None
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from udesys.data import Dataset, parse_noise, split_holdout
-from udesys.data import table as tables
 from udesys.data.assemble import assemble
 from udesys.data.cells import RawTable
+from udesys.data.table import read_raw
 from udesys.errors import did_you_mean, shortened
 from udesys.model import HybridODE
 from udesys.spec.section import Section
@@ -55,7 +55,7 @@ def read_measurements(section: Section, model: HybridODE, home: Path) -> Measure
     """
     roles = {"time": section.need("time", str), "trajectory": section.get("trajectory", str)}
     path = home / section.need("file", str)
-    table = _raw_table(path)
+    table = read_raw(path)
     columns = _choose_columns(section, model, table, {*roles.values()})
     whole = assemble(table, **roles, columns=columns)
     empty = [state for state, n in whole.n_measured.items() if not n]
@@ -74,14 +74,6 @@ def read_measurements(section: Section, model: HybridODE, home: Path) -> Measure
     warnings += [f"{state} is measured only in the held-out part." for state, n in train.n_measured.items() if not n]
     noise = _noise(section, model, whole)
     return Measurements(path=path, columns=columns, train=train, heldout=heldout, noise=noise, warnings=tuple(warnings))
-
-
-def _raw_table(path: Path) -> RawTable:
-    """The cells of a file, so that its header is known before columns are chosen."""
-    content, suffix = tables._read_bytes(path), path.suffix.lower()
-    if suffix in tables.PARQUET_SUFFIXES:
-        return tables._parquet_table(content, path.name)
-    return tables._text_table(content, path.name, suffix)
 
 
 def _choose_columns(section: Section, model: HybridODE, table: RawTable, taken: set) -> dict[str, str]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError
 
+from udesys.fit.elimination import bounded_step
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import StageReport, Unknowns
 
@@ -83,11 +84,12 @@ class _Matching:
         gradient += prior * (self.theta - self.unknowns.center)
         for _ in range(8):
             try:
-                damped = cho_factor(hessian + self.damping * np.diag(np.diag(hessian)))
+                damped = hessian + self.damping * np.diag(np.diag(hessian))
+                step = bounded_step(damped, gradient, *(self.unknowns.bounds - self.theta))
             except (LinAlgError, ValueError):  # ValueError: an overflow on the way
                 self.damping *= 10
                 continue
-            trial = self.unknowns.clip(self.theta - cho_solve(damped, gradient))
+            trial = self.unknowns.clip(self.theta + step)
             after = self._cost(self._defects(trial), trial)
             if np.isfinite(after) and after < before:
                 self.theta, self.damping = trial, max(self.damping / 5, 1e-8)

@@ -147,7 +147,7 @@ class _Descent:
         )
         reference = np.where(p.measured, 1.0, 0.01) / u.sigma**2
         for trial in range(TRIALS):
-            step = equations.step(self.damping, (self.damping + 1e-9) * reference)
+            step = equations.step(self.damping, (self.damping + 1e-9) * reference, u.bounds - u.theta)
             if step is None:
                 self.damping = max(self.damping * 10, 1e-7)
                 continue

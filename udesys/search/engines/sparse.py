@@ -49,14 +49,16 @@ def propose(task: Task, options: SearchOptions, seed: int = 0) -> Front:
     terms, columns = _evaluate(terms, task)
     if not terms:
         raise SearchError(f"{task.term}: no library term is finite where the data went. Extend the library.")
-    subsets = _Subsets(task.response.apply(columns), task.response.target, [term_length(t) for t in terms])
+    scale = np.abs(columns).max(0)  # x**4 may be 1e12 times x; only what the known law leaves of each counts
+    lengths = [term_length(t) for t in terms]
+    subsets = _Subsets(task.response.apply(columns / scale), task.response.target, lengths)
     found: list[Candidate] = []
     for size in range(1, options.max_terms + 1):
         for chosen, score, loss, coefficients in subsets.best_of_size(size):
             found.append(
                 linear_candidate(
                     [terms[j] for j in chosen],
-                    coefficients,
+                    coefficients / scale[chosen],
                     loss=loss,
                     score=score,
                     prior=sum(subsets.lengths[j] for j in chosen),
@@ -78,7 +80,8 @@ def _evaluate(terms, task: Task):
     with np.errstate(all="ignore"):
         values = Program(terms, task.arguments).run(list(task.points.T))
     columns = np.stack([np.broadcast_to(np.asarray(v, float), len(task.points)) for v in values], axis=1)
-    fine = np.isfinite(columns).all(0) & (np.abs(columns).max(0) < 1e100)
+    largest = np.abs(columns).max(0)
+    fine = np.isfinite(columns).all(0) & (largest > 0) & (largest < 1e100)
     return [t for t, keep in zip(terms, fine, strict=True) if keep], columns[:, fine]
 
 

@@ -1,0 +1,128 @@
+"""Data, fits and laws that several test modules need; what costs seconds is made once."""
+
+import contextlib
+import functools
+import inspect
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+import udesys
+from udesys.data import Dataset, Trajectory
+from udesys.fit import FitResult
+from udesys.model import HybridODE, Parameter
+from udesys.systems import get_system, make_data, simulate
+
+SYSTEM = get_system("lotka_volterra")
+COLUMNS = ("prey", "predator")
+TRUTH = SYSTEM.constants  # alpha, beta, gamma, delta
+EXACT = simulate(SYSTEM).trajectories[0]
+KNOWN = "prey' = alpha*prey - beta*prey*predator\npredator' = gamma*prey*predator - delta*predator"
+
+
+@contextlib.contextmanager
+def one_thread():
+    """Torch on one thread: batches are so small here that a second thread only costs."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def fit(model, data, **options) -> FitResult:
+    """`udesys.fit`; a model may be given as its text."""
+    with one_thread():
+        return udesys.fit(HybridODE(model) if isinstance(model, str) else model, data, **options)
+
+
+def discover(model, data, **options):
+    """`udesys.discover`, likewise."""
+    with one_thread():
+        return udesys.discover(HybridODE(model) if isinstance(model, str) else model, data, **options)
+
+
+def lotka_volterra_rhs(t, x, alpha=1.3, beta=0.9, gamma=0.8, delta=1.8):
+    return [alpha * x[0] - beta * x[0] * x[1], gamma * x[0] * x[1] - delta * x[1]]
+
+
+def solution(rhs, x0, t):
+    """States (time, state) of an ordinary right side by SciPy, far below any noise used here."""
+    done = solve_ivp(rhs, (t[0], t[-1]), x0, method="DOP853", t_eval=t, rtol=1e-12, atol=1e-12)
+    assert done.success, done.message
+    return done.y.T
+
+
+def dataset(columns, *runs, time="t") -> Dataset:
+    """A dataset of (t, y) pairs, named 1, 2, ..."""
+    made = [Trajectory(name=str(k), t=t, y=y) for k, (t, y) in enumerate(runs, start=1)]
+    return Dataset(columns=tuple(columns), trajectories=tuple(made), time=time, source="made")
+
+
+def measured(rhs, starts, times, columns, *, noise=0.0, seed=0, keep=slice(None)) -> Dataset:
+    """Simulated runs with Gaussian noise, a share of every column's mean magnitude.
+
+    Args:
+        starts: one state for each run.
+        times: one array of times for each run.
+        keep: states that are measured.
+    """
+    rng = np.random.default_rng(seed)
+    exact = [solution(rhs, x0, t)[:, keep] for x0, t in zip(starts, times, strict=True)]
+    size = noise * np.abs(np.concatenate(exact)).mean(0)
+    runs = [(t, y + size * rng.standard_normal(y.shape)) for t, y in zip(times, exact, strict=True)]
+    return dataset(columns, *runs)
+
+
+def once(make):
+    """Make each result once, however its arguments are written; nobody may change it."""
+    signature, cached = inspect.signature(make), functools.cache(make)
+
+    @functools.wraps(make)
+    def made(*args, **options):
+        bound = signature.bind(*args, **options)
+        bound.apply_defaults()
+        return cached(*bound.args)
+
+    return made
+
+
+@once
+def lotka_volterra(noise=0.005, seed=0) -> Dataset:
+    return make_data(SYSTEM, noise, seed)
+
+
+def true_noise(noise: float) -> np.ndarray:
+    """Standard deviation of the noise that `lotka_volterra` adds to prey and predator."""
+    return noise * np.abs(EXACT.y).mean(0)
+
+
+def half_known(**parameters) -> HybridODE:
+    """Lotka-Volterra without its interactions; alpha and delta given unless changed."""
+    return HybridODE(SYSTEM.equations, parameters={**SYSTEM.parameters, **parameters})
+
+
+def wholly_known() -> HybridODE:
+    """Lotka-Volterra with four constants to estimate, from starts a third off."""
+    return HybridODE(KNOWN, parameters={name: Parameter(1.3 * value) for name, value in TRUTH.items()})
+
+
+@once
+def fitted(noise=0.005, seed=0) -> FitResult:
+    """The hybrid fitted to Lotka-Volterra."""
+    return fit(half_known(), lotka_volterra(noise, seed), seed=seed)
+
+
+@once
+def fitted_known(noise=0.01, seed=0) -> FitResult:
+    """The whole law fitted to Lotka-Volterra."""
+    return fit(wholly_known(), lotka_volterra(noise, seed))
+
+
+@once
+def discovered(noise=0.005, seed=0):
+    """The law discovered from Lotka-Volterra."""
+    return discover(half_known(), lotka_volterra(noise, seed), seed=seed)

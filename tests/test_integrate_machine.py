@@ -1,0 +1,101 @@
+"""The compiled machine: order eight on exact solutions, and exact derivatives of its own steps."""
+
+import numpy as np
+import pytest
+from scipy.integrate import DOP853
+
+from udesys.integrate.machine import BLOW_UP, simulate
+from udesys.model import tree as T
+from udesys.model.grammar import parse_expression
+from udesys.model.program import Program
+
+
+def program_of(rhs, states, parameters, *, sensitive=False):
+    """The program of right sides given as text, with their derivatives if asked for."""
+    trees = [parse_expression(text) for text in rhs]
+    by_state = [T.derivative(tree, s) for tree in trees for s in states]
+    by_parameter = [T.derivative(tree, p) for tree in trees for p in parameters]
+    return Program([*trees, *(by_state + by_parameter if sensitive else [])], [*states, *parameters, "t"])
+
+
+def run(program, d, p, x0, t, steps, **options):
+    t = np.asarray(t, dtype=float)
+    whole = np.array([0]), np.array([len(t)])
+    return simulate(program, d, p, [x0], t, whole, np.full(len(t), steps), **options)
+
+
+def test_a_rotation_comes_back():
+    program = program_of(["w*y", "-w*x"], ["x", "y"], ["w"])
+    t = np.linspace(0, 1, 11)
+    states, _ = run(program, 2, [2 * np.pi], [1.0, 0.0], t, 20)
+    exact = np.column_stack([np.cos(2 * np.pi * t), -np.sin(2 * np.pi * t)])
+    np.testing.assert_allclose(states, exact, rtol=0, atol=1e-13)  # 200 steps of a few roundings
+
+
+def test_the_slope_of_log_error_is_eight():
+    # The logistic equation from 0.1: x = 1/(1 + 9 exp(-t)).
+    program = program_of(["x*(1 - x)"], ["x"], [])
+    exact = 1 / (1 + 9 * np.exp(-6.0))
+    numbers = [6, 8, 12, 16]
+    errors = [abs(run(program, 1, [], [0.1], [0.0, 6.0], n)[0][-1, 0] - exact) for n in numbers]
+    assert min(errors) > 5e-13, "far above rounding, or the slope means nothing"
+    # only few numbers of steps lie between the first regular one and rounding, hence 0.2
+    assert -np.polyfit(np.log(numbers), np.log(errors), 1)[0] == pytest.approx(8, abs=0.2)
+
+
+def test_one_step_is_the_formula_of_dormand_and_prince():
+    program = program_of(["x^2*cos(t) - a"], ["x"], ["a"])
+    t0, h, x0, a = 0.3, 0.4, 0.8, 0.2
+    slopes = []
+    for row, c in zip(DOP853.A, DOP853.C, strict=True):
+        x = x0 + h * sum(w * k for w, k in zip(row, slopes, strict=False))
+        slopes.append(x**2 * np.cos(t0 + c * h) - a)
+    states, _ = run(program, 1, [a], [x0], [t0, t0 + h], 1)
+    assert states[1, 0] == pytest.approx(x0 + h * np.dot(DOP853.B, slopes), rel=1e-15)  # a rounding
+
+
+def test_sensitivities_of_a_linear_system_are_its_exact_derivatives():
+    program = program_of(["-a*x + b"], ["x"], ["a", "b"], sensitive=True)
+    a, b, x0, t = 0.8, 0.5, 2.0, np.linspace(0, 2, 5)
+    decay = np.exp(-a * t)
+    states, found = run(program, 1, [a, b], [x0], t, 20, sensitivities=True)
+    np.testing.assert_allclose(states[:, 0], x0 * decay + b / a * (1 - decay), rtol=1e-13)  # order 8 at 1/40
+    by_a = -t * x0 * decay - b / a**2 * (1 - decay) + b / a * t * decay
+    expected = np.column_stack([by_a, (1 - decay) / a, decay])
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-12, atol=1e-13)
+
+
+def test_sensitivities_are_derivatives_of_the_steps_taken_however_coarse():
+    program = program_of(["a*x - x^3 + sin(t)"], ["x"], ["a"], sensitive=True)
+    t = np.array([0.0, 1.5, 3.0])
+    _, found = run(program, 1, [1.0], [0.5], t, 1, sensitivities=True)
+    h = 1e-5
+
+    def end(a, x0):
+        return run(program, 1, [a], [x0], t, 1)[0][:, 0]
+
+    by_a, by_x0 = ((end(1 + h, 0.5) - end(1 - h, 0.5)) / (2 * h), (end(1.0, 0.5 + h) - end(1.0, 0.5 - h)) / (2 * h))
+    # central differences err by h^2 times a third derivative, and by rounding over h: 1e-10
+    np.testing.assert_allclose(found[:, 0], np.column_stack([by_a, by_x0]), rtol=1e-7, atol=1e-8)
+
+
+def test_segments_of_one_sample_are_their_start():
+    program = program_of(["x"], ["x"], [])
+    t = np.array([0.0, 5.0, 6.0])
+    segments = np.array([0, 1]), np.array([1, 3])
+    states, _ = simulate(program, 1, [], [[3.0], [1.0]], t, segments, np.full(3, 10))
+    np.testing.assert_allclose(states[:, 0], [3.0, 1.0, np.e], rtol=1e-13)  # order 8 at 1/10
+
+
+@pytest.mark.parametrize(
+    ("rhs", "x0"), [("x^2", 1.0), ("exp(x)", 10.0), ("1/(x - 1)", 1.0), ("log(x)", -1.0), ("x^0.5", -1.0)]
+)
+def test_a_state_that_leaves_the_finite_numbers_gives_none(rhs, x0):
+    program = program_of([rhs], ["x"], [])
+    assert run(program, 1, [], [x0], [0.0, 1.0, 3.0], 40) == (None, None)
+
+
+def test_a_state_beyond_the_limit_gives_none_though_finite():
+    program = program_of(["x"], ["x"], [])
+    assert run(program, 1, [], [BLOW_UP], [0.0, 0.1], 1) == (None, None)
+    assert run(program, 1, [], [BLOW_UP / 2], [0.0, 0.1], 1)[0] is not None

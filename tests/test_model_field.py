@@ -1,0 +1,146 @@
+"""The hybrid right-hand side: its values by torch's own layers, its Jacobians by autograd."""
+
+import numpy as np
+import pytest
+import torch
+
+from udesys.model import HybridODE, Network, Parameter
+from udesys.model.field import HybridField, NetworkScale
+
+# Exact derivatives both, in float64, of values of order one to ten: what differs is the order in which
+# at most a few hundred terms are summed.
+ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
+
+MODELS = {
+    "one network, two states": ("x' = a*x + NN1(x, y)\ny' = -d*y + NN2(x, y)", {}, {}),
+    "softplus": ("x' = a*x + NN(x, y)\ny' = -NN(x, y)", {}, {"NN": Network((5,), "softplus")}),
+    "cubic": ("x' = a*x + NN(x, y)\ny' = -NN(x, y)", {}, {"NN": Network((5,), "cubic")}),
+    "three hidden layers": ("x' = NN(x, y)\ny' = x*NN(x, y)", {}, {"NN": Network((4, 3, 5), "softplus")}),
+    "two deep networks": (
+        "x' = NN1(x)*NN2(y)\ny' = exp(-NN2(y)) + NN1(x)^2", {},
+        {"NN1": Network((3, 2), "cubic"), "NN2": Network((2, 4), "tanh")},
+    ),
+    "shared, called with different arguments": (
+        "x' = NN(x, y) - a*x\ny' = NN(y, x) + NN(x + y, x*y)*y", {}, {"NN": Network((4,), "tanh")},
+    ),
+    "several outputs": ("x' = NN(x, y)[2] + b*x\ny' = NN(x, y)[0]*NN(x, y)[1]", {}, {"NN": Network((4, 3), "tanh")}),
+    "several outputs, shared": ("x' = NN(x)[1]*y\ny' = NN(y)[0] - NN(x)[0]", {}, {"NN": Network((3,), "cubic")}),
+    "parameters inside the arguments": (
+        "x' = a*x + NN(x/k, y - c)\ny' = c*NN(y/k, x)", {"k": Parameter(2.0), "c": Parameter(-0.5)},
+        {"NN": Network((4,), "tanh")},
+    ),
+    "second order": ("q'' = -w^2*q + NN(q, q')\np' = q' - NN(p, q)*r", {}, {"NN": Network((4,), "softplus")}),
+    "time and fixed parameters": (
+        "x' = g*sin(t) + NN(x, t/g)\ny' = y/(1 + x^2) + g*NN(y, cos(w*t))", {"g": 3.0, "w": Parameter(0.7)}, {},
+    ),
+    "kinks": ("x' = min(x, y)*a + NN(max(x, 0.1*y))\ny' = abs(NN(x))*sign(y)", {}, {}),
+    "constant right sides": ("x' = a\ny' = 2\nz' = a*b", {}, {}),
+    "no parameter": ("x' = NN(x)", {}, {}),
+    "no network": ("x' = a*x - b*x*y\ny' = exp(-c*y)*x", {}, {}),
+}  # fmt: skip
+
+
+@pytest.fixture(params=MODELS, ids=lambda name: name.replace(" ", "-"))
+def case(request):
+    """A field with odd scales, and points, weights and parameters to read it at."""
+    equations, parameters, networks = MODELS[request.param]
+    field = HybridField(HybridODE(equations, parameters, networks))
+    rng = np.random.default_rng(0)
+    for scale in field.scales:
+        n_in, n_out = len(scale.shift), len(scale.output)
+        scale.shift, scale.width = rng.normal(size=n_in), rng.uniform(0.5, 2, n_in)
+        scale.output = rng.uniform(0.5, 2, n_out)
+    points = 6
+    t, x = rng.uniform(0, 2, points), rng.normal(size=(points, len(field.model.states)))
+    theta = 0.5 * rng.normal(size=field.n_theta)
+    return field, torch.as_tensor(t), torch.as_tensor(x), torch.as_tensor(theta)
+
+
+def by_autograd(field, t, x, theta):
+    """df/dx (points, d, d) and df/dtheta (points, d, n_theta)."""
+    jacobian = torch.autograd.functional.jacobian
+    return jacobian(lambda x: field(t, x, theta).sum(0), x).transpose(0, 1), jacobian(lambda w: field(t, x, w), theta)
+
+
+def test_the_derivatives_by_state_and_parameter_are_autograds(case):
+    field, t, x, theta = case
+    by_state, by_theta = by_autograd(field, t, x, theta)
+    found = field.jacobians(t, x, theta)
+    torch.testing.assert_close(found.by_state, by_state, **ROUNDING)
+    torch.testing.assert_close(found.by_parameter, by_theta[:, :, field.n_weights :], **ROUNDING)
+
+
+def test_the_contraction_with_theta_is_autograds(case):
+    field, t, x, theta = case
+    _, by_theta = by_autograd(field, t, x, theta)
+    stages, d = 2, len(field.model.states)
+    by_slope = torch.randn(3, stages, 4, d, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = torch.einsum("nsrd,nsdw->nrw", by_slope, by_theta.reshape(3, stages, d, -1))
+    found = field.theta_contraction(field.jacobians(t, x, theta), by_slope)
+    torch.testing.assert_close(found, expected, **ROUNDING)
+
+
+def test_the_derivative_of_a_term_by_its_weights_is_autograds(case):
+    field, t, x, theta = case
+    for k, piece in enumerate(field.weights_of):
+        arguments = field.arguments(k, t, x, theta)
+        values, by_weights = field.term(k, arguments, theta, jacobian=True)
+        expected = torch.autograd.functional.jacobian(lambda w: field.term(k, arguments, w), theta)  # noqa: B023
+        torch.testing.assert_close(by_weights, expected[:, :, piece], **ROUNDING)
+        torch.testing.assert_close(values, field.term(k, arguments, theta), rtol=0, atol=0)
+
+
+def layered(field, k, theta, arguments):
+    """A slot's network by hand: standardise, one hidden layer of tanh, skip, scale."""
+    layout, scale, w = field.layouts[k], field.scales[k], theta[field.weights_of[k]].numpy()
+    z = (arguments - scale.shift) / scale.width
+    (w0, b0), (w1, b1) = layout.slices
+    hidden = np.tanh(z @ w[w0].reshape(layout.sizes[1], -1).T + w[b0])
+    out = hidden @ w[w1].reshape(layout.sizes[2], -1).T + w[b1] + z @ w[layout.skip].reshape(layout.sizes[2], -1).T
+    return out * scale.output
+
+
+def test_the_values_are_the_equations_with_the_networks_in_place():
+    parameters = {"k": Parameter(2.0), "a": Parameter(-0.5), "g": 3.0}
+    model = HybridODE("x' = a*x + NN(x/k, y)[1]*g\ny' = NN(y, x)[0] - t", parameters)
+    field = HybridField(model)
+    rng = np.random.default_rng(3)
+    field.scales = [NetworkScale(np.array([0.3, -0.2]), np.array([1.5, 0.7]), np.array([2.0, 0.4]))]
+    theta = torch.as_tensor(rng.normal(size=field.n_theta))
+    t, x = rng.uniform(0, 2, 5), rng.normal(size=(5, 2))
+    assert field.parameters == ("a", "k")
+    a, k = theta[-2:].numpy() * [0.5, 2.0]  # theta holds parameters divided by the size of their guess
+    first = layered(field, 0, theta, np.column_stack([x[:, 0] / k, x[:, 1]]))
+    second = layered(field, 0, theta, x[:, ::-1])
+    expected = np.column_stack([a * x[:, 0] + first[:, 1] * 3.0, second[:, 0] - t])
+    found = field(torch.as_tensor(t), torch.as_tensor(x), theta).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)  # the order of a dozen sums
+    arguments = field.arguments(0, torch.as_tensor(t), torch.as_tensor(x), theta)
+    np.testing.assert_allclose(arguments.numpy(), np.column_stack([x[:, 0] / k, x[:, 1]]), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(field.term(0, arguments, theta).numpy(), first, rtol=1e-12, atol=1e-12)
+
+
+def test_theta_is_the_weights_of_every_network_then_the_parameters():
+    field = HybridField(HybridODE("x' = a*NN1(x, y)\ny' = NN2(x)[1]", networks={"NN2": Network((3, 2))}))
+    sizes = [(2 * 8 + 8) + (8 + 1) + 2, (3 + 3) + (6 + 2) + (4 + 2) + 2]
+    assert [layout.n_weights for layout in field.layouts] == sizes
+    assert field.weights_of == [slice(0, sizes[0]), slice(sizes[0], sum(sizes))]
+    assert (field.n_weights, field.n_theta) == (sum(sizes), sum(sizes) + 1)
+
+
+def test_the_users_activation_wins_over_the_fits():
+    model = HybridODE("x' = NN1(x) + NN2(x) + NN3(x)", networks={"NN1": Network(activation="cubic")})
+    field = HybridField(model, {"NN1": "softplus", "NN2": "softplus"})
+    assert [layout.activation for layout in field.layouts] == ["cubic", "softplus", "tanh"]
+
+
+def test_a_parameter_whose_guess_is_zero_is_not_divided_by_it():
+    field = HybridField(HybridODE("x' = a + b*x", {"a": Parameter(0.0), "b": Parameter(-4.0)}))
+    assert field.parameter_scale.tolist() == [1.0, 4.0]
+
+
+def test_exchanging_the_states_exchanges_the_right_sides():
+    one, other = (HybridField(HybridODE(text)) for text in ("x' = a*x\ny' = NN(x, y)", "y' = NN(x, y)\nx' = a*x"))
+    theta = torch.as_tensor(np.random.default_rng(0).normal(size=one.n_theta))
+    t, x = torch.zeros(4, dtype=torch.float64), torch.as_tensor(np.random.default_rng(1).normal(size=(4, 2)))
+    torch.testing.assert_close(one(t, x, theta), other(t, x.flip(1), theta).flip(1), rtol=0, atol=0)

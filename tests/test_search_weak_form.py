@@ -1,0 +1,296 @@
+"""The weak form: what a change of the law does to the data, against exact solutions and simulated changes."""
+
+import numpy as np
+import pytest
+from laws import EXACT, TRUTH, fitted, half_known, lotka_volterra_rhs, solution
+
+from udesys.model import HybridODE, Parameter
+from udesys.model.closed_form import ClosedForm, Formula
+from udesys.model.grammar import parse_expression
+from udesys.model.program import Program
+from udesys.search import SearchOptions
+from udesys.search.engines import sparse
+from udesys.search.reference import GAUSS, GAUSS_WEIGHTS, Measurements, Reference, about_closed_form, about_fit
+from udesys.search.weak_form import LONGEST, WeakForm
+
+
+def measurements(times, states, *, sigma=0.01, free=None, mask=None):
+    """Noise-free data of one or more runs."""
+    ends = np.cumsum([len(t) for t in times])
+    y = np.concatenate(states)
+    return Measurements(
+        t=np.concatenate(times), y=y, mask=np.ones_like(y) if mask is None else mask, sigma=np.full(y.shape[1], sigma),
+        segments=(np.array([0, *ends[:-1]]), ends), free=np.ones(y.shape[1], bool) if free is None else np.array(free),
+    )  # fmt: skip
+
+
+def true_reference(model, data, rhs, starts, outputs, *, feedback=None, by_parameter=None):
+    """The true solution as reference.
+
+    Args:
+        outputs: term -> one function of the states (d, ...) for each call.
+    """
+    d, n = data.y.shape[1], len(data.h)
+    nodes, x, first = [], [], 0
+    for x0, a, b in zip(starts, *data.segments, strict=True):
+        grid = np.append(np.column_stack([data.t[a : b - 1], data.gauss_t[first : first + b - a - 1]]).ravel(), data.t[b - 1])
+        states = solution(rhs, x0, grid)
+        first += b - a - 1
+        nodes.append(states[::5])
+        x.append(states[:-1].reshape(-1, 5, d)[:, 1:])
+    x = np.concatenate(x)
+    values = {term: [f(np.moveaxis(x, 2, 0)) for f in functions] for term, functions in outputs.items()}
+    return Reference(
+        nodes=np.concatenate(nodes), x=x, parameters={n: p.guess for n, p in model.parameters.items() if not p.fixed},
+        outputs=values, feedback=np.zeros((n, d, d)) if feedback is None else np.broadcast_to(feedback, (n, d, d)),
+        by_parameter=np.zeros((n, len(GAUSS), d, 0)) if by_parameter is None else by_parameter(x),
+        by_constant={}, std={},
+    )  # fmt: skip
+
+
+def columns(texts, task):
+    values = Program([parse_expression(t) for t in texts], task.arguments).run(list(task.points.T))
+    return np.stack([np.broadcast_to(np.asarray(v, float), len(task.points)) for v in values], 1)
+
+
+def misfit(task, text, coefficient):
+    """Norm of what a term leaves of the target, as a share of it."""
+    left = task.response.target - coefficient * task.response.apply(columns([text], task))[:, 0]
+    return np.linalg.norm(left) / np.linalg.norm(task.response.target)
+
+
+def lotka_volterra_law(beta=0.9, gamma=0.8, **estimated):
+    model = HybridODE(
+        "prey' = alpha*prey + NN1(prey, predator)\npredator' = NN2(prey, predator) - delta*predator",
+        parameters={n: Parameter(TRUTH[n]) if n in estimated else TRUTH[n] for n in ("alpha", "delta")},
+    )
+    tree = parse_expression("c0*prey*predator")
+    formulas = {"NN1": Formula(tree, {"c0": -beta}), "NN2": Formula(tree, {"c0": gamma})}
+    return ClosedForm(model, formulas, {n: v for n, v in {**TRUTH, **estimated}.items() if n in estimated})
+
+
+def steps(data, n=4):
+    return np.full(len(data.t), n, dtype=np.int64)
+
+
+EATEN = {"NN1": [lambda x: -0.9 * x[0] * x[1]], "NN2": [lambda x: 0.8 * x[0] * x[1]]}
+
+
+# --- quadrature and responses ------------------------------------------------------------------------
+
+
+def test_the_gauss_points_integrate_polynomials_to_degree_seven():
+    assert [GAUSS_WEIGHTS @ GAUSS**k for k in range(8)] == pytest.approx([1 / (k + 1) for k in range(8)])
+
+
+def test_the_whole_slope_integrates_to_the_way_of_the_states():
+    data = measurements([EXACT.t], [EXACT.y])
+    reference = true_reference(half_known(), data, lotka_volterra_rhs, [EXACT.y[0]], EATEN)
+    form = WeakForm(half_known(), data, reference)
+    slope = np.stack(lotka_volterra_rhs(0.0, np.moveaxis(reference.x, 2, 0)), -1)[..., None]
+    # Order 8 over intervals of 0.1: 1e-9.
+    assert form.respond(form.integrated(slope))[..., 0] == pytest.approx(EXACT.y - EXACT.y[0], abs=1e-9)
+
+
+def test_a_force_on_a_velocity_moves_the_place_by_the_double_integral():
+    model = HybridODE("x'' = NN(x)")
+    t = np.array([0.0, 0.4, 0.5, 1.1, 1.6])
+    data = measurements([t], [np.zeros((5, 2))])
+    kinematics = np.array([[0.0, 1.0], [0.0, 0.0]])
+    reference = true_reference(model, data, lambda t, x: [x[1], 0.0], [[1.0, 0.0]], {"NN": [lambda x: 0 * x[0]]}, feedback=kinematics)
+    form = WeakForm(model, data, reference)
+    force = np.zeros((4, 4, 2, 1))
+    force[:, :, 1, 0] = data.gauss_t  # x'' = t: v = t**2/2, x = t**3/6
+    assert form.respond(form.integrated(force))[..., 0] == pytest.approx(np.stack([t**3 / 6, t**2 / 2], 1), abs=1e-14)
+    starts = form.starts()
+    assert starts[:, 0, :] == pytest.approx(np.stack([np.ones(5), t], 1)) and starts[:, 1, 1] == pytest.approx(np.ones(5))
+
+
+def test_runs_do_not_respond_to_each_other():
+    times = [np.linspace(0, 1, 6), np.linspace(3, 4, 9)]
+    data = measurements(times, [solution(lotka_volterra_rhs, x0, t) for x0, t in zip(([1, 1], [2, 1]), times, strict=True)])
+    form = WeakForm(half_known(), data, true_reference(half_known(), data, lotka_volterra_rhs, [[1, 1], [2, 1]], EATEN))
+    forcing = np.zeros((13, 2, 1))
+    forcing[2] = 1.0
+    response = form.respond(forcing)[:, 0, 0]
+    assert response.tolist() == [0.0] * 3 + [1.0] * 3 + [0.0] * 9
+
+
+# --- about the true hybrid ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("term", "coefficient"), [("NN1", -0.9), ("NN2", 0.8)])
+def test_the_true_term_reproduces_the_target_about_the_true_hybrid(term, coefficient):
+    times = [EXACT.t, np.linspace(1, 3, 17)]
+    starts = [EXACT.y[0], [1.5, 0.7]]
+    data = measurements(times, [solution(lotka_volterra_rhs, x0, t) for x0, t in zip(starts, times, strict=True)])
+    task = WeakForm(half_known(), data, true_reference(half_known(), data, lotka_volterra_rhs, starts, EATEN)).task(term)
+    assert task.arguments == ("prey", "predator") and task.taken == {"prey", "predator", "alpha", "delta"}
+    assert misfit(task, "prey*predator", coefficient) < 1e-9  # only the reference's own solver
+    assert misfit(task, "prey*predator**2", coefficient) > 0.1
+
+
+def test_the_true_term_nearly_reproduces_the_target_about_a_fit():
+    result = fitted(0.005, 0)
+    data = Measurements.of_fit(result)
+    exact = Measurements(t=data.t, y=EXACT.y, mask=data.mask, sigma=data.sigma, segments=data.segments, free=data.free)
+    form = WeakForm(result.model, exact, about_fit(result, data))
+    # The reference is half a noise sd from the truth, which is a percent of the term; feedback is left out.
+    assert misfit(form.task("NN1"), "prey*predator", -0.9) < 0.03
+    assert misfit(form.task("NN2"), "prey*predator", 0.8) < 0.03
+
+
+def test_initial_values_that_are_free_are_projected_out():
+    shifted = EXACT.y + [0.3, -0.2]  # about a reference without feedback an initial value stays what it is
+
+    def target(y, free):
+        data = measurements([EXACT.t], [y], free=free)
+        reference = true_reference(half_known(), data, lotka_volterra_rhs, [EXACT.y[0]], EATEN)
+        return WeakForm(half_known(), data, reference).task("NN1").response.target
+
+    size = np.linalg.norm(target(EXACT.y, [True, True]))
+    assert target(shifted, [True, True]) == pytest.approx(target(EXACT.y, [True, True]), abs=1e-9 * size)
+    assert np.linalg.norm(target(shifted, [False, True]) - target(EXACT.y, [False, True])) > 0.1 * size
+
+
+def test_estimated_parameters_are_projected_out():
+    model = half_known(alpha=Parameter(1.3))
+    data = measurements([EXACT.t], [EXACT.y])
+
+    def by_parameter(x):
+        return np.stack([x[..., 0], np.zeros_like(x[..., 0])], -1)[..., None]  # df/dalpha = (prey, 0)
+
+    reference = true_reference(model, data, lotka_volterra_rhs, [EXACT.y[0]], EATEN, by_parameter=by_parameter)
+    form = WeakForm(model, data, reference)
+    moved = measurements([EXACT.t], [EXACT.y + 0.1 * form.respond(form.integrated(by_parameter(reference.x)))[..., 0]])
+    one, other = form.task("NN1"), WeakForm(model, moved, reference).task("NN1")
+    assert other.response.target == pytest.approx(one.response.target, abs=1e-9 * np.linalg.norm(one.response.target))
+    # A term that the parameter explains already leaves nothing.
+    left = np.linalg.norm(one.response.apply(columns(["prey", "predator"], one)), axis=0)
+    assert left[0] < 1e-9 * left[1]
+
+
+def test_missing_cells_have_no_row():
+    mask = np.ones_like(EXACT.y)
+    mask[3:9, 0] = 0.0
+    data = measurements([EXACT.t], [np.where(mask > 0, EXACT.y, 1e6)], mask=mask)
+    task = WeakForm(half_known(), data, true_reference(half_known(), data, lotka_volterra_rhs, [EXACT.y[0]], EATEN)).task("NN1")
+    assert len(task.response.target) == 31 - 6  # of prey alone: NN1 acts on nothing else without feedback
+    assert misfit(task, "prey*predator", -0.9) < 1e-9
+
+
+def test_long_records_are_cut_into_windows_with_starts_of_their_own():
+    t = np.linspace(0, 9, 3 * LONGEST)
+    data = measurements([t], [solution(lotka_volterra_rhs, EXACT.y[0], t)])
+    form = WeakForm(half_known(), data, true_reference(half_known(), data, lotka_volterra_rhs, [EXACT.y[0]], EATEN))
+    lengths = [b - a for a, b, _ in form.windows]
+    assert sum(lengths) == len(t) and max(lengths) <= LONGEST
+    assert misfit(form.task("NN1"), "prey*predator", -0.9) < 1e-9
+
+
+# --- networks called at several places ---------------------------------------------------------------
+
+
+def test_a_flow_from_one_state_to_another_counts_with_both_signs():
+    def rhs(t, x):
+        return [-0.5 * x[0] ** 2, 0.5 * x[0] ** 2]
+
+    model, t = HybridODE("a' = -NN(a)\nb' = NN(a)"), np.linspace(0, 4, 21)
+    data = measurements([t], [solution(rhs, [2.0, 0.1], t)])
+    task = WeakForm(model, data, true_reference(model, data, rhs, [[2.0, 0.1]], {"NN": [lambda x: 0.5 * x[0] ** 2]})).task("NN")
+    assert len(task.points) == 20 * 4 and len(task.response.target) == 2 * 21
+    assert misfit(task, "a**2", 0.5) < 1e-9
+    best = next(iter(sparse.propose(task, SearchOptions())))
+    assert best.key == "a**2" and best.formula.constants["c0"] == pytest.approx(0.5)
+
+
+def test_a_network_of_two_arguments_in_turn_is_one_term():
+    def rhs(t, x):
+        return [-0.5 * x[0] ** 2, 0.3 - 0.5 * x[1] ** 2]
+
+    model, t = HybridODE("a' = -NN(a)\nb' = 0.3 - NN(b)"), np.linspace(0, 4, 21)
+    data = measurements([t], [solution(rhs, [2.0, 0.1], t)])
+    outputs = {"NN": [lambda x: 0.5 * x[0] ** 2, lambda x: 0.5 * x[1] ** 2]}
+    task = WeakForm(model, data, true_reference(model, data, rhs, [[2.0, 0.1]], outputs)).task("NN")
+    assert task.arguments == ("a",) and len(task.points) == 2 * 20 * 4
+    assert misfit(task, "a**2", 0.5) < 1e-9
+
+
+def test_an_acceleration_is_found_from_places_alone():
+    def rhs(t, x):
+        return [x[1], -4 * np.sin(x[0])]
+
+    model, t = HybridODE("theta'' = NN(theta)"), np.linspace(0, 4, 41)
+    states = solution(rhs, [1.5, 0.0], t)
+    mask = np.stack([np.ones(41), np.zeros(41)], 1)
+    data = measurements([t], [states * mask], mask=mask)
+    reference = true_reference(
+        model, data, rhs, [[1.5, 0.0]], {"NN": [lambda x: -4 * np.sin(x[0])]}, feedback=np.array([[0.0, 1.0], [0.0, 0.0]])
+    )
+    task = WeakForm(model, data, reference).task("NN")
+    assert misfit(task, "sin(theta)", -4.0) < 1e-9
+    best = next(iter(sparse.propose(task, SearchOptions())))
+    assert best.key == "sin(theta)" and best.formula.constants["c0"] == pytest.approx(-4.0)
+
+
+# --- about a closed form -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unknown", [0, 1, 2])
+def test_the_linear_response_about_a_closed_form_is_the_simulated_change(unknown):
+    errors = []
+    for n in (16, 31, 61):  # one window each
+        t = np.linspace(0, 3, n)
+        law = lotka_volterra_law(alpha=1.3)
+        data = measurements([t], [np.zeros((n, 2))])
+        x0 = EXACT.y[:1]
+        change = 1e-4 * np.eye(3)[unknown]  # central: second order in 1e-4, far below the error looked at
+        up, down = (law.simulate(x0, t, data.segments, steps(data), values=law.values + s * change)[0] for s in (1, -1))
+        reference = about_closed_form(law, data, x0, steps(data))
+        form = WeakForm(law.model, data, reference)
+        by = [reference.by_parameter[..., 0], *(reference.by_constant[t][..., 0] for t in ("NN1", "NN2"))][unknown]
+        found = form.respond(form.integrated(by[..., None]))[..., 0]
+        expected = (up - down) / 2e-4
+        errors.append(np.abs(found - expected).max() / np.abs(expected).max())
+    # The Jacobian is averaged over an interval, which is of second order in its length.
+    assert errors[1] < 0.02
+    assert np.polyfit(np.log([1, 2, 4]), np.log(errors), 1)[0] == pytest.approx(-2, abs=0.3)
+
+
+def test_free_starts_about_a_closed_form_respond_like_simulated_ones():
+    t = np.linspace(0, 1.5, 61)
+    law, data = lotka_volterra_law(), measurements([t], [np.zeros((61, 2))])
+    _, sensitivities = law.simulate(EXACT.y[:1], t, data.segments, steps(data), sensitivities=True)
+    form = WeakForm(law.model, data, about_closed_form(law, data, EXACT.y[:1], steps(data)))
+    assert form.starts() == pytest.approx(sensitivities[..., 2:], abs=2e-3 * np.abs(sensitivities[..., 2:]).max())
+
+
+def test_a_wrong_constant_is_put_right_to_second_order():
+    t = np.linspace(0, 3, 121)
+    errors = []
+    for off in (0.04, 0.02, 0.01):
+        truth, law = lotka_volterra_law(), lotka_volterra_law(beta=0.9 * (1 + off))
+        data = measurements([t], [np.zeros((121, 2))])
+        states, _ = truth.simulate(EXACT.y[:1], t, data.segments, steps(data))
+        data = measurements([t], [states])
+        task = WeakForm(law.model, data, about_closed_form(law, data, EXACT.y[:1], steps(data))).task("NN1")
+        column, target = task.response.apply(columns(["prey*predator"], task))[:, 0], task.response.target
+        errors.append(abs(column @ target / (column @ column) + 0.9) / 0.9)
+    assert errors[0] < 0.1 * 0.04
+    assert errors[0] / errors[2] > 8  # a fourth of the way off leaves a sixteenth, to higher orders
+
+
+def test_about_a_closed_form_the_values_are_the_formulas():
+    law, data = lotka_volterra_law(alpha=1.2), measurements([EXACT.t], [EXACT.y])
+    reference = about_closed_form(law, data, EXACT.y[:1], steps(data))
+    assert reference.parameters == {"alpha": 1.2}
+    assert reference.outputs["NN1"][0] == pytest.approx(-0.9 * reference.x[..., 0] * reference.x[..., 1])
+    assert reference.by_constant["NN2"][:, :, 1, 0] == pytest.approx(reference.x[..., 0] * reference.x[..., 1])
+
+
+def test_a_closed_form_that_diverges_is_no_reference():
+    model = HybridODE("x' = NN(x)")
+    law = ClosedForm(model, {"NN": Formula(parse_expression("c0*x**2"), {"c0": 1.0})}, {})
+    t = np.linspace(0, 3, 31)  # from 1 it blows up at t = 1
+    data = measurements([t], [np.ones((31, 1))])
+    assert about_closed_form(law, data, np.ones((1, 1)), steps(data)) is None
