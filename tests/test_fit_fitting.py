@@ -323,9 +323,9 @@ def rows(n, columns=("prey", "predator"), runs=1):
     ("data", "match"),
     [
         (rows(9, ("hare", "lynx")), "no state is measured: the states are prey, predator, the columns hare, lynx"),
-        (rows(3), "3 samples in 1 trajectories are too few for this model: at least 4 rows are needed"),
+        (rows(3), "3 samples are too few: this model needs at least 4 rows"),
         (rows(6, runs=2), None),
-        (rows(3, runs=2), "6 samples in 2 trajectories are too few"),
+        (rows(3, runs=2), "6 samples are too few: .* \\(trajectories: 2"),
         (
             dataset(COLUMNS, (np.arange(20.0), np.ones((20, 2))), ([0.0], [[1.0, 1.0]])),
             "trajectory '2' has one sample only",

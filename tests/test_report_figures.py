@@ -198,7 +198,7 @@ def test_a_discovery_without_its_fit_is_drawn_without_the_networks(two_species, 
 
 def test_a_term_of_one_argument_is_drawn_over_the_region_visited(oscillators):
     picture = draw_term(oscillators, "NN")
-    assert "NN(x) = -1*x**3" in words(picture)
+    assert "NN(x) = -x**3" in words(picture)
     visited = oscillators.fit.terms["NN"].points[:, 0]
     for line in picture.axes[0].lines:
         assert line.get_xdata().min() >= visited.min() and line.get_xdata().max() <= visited.max()

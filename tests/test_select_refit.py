@@ -61,7 +61,7 @@ def scipy_refit(data, free=True, alpha=OPEN):
             states.append(solution(lambda t, x: lotka_volterra_rhs(t, x, *z[:3], TRUTH["delta"]), x0, data.t[a:b]))
         return (data.mask * (np.concatenate(states) - data.y) / data.sigma).ravel()
 
-    inside = np.mean(alpha) if np.isfinite(alpha).all() else 1.0
+    inside = np.clip(TRUTH["alpha"], alpha[0] + 0.05, alpha[1] - 0.05)
     z0 = np.concatenate([[inside, 1.0, 1.0], first if free else []])
     low, high = np.full(len(z0), -np.inf), np.full(len(z0), np.inf)
     low[0], high[0] = alpha

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from udesys.data import Dataset
+from udesys.data import Dataset, smooth
 from udesys.errors import SolveError
 from udesys.model.closed_form import ClosedForm
+from udesys.search.reference import Measurements
+from udesys.select.refit import Refitter
 
 FINEST = 2**14  # solver steps between two times before a simulation counts as failed
+START_STEPS = 4  # solver steps a sample while a missing start is fitted
 AGREEMENT = 1e-8  # relative change on doubling the steps at which a simulation is accepted
 
 
@@ -50,8 +53,8 @@ def _converged(form: ClosedForm, x0: np.ndarray, grid: np.ndarray) -> np.ndarray
 def heldout_error(form: ClosedForm, heldout: Dataset, data: Dataset, x0: np.ndarray) -> dict[str, float]:
     """RMSE per column over held-out measurements by open-loop simulation [data units].
 
-    A held-out rest of a fitted trajectory is forecast from that trajectory's initial values; another trajectory
-    starts at its first row, where a state missing there starts at the mean of the fitted initial values.
+    A held-out rest of a fitted trajectory is forecast from that trajectory's initial values. Another trajectory
+    starts at its first row; a state that is missing there is fitted to the trajectory, the law held as it is.
 
     Args:
         x0: (trajectories, d) initial values of the fitted data.
@@ -59,24 +62,44 @@ def heldout_error(form: ClosedForm, heldout: Dataset, data: Dataset, x0: np.ndar
     Returns:
         column -> RMSE; infinite where the simulation fails.
     """
-    states, names = form.model.states, [tr.name for tr in data.trajectories]
-    columns = {c: states.index(c) for c in heldout.columns}
-    squares, counts = dict.fromkeys(columns, 0.0), dict.fromkeys(columns, 0)
+    names, squares, counts = [tr.name for tr in data.trajectories], 0.0, 0.0
+    columns = {c: form.model.states.index(c) for c in heldout.columns}
     for trajectory in heldout.trajectories:
         if trajectory.name in names:
             place = names.index(trajectory.name)
             start, t0 = x0[place : place + 1], data.trajectories[place].t[0]
         else:
-            start, t0 = x0.mean(0, keepdims=True), trajectory.t[0]
-            for k, j in enumerate(columns.values()):
-                if np.isfinite(trajectory.y[0, k]):
-                    start[0, j] = trajectory.y[0, k]
+            start, t0 = _start(form, trajectory, list(columns.values()), x0.mean(0)), trajectory.t[0]
         try:
             simulated = simulate_law(form, start, t0, trajectory.t)
         except SolveError:
             return dict.fromkeys(columns, float("inf"))
-        for k, (column, j) in enumerate(columns.items()):
-            known = np.isfinite(trajectory.y[:, k])
-            squares[column] += float(((simulated[known, j] - trajectory.y[known, k]) ** 2).sum())
-            counts[column] += int(known.sum())
-    return {c: float(np.sqrt(squares[c] / counts[c])) if counts[c] else float("nan") for c in columns}
+        error = simulated[:, list(columns.values())] - trajectory.y
+        squares = squares + np.nansum(error**2, axis=0)
+        counts = counts + np.isfinite(trajectory.y).sum(0)
+    with np.errstate(invalid="ignore"):
+        return dict(zip(columns, np.sqrt(squares / counts).tolist(), strict=True))
+
+
+def _start(form: ClosedForm, trajectory, places: list[int], guess: np.ndarray) -> np.ndarray:
+    """(1, d) first row of a trajectory; states missing there by a fit of the start alone."""
+    states, n = form.model.states, len(trajectory.t)
+    y = np.zeros((n, form.d))
+    mask = np.zeros_like(y)
+    start = guess.copy()
+    for k, j in enumerate(places):
+        known = np.isfinite(trajectory.y[:, k])
+        y[known, j], mask[known, j] = trajectory.y[known, k], 1.0
+        velocity = form.model.velocity_of.get(states[j])
+        if velocity and known.any():
+            start[states.index(velocity)] = smooth(trajectory.t, trajectory.y[:, k]).slope[0]
+    start = np.where(mask[0] > 0, y[0], start)[None]
+    free = mask[0] == 0
+    if not free.any() or n < 2:
+        return start
+    sigma = np.where(mask.any(0), np.maximum(y.std(0), 1e-300), 1.0)
+    segment = (np.array([0], dtype=np.int64), np.array([n], dtype=np.int64))
+    data = Measurements(t=trajectory.t, y=y, mask=mask, sigma=sigma, segments=segment, free=free)
+    steps = np.full(n, START_STEPS, dtype=np.int64)
+    found = Refitter(data, np.repeat(start, n, 0), {}, steps, frozen=True).refit(form, start)
+    return found.x0 if found is not None else start

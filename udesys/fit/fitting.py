@@ -93,10 +93,9 @@ def check_enough(model: HybridODE, data: Dataset, noise: Mapping[str, float] | N
     needed = max(LEAST_SAMPLES * len(data.trajectories), -(-(unknown + len(model.terms) + 1) // len(measured)))
     if rows < needed:
         raise FitError(
-            f"{rows} samples in {len(data.trajectories)} trajectories are too few for this model: at least {needed} "
-            f"rows are needed for {unknown} unknown parameters and initial values and {len(model.terms)} missing "
-            "terms. "
-            "Measure more, or fix parameters and initial values."
+            f"{rows} samples are too few: this model needs at least {needed} rows (trajectories: "
+            f"{len(data.trajectories)}, unknown parameters and initial values: {unknown}, missing terms: "
+            f"{len(model.terms)}). Measure more, or fix parameters and initial values."
         )
     if min(len(tr.t) for tr in data.trajectories) < 2:
         short = next(tr.name for tr in data.trajectories if len(tr.t) < 2)

@@ -174,9 +174,7 @@ class _Selector:
                 self._tell("select", self._text(best))
         return best
 
-    def _sweep(
-        self, best: Ranked, pools: dict[str, list[Candidate]] | None = None, *, robust: bool = False
-    ) -> Ranked:
+    def _sweep(self, best: Ranked, pools: dict[str, list[Candidate]] | None = None, *, robust: bool = False) -> Ranked:
         """Try every term's candidates beside the best choice of the others until nothing improves."""
         pools = pools or {term: pool[:TRIED] for term, pool in self.pools.items()}
         for _ in range(SWEEPS):

@@ -63,10 +63,11 @@ class Refitter:
         nodes: (samples, d) states of the hybrid fit, from which windows start.
         bounds: parameter -> (low, high).
         steps: (samples,) solver steps between a sample and the next.
+        frozen: keep the values and fit the starts alone.
     """
 
-    def __init__(self, data: Measurements, nodes: np.ndarray, bounds: dict, steps: np.ndarray):
-        self.data, self.nodes, self.bounds, self.steps = data, nodes, bounds, steps
+    def __init__(self, data: Measurements, nodes: np.ndarray, bounds: dict, steps: np.ndarray, *, frozen: bool = False):
+        self.data, self.nodes, self.bounds, self.steps, self.frozen = data, nodes, bounds, steps, frozen
 
     def refit(
         self,
@@ -164,6 +165,8 @@ class Refitter:
         return point
 
     def _limits(self, form: ClosedForm):
+        if self.frozen:
+            return form.values, form.values
         pairs = [self.bounds.get(n, (-np.inf, np.inf)) if isinstance(n, str) else (-np.inf, np.inf) for n in form.names]
         limits = np.array(pairs, dtype=float).reshape(-1, 2)
         return limits[:, 0], limits[:, 1]

@@ -1,0 +1,86 @@
+"""The Lotka-Volterra study: its table from hand-made runs, what counts as right, and the command."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from udesys.bench import lotka_volterra as study
+from udesys.bench.lotka_volterra import Run, table
+from udesys.cli import app
+
+PRODUCTS = {"NN1": "c0*prey*predator", "NN2": "c0*prey*predator"}
+
+
+def run(level=0.01, seed=1000, right=True, inside=None, **more):
+    given = {"formulas": PRODUCTS, "truth_delta": 0.0, "seconds": 2.0}
+    return Run(level=level, seed=seed, right=right, inside=inside or {}, **{**given, **more})
+
+
+def test_the_table_sets_each_noise_beside_the_published_rate():
+    runs = [run(0.001), run(0.001), run(0.05), run(0.05), run(0.05, right=False), run(0.05)]
+    lines = table(runs, False, "published", 2).splitlines()
+    assert lines[0] == "Lotka-Volterra, alpha and delta given, published library"
+    assert lines[2].split()[:9] == ["0.1", "%", "2", "of", "2", "100", "%", "75", "%"]
+    assert lines[3].split()[:9] == ["5", "%", "3", "of", "4", "75", "%", "18", "%"]
+    assert lines[-1] == "Median time of a discovery, 6 runs, 2 at a time on one core each: 2.00 s"
+
+
+def test_a_noise_that_was_not_published_is_marked():
+    line = table([run(0.02)], False, "default", 1).splitlines()[2]
+    assert line.split()[:8] == ["2", "%", "1", "of", "1", "100", "%", "-"]
+
+
+def test_the_table_counts_intervals_over_the_runs_that_have_them():
+    runs = [run(inside={"alpha": True, "NN1": False}), run(inside={"alpha": True}), run(inside={"alpha": False, "NN1": True})]
+    lines = table(runs, True, "published", 1).splitlines()
+    assert lines[0].startswith("Lotka-Volterra, alpha and delta estimated")
+    assert "alpha 2/3  NN1 1/2" in lines[2]
+
+
+def test_a_miss_says_what_was_found_and_where_the_truth_was():
+    runs = [
+        run(right=False, seed=1003, formulas={"NN1": "c0*prey", "NN2": "c0"}, truth_delta=4.25),
+        run(right=False, seed=1004, truth_delta=None),
+        run(seconds=8.0),
+    ]
+    lines = table(runs, False, "published", 1).splitlines()
+    assert lines[3] == "    missed, seed 1003: {'NN1': 'c0*prey', 'NN2': 'c0'}, the true form at delta 4.2"
+    assert lines[4].startswith("    missed, seed 1004") and lines[4].endswith("the true form was not ranked")
+    assert lines[2].split()[2:5] == ["1", "of", "3"] and lines[2].endswith("2.00")
+
+
+@pytest.mark.parametrize("formula", ["c0*prey*predator", "c0*predator*prey", "-c0*prey*(2*predator)", "prey*predator"])
+def test_a_constant_times_the_product_is_right(formula):
+    assert study._is_product(formula)
+
+
+@pytest.mark.parametrize("formula", ["c0*prey", "c0*prey*predator**2", "c0*prey*predator + c1*prey", "0*prey", "c0*sin(prey)"])
+def test_anything_else_is_wrong(formula):
+    assert not study._is_product(formula)
+
+
+def test_the_study_is_listed_and_explains_itself():
+    listed = CliRunner().invoke(app, ["bench"])
+    assert listed.exit_code == 0 and study.TITLE in listed.output
+    explained = CliRunner().invoke(app, ["bench", "lotka-volterra", "--help"])
+    assert explained.exit_code == 0 and "--seeds" in explained.output
+
+
+@pytest.mark.slow
+@pytest.mark.sample
+@pytest.mark.parametrize("estimate", [False, True])
+def test_one_run_of_the_study_from_the_command_line(estimate):
+    done = CliRunner().invoke(app, ["bench", "lotka-volterra", "--seeds", "1", "--noise", "1%", *["--estimate"] * estimate])
+    assert done.exit_code == 0, done.output
+    assert "1 of   1  100 %        58 %" in done.output
+    assert "Median time of a discovery, 1 runs, 1 at a time on one core each" in done.output
+
+
+@pytest.mark.slow
+@pytest.mark.sample
+def test_every_run_as_json():
+    done = CliRunner().invoke(app, ["bench", "lotka-volterra", "--seeds", "1", "--noise", "0.5%", "--json"])
+    (found,) = json.loads(done.stdout)
+    assert found["right"] and found["level"] == 0.005 and found["seed"] == study.FIRST_SEED
+    assert found["formulas"] == PRODUCTS and found["truth_delta"] == 0.0
