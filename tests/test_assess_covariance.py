@@ -24,7 +24,9 @@ def noisy(missing=0.2):
     mask = (rng.random(states.shape) > missing).astype(float)
     y = np.where(mask > 0, states + SIGMA * rng.standard_normal(states.shape), 0.0)
     segments = (np.array([0, 31]), np.array([31, 46]))
-    return Measurements(t=np.concatenate(TIMES), y=y, mask=mask, sigma=SIGMA, segments=segments, free=np.array([True, True]))
+    return Measurements(
+        t=np.concatenate(TIMES), y=y, mask=mask, sigma=SIGMA, segments=segments, free=np.array([True, True])
+    )
 
 
 def law(text="c0*prey*predator", extra=None, **bounds):
@@ -33,7 +35,10 @@ def law(text="c0*prey*predator", extra=None, **bounds):
         parameters={"alpha": Parameter(1.0, unit="1/h", **bounds)},
     )
     first = {"c0": -0.9} | (extra or {})
-    formulas = {"NN1": Formula(parse_expression(text), first), "NN2": Formula(parse_expression("c0*prey*predator"), {"c0": 0.8})}
+    formulas = {
+        "NN1": Formula(parse_expression(text), first),
+        "NN2": Formula(parse_expression("c0*prey*predator"), {"c0": 0.8}),
+    }
     return ClosedForm(model, formulas, {"alpha": 1.3})
 
 
@@ -53,7 +58,9 @@ def scipy_covariance(data, refit, sd):
         ]
         return (data.mask * (np.concatenate(states) - data.y) / sd).ravel()
 
-    found = least_squares(residuals, [*(refit.form.values * [1, -1, 1]), *refit.x0.ravel()], x_scale="jac", jac="3-point")
+    found = least_squares(
+        residuals, [*(refit.form.values * [1, -1, 1]), *refit.x0.ravel()], x_scale="jac", jac="3-point"
+    )
     return np.linalg.inv(found.jac.T @ found.jac)[:3, :3]
 
 
@@ -129,7 +136,9 @@ def test_a_state_without_measurements_has_no_noise():
 
 def test_other_units_change_the_numbers_and_not_their_relative_errors():
     data = noisy()
-    scaled = Measurements(t=data.t, y=1000 * data.y, mask=data.mask, sigma=1000 * SIGMA, segments=data.segments, free=data.free)
+    scaled = Measurements(
+        t=data.t, y=1000 * data.y, mask=data.mask, sigma=1000 * SIGMA, segments=data.segments, free=data.free
+    )
     plain, _ = known(law(), data)
     refitter = Refitter(scaled, scaled.y, {}, np.full(len(data.t), 4, dtype=np.int64))
     form = law().with_values([1.3, -0.9e-3, 0.8e-3])

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from udesys.bench import lotka_volterra as study
 from udesys.bench.lotka_volterra import Run, table
-from udesys.cli import app
+from udesys.cli import application
 
 PRODUCTS = {"NN1": "c0*prey*predator", "NN2": "c0*prey*predator"}
 
@@ -32,7 +32,11 @@ def test_a_noise_that_was_not_published_is_marked():
 
 
 def test_the_table_counts_intervals_over_the_runs_that_have_them():
-    runs = [run(inside={"alpha": True, "NN1": False}), run(inside={"alpha": True}), run(inside={"alpha": False, "NN1": True})]
+    runs = [
+        run(inside={"alpha": True, "NN1": False}),
+        run(inside={"alpha": True}),
+        run(inside={"alpha": False, "NN1": True}),
+    ]
     lines = table(runs, True, "published", 1).splitlines()
     assert lines[0].startswith("Lotka-Volterra, alpha and delta estimated")
     assert "alpha 2/3  NN1 1/2" in lines[2]
@@ -55,15 +59,17 @@ def test_a_constant_times_the_product_is_right(formula):
     assert study._is_product(formula)
 
 
-@pytest.mark.parametrize("formula", ["c0*prey", "c0*prey*predator**2", "c0*prey*predator + c1*prey", "0*prey", "c0*sin(prey)"])
+@pytest.mark.parametrize(
+    "formula", ["c0*prey", "c0*prey*predator**2", "c0*prey*predator + c1*prey", "0*prey", "c0*sin(prey)"]
+)
 def test_anything_else_is_wrong(formula):
     assert not study._is_product(formula)
 
 
 def test_the_study_is_listed_and_explains_itself():
-    listed = CliRunner().invoke(app, ["bench"])
+    listed = CliRunner().invoke(application(), ["bench"])
     assert listed.exit_code == 0 and study.TITLE in listed.output
-    explained = CliRunner().invoke(app, ["bench", "lotka-volterra", "--help"])
+    explained = CliRunner().invoke(application(), ["bench", "lotka-volterra", "--help"])
     assert explained.exit_code == 0 and "--seeds" in explained.output
 
 
@@ -71,7 +77,9 @@ def test_the_study_is_listed_and_explains_itself():
 @pytest.mark.sample
 @pytest.mark.parametrize("estimate", [False, True])
 def test_one_run_of_the_study_from_the_command_line(estimate):
-    done = CliRunner().invoke(app, ["bench", "lotka-volterra", "--seeds", "1", "--noise", "1%", *["--estimate"] * estimate])
+    done = CliRunner().invoke(
+        application(), ["bench", "lotka-volterra", "--seeds", "1", "--noise", "1%", *["--estimate"] * estimate]
+    )
     assert done.exit_code == 0, done.output
     assert "1 of   1  100 %        58 %" in done.output
     assert "Median time of a discovery, 1 runs, 1 at a time on one core each" in done.output
@@ -80,7 +88,7 @@ def test_one_run_of_the_study_from_the_command_line(estimate):
 @pytest.mark.slow
 @pytest.mark.sample
 def test_every_run_as_json():
-    done = CliRunner().invoke(app, ["bench", "lotka-volterra", "--seeds", "1", "--noise", "0.5%", "--json"])
+    done = CliRunner().invoke(application(), ["bench", "lotka-volterra", "--seeds", "1", "--noise", "0.5%", "--json"])
     (found,) = json.loads(done.stdout)
     assert found["right"] and found["level"] == 0.005 and found["seed"] == study.FIRST_SEED
     assert found["formulas"] == PRODUCTS and found["truth_delta"] == 0.0

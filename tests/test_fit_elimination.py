@@ -26,9 +26,16 @@ class Linearisation:
 
     def equations(self):
         return NormalEquations(
-            self.start, self.weight, self.error, self.penalty, self.defect, self.by_node, self.by_theta,
-            self.prior, self.prior_gradient,
-        )  # fmt: skip
+            self.start,
+            self.weight,
+            self.error,
+            self.penalty,
+            self.defect,
+            self.by_node,
+            self.by_theta,
+            self.prior,
+            self.prior_gradient,
+        )
 
     def dense(self):
         """J^T J and J^T r over all nodes, then theta, from one row for each measurement and each defect."""

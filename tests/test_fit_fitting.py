@@ -26,7 +26,7 @@ from laws import (
 from scipy.optimize import least_squares
 from torchdiffeq import odeint
 
-from udesys.data import Dataset, Trajectory
+from udesys.data import Dataset
 from udesys.errors import FitError
 from udesys.fit import check_enough
 from udesys.model import HybridODE, Network, Parameter
@@ -286,7 +286,7 @@ def test_given_noise_is_kept_and_the_other_column_is_estimated():
 
 def test_a_fit_prints_what_it_found():
     text = str(fitted_known(0.01, 0))
-    assert text.startswith("Fit  lotka_volterra   1 trajectories, 31 samples, seed 0   converged in")
+    assert text.startswith("Fit  lotka_volterra   1 trajectory, 31 samples, seed 0   converged in")
     assert "multiple shooting" in text and "alpha" in text and "+/-" in text
     assert "Networks: " in str(fitted(0.005, 0))
 

@@ -55,7 +55,9 @@ def test_an_engine_orders_its_front_and_signs_it(name):
     assert [c.score for c in front] == sorted(c.score for c in front)
     assert {c.engine for c in front} == {name}
     for candidate in front:
-        assert np.isfinite([candidate.score, candidate.loss, candidate.prior, *candidate.formula.constants.values()]).all()
+        assert np.isfinite(
+            [candidate.score, candidate.loss, candidate.prior, *candidate.formula.constants.values()]
+        ).all()
 
 
 @every_engine
@@ -144,18 +146,21 @@ def test_equal_forms_of_several_engines_are_merged_with_the_best_score_kept(stub
         Stub("a", [candidate(task, ["x", "y"], 3.0, "a"), candidate(task, ["x"], 5.0, "a")]),
         Stub("b", [candidate(task, ["y", "x"], 2.0, "b"), candidate(task, ["x"], 6.0, "b")]),
     )
-    assert [(c.key, c.score, c.engine) for c in propose(task, SearchOptions())] == [("x + y", 2.0, "b"), ("x", 5.0, "a")]
+    assert [(c.key, c.score, c.engine) for c in propose(task, SearchOptions())] == [
+        ("x + y", 2.0, "b"),
+        ("x", 5.0, "a"),
+    ]
 
 
 @pytest.mark.parametrize("max_terms", [0, 9, 2.5, True, "three"])
 def test_the_largest_number_of_terms_is_a_small_whole_number(max_terms):
-    with pytest.raises(SearchError, match="max_terms = .* must be a whole number from 1 to 8"):
+    with pytest.raises(SearchError, match=r"max_terms = .* must be a whole number from 1 to 8"):
         SearchOptions(max_terms=max_terms)
 
 
 @pytest.mark.parametrize("names", ["sparse", [1]])
 def test_engines_are_a_list_of_names(names):
-    with pytest.raises(SearchError, match="engines = .* must be a list of names"):
+    with pytest.raises(SearchError, match=r"engines = .* must be a list of names"):
         SearchOptions(engines=names)
 
 

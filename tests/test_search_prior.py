@@ -15,8 +15,10 @@ def tree(text):
 
 
 def test_terms_cost_by_tier():
-    low, third, high = ({term_length(tree(t)) for t in group} for group in (
-        ("1", "x", "x*y", "x**2"), ("x**3", "x**2*y", "x*y*z"), ("x**4", "x**5", "x**2*y**2")))  # fmt: skip
+    low, third, high = (
+        {term_length(tree(t)) for t in group}
+        for group in (("1", "x", "x*y", "x**2"), ("x**3", "x**2*y", "x*y*z"), ("x**4", "x**5", "x**2*y**2"))
+    )
     assert len(low) == len(third) == len(high) == 1
     assert 0 < low.pop() < third.pop() < high.pop()
 
@@ -66,7 +68,22 @@ def test_a_product_has_one_name_however_it_is_written(texts):
 
 
 def test_different_products_have_different_names():
-    texts = ["1", "x", "y", "x*y", "x**2", "x**2*y", "x*y**2", "x/y", "y/x", "sin(x)", "sin(y)", "sin(2*x)", "exp(x)", "exp(-x)"]
+    texts = [
+        "1",
+        "x",
+        "y",
+        "x*y",
+        "x**2",
+        "x**2*y",
+        "x*y**2",
+        "x/y",
+        "y/x",
+        "sin(x)",
+        "sin(y)",
+        "sin(2*x)",
+        "exp(x)",
+        "exp(-x)",
+    ]
     assert len({form_name(tree(t)) for t in texts}) == len(texts)
 
 

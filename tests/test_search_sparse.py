@@ -32,9 +32,12 @@ def mixed_task(seed, rows=25):
     rng = np.random.default_rng(seed)
     points = rng.uniform(-2, 2, (40, 2))
     return Task(
-        term="NN", arguments=("x", "y"), points=points, values=np.zeros(40),
+        term="NN",
+        arguments=("x", "y"),
+        points=points,
+        values=np.zeros(40),
         response=Mixing(rng.normal(size=(rows, 40)), rng.normal(size=rows)),
-    )  # fmt: skip
+    )
 
 
 def columns_of(terms, task):

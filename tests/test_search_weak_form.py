@@ -19,9 +19,13 @@ def measurements(times, states, *, sigma=0.01, free=None, mask=None):
     ends = np.cumsum([len(t) for t in times])
     y = np.concatenate(states)
     return Measurements(
-        t=np.concatenate(times), y=y, mask=np.ones_like(y) if mask is None else mask, sigma=np.full(y.shape[1], sigma),
-        segments=(np.array([0, *ends[:-1]]), ends), free=np.ones(y.shape[1], bool) if free is None else np.array(free),
-    )  # fmt: skip
+        t=np.concatenate(times),
+        y=y,
+        mask=np.ones_like(y) if mask is None else mask,
+        sigma=np.full(y.shape[1], sigma),
+        segments=(np.array([0, *ends[:-1]]), ends),
+        free=np.ones(y.shape[1], bool) if free is None else np.array(free),
+    )
 
 
 def true_reference(model, data, rhs, starts, outputs, *, feedback=None, by_parameter=None):
@@ -33,7 +37,9 @@ def true_reference(model, data, rhs, starts, outputs, *, feedback=None, by_param
     d, n = data.y.shape[1], len(data.h)
     nodes, x, first = [], [], 0
     for x0, a, b in zip(starts, *data.segments, strict=True):
-        grid = np.append(np.column_stack([data.t[a : b - 1], data.gauss_t[first : first + b - a - 1]]).ravel(), data.t[b - 1])
+        grid = np.append(
+            np.column_stack([data.t[a : b - 1], data.gauss_t[first : first + b - a - 1]]).ravel(), data.t[b - 1]
+        )
         states = solution(rhs, x0, grid)
         first += b - a - 1
         nodes.append(states[::5])
@@ -41,11 +47,15 @@ def true_reference(model, data, rhs, starts, outputs, *, feedback=None, by_param
     x = np.concatenate(x)
     values = {term: [f(np.moveaxis(x, 2, 0)) for f in functions] for term, functions in outputs.items()}
     return Reference(
-        nodes=np.concatenate(nodes), x=x, parameters={n: p.guess for n, p in model.parameters.items() if not p.fixed},
-        outputs=values, feedback=np.zeros((n, d, d)) if feedback is None else np.broadcast_to(feedback, (n, d, d)),
+        nodes=np.concatenate(nodes),
+        x=x,
+        parameters={n: p.guess for n, p in model.parameters.items() if not p.fixed},
+        outputs=values,
+        feedback=np.zeros((n, d, d)) if feedback is None else np.broadcast_to(feedback, (n, d, d)),
         by_parameter=np.zeros((n, len(GAUSS), d, 0)) if by_parameter is None else by_parameter(x),
-        by_constant={}, std={},
-    )  # fmt: skip
+        by_constant={},
+        std={},
+    )
 
 
 def columns(texts, task):
@@ -97,18 +107,24 @@ def test_a_force_on_a_velocity_moves_the_place_by_the_double_integral():
     t = np.array([0.0, 0.4, 0.5, 1.1, 1.6])
     data = measurements([t], [np.zeros((5, 2))])
     kinematics = np.array([[0.0, 1.0], [0.0, 0.0]])
-    reference = true_reference(model, data, lambda t, x: [x[1], 0.0], [[1.0, 0.0]], {"NN": [lambda x: 0 * x[0]]}, feedback=kinematics)
+    reference = true_reference(
+        model, data, lambda t, x: [x[1], 0.0], [[1.0, 0.0]], {"NN": [lambda x: 0 * x[0]]}, feedback=kinematics
+    )
     form = WeakForm(model, data, reference)
     force = np.zeros((4, 4, 2, 1))
     force[:, :, 1, 0] = data.gauss_t  # x'' = t: v = t**2/2, x = t**3/6
     assert form.respond(form.integrated(force))[..., 0] == pytest.approx(np.stack([t**3 / 6, t**2 / 2], 1), abs=1e-14)
     starts = form.starts()
-    assert starts[:, 0, :] == pytest.approx(np.stack([np.ones(5), t], 1)) and starts[:, 1, 1] == pytest.approx(np.ones(5))
+    assert starts[:, 0, :] == pytest.approx(np.stack([np.ones(5), t], 1)) and starts[:, 1, 1] == pytest.approx(
+        np.ones(5)
+    )
 
 
 def test_runs_do_not_respond_to_each_other():
     times = [np.linspace(0, 1, 6), np.linspace(3, 4, 9)]
-    data = measurements(times, [solution(lotka_volterra_rhs, x0, t) for x0, t in zip(([1, 1], [2, 1]), times, strict=True)])
+    data = measurements(
+        times, [solution(lotka_volterra_rhs, x0, t) for x0, t in zip(([1, 1], [2, 1]), times, strict=True)]
+    )
     form = WeakForm(half_known(), data, true_reference(half_known(), data, lotka_volterra_rhs, [[1, 1], [2, 1]], EATEN))
     forcing = np.zeros((13, 2, 1))
     forcing[2] = 1.0
@@ -124,7 +140,9 @@ def test_the_true_term_reproduces_the_target_about_the_true_hybrid(term, coeffic
     times = [EXACT.t, np.linspace(1, 3, 17)]
     starts = [EXACT.y[0], [1.5, 0.7]]
     data = measurements(times, [solution(lotka_volterra_rhs, x0, t) for x0, t in zip(starts, times, strict=True)])
-    task = WeakForm(half_known(), data, true_reference(half_known(), data, lotka_volterra_rhs, starts, EATEN)).task(term)
+    task = WeakForm(half_known(), data, true_reference(half_known(), data, lotka_volterra_rhs, starts, EATEN)).task(
+        term
+    )
     assert task.arguments == ("prey", "predator") and task.taken == {"prey", "predator", "alpha", "delta"}
     assert misfit(task, "prey*predator", coefficient) < 1e-9  # only the reference's own solver
     assert misfit(task, "prey*predator**2", coefficient) > 0.1
@@ -174,7 +192,9 @@ def test_missing_cells_have_no_row():
     mask = np.ones_like(EXACT.y)
     mask[3:9, 0] = 0.0
     data = measurements([EXACT.t], [np.where(mask > 0, EXACT.y, 1e6)], mask=mask)
-    task = WeakForm(half_known(), data, true_reference(half_known(), data, lotka_volterra_rhs, [EXACT.y[0]], EATEN)).task("NN1")
+    task = WeakForm(
+        half_known(), data, true_reference(half_known(), data, lotka_volterra_rhs, [EXACT.y[0]], EATEN)
+    ).task("NN1")
     assert len(task.response.target) == 31 - 6  # of prey alone: NN1 acts on nothing else without feedback
     assert misfit(task, "prey*predator", -0.9) < 1e-9
 
@@ -197,7 +217,9 @@ def test_a_flow_from_one_state_to_another_counts_with_both_signs():
 
     model, t = HybridODE("a' = -NN(a)\nb' = NN(a)"), np.linspace(0, 4, 21)
     data = measurements([t], [solution(rhs, [2.0, 0.1], t)])
-    task = WeakForm(model, data, true_reference(model, data, rhs, [[2.0, 0.1]], {"NN": [lambda x: 0.5 * x[0] ** 2]})).task("NN")
+    task = WeakForm(
+        model, data, true_reference(model, data, rhs, [[2.0, 0.1]], {"NN": [lambda x: 0.5 * x[0] ** 2]})
+    ).task("NN")
     assert len(task.points) == 20 * 4 and len(task.response.target) == 2 * 21
     assert misfit(task, "a**2", 0.5) < 1e-9
     best = next(iter(sparse.propose(task, SearchOptions())))
@@ -225,7 +247,12 @@ def test_an_acceleration_is_found_from_places_alone():
     mask = np.stack([np.ones(41), np.zeros(41)], 1)
     data = measurements([t], [states * mask], mask=mask)
     reference = true_reference(
-        model, data, rhs, [[1.5, 0.0]], {"NN": [lambda x: -4 * np.sin(x[0])]}, feedback=np.array([[0.0, 1.0], [0.0, 0.0]])
+        model,
+        data,
+        rhs,
+        [[1.5, 0.0]],
+        {"NN": [lambda x: -4 * np.sin(x[0])]},
+        feedback=np.array([[0.0, 1.0], [0.0, 0.0]]),
     )
     task = WeakForm(model, data, reference).task("NN")
     assert misfit(task, "sin(theta)", -4.0) < 1e-9

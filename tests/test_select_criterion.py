@@ -123,7 +123,13 @@ def ranked(text, value, n_constants) -> Ranked:
 
 def selection(*laws) -> Selection:
     return Selection(
-        ranked=tuple(laws), diverged=(), data=None, refitter=None, n_refits=len(laws), worth=np.ones(1), seconds_proposing=0.0
+        ranked=tuple(laws),
+        diverged=(),
+        data=None,
+        refitter=None,
+        n_refits=len(laws),
+        worth=np.ones(1),
+        seconds_proposing=0.0,
     )
 
 

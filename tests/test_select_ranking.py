@@ -29,7 +29,7 @@ def test_the_true_forms_are_picked_with_their_constants():
     assert best.key == TRUE_KEY
     # At half a percent of noise a few parts in a thousand.
     assert best.refit.form.values == pytest.approx([-TRUTH["beta"], TRUTH["gamma"]], rel=0.03)
-    assert {t: list(c.formula.constants.values())[0] for t, c in best.choice.items()} == pytest.approx(
+    assert {t: next(iter(c.formula.constants.values())) for t, c in best.choice.items()} == pytest.approx(
         dict(zip(("NN1", "NN2"), best.refit.form.values, strict=True))
     )
 
@@ -72,7 +72,7 @@ def test_progress_tells_the_best_formula_so_far():
 
 def test_nothing_that_simulates_the_data_is_an_error(monkeypatch):
     monkeypatch.setattr(Refitter, "refit", lambda *args, **options: None)
-    with pytest.raises(SearchError, match="no proposed formula simulates the data. Extend the library"), one_thread():
+    with pytest.raises(SearchError, match=r"no proposed formula simulates the data\. Extend the library"), one_thread():
         select(fitted(0.005, 0), SearchOptions())
 
 

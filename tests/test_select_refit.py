@@ -22,9 +22,13 @@ def measurements(data, states, sigma=SIGMA, free=(True, True)):
     mask = np.isfinite(y).astype(float)
     ends = np.cumsum([len(run.t) for run in data.trajectories])
     return Measurements(
-        t=np.concatenate([run.t for run in data.trajectories]), y=np.where(mask > 0, y, 0.0), mask=mask, sigma=np.array(sigma),
-        segments=(np.array([0, *ends[:-1]]), ends), free=np.array(free),
-    )  # fmt: skip
+        t=np.concatenate([run.t for run in data.trajectories]),
+        y=np.where(mask > 0, y, 0.0),
+        mask=mask,
+        sigma=np.array(sigma),
+        segments=(np.array([0, *ends[:-1]]), ends),
+        free=np.array(free),
+    )
 
 
 def noisy(noise=0.03, missing=0.0):
@@ -43,7 +47,9 @@ def law(alpha=1.0, beta=1.0, gamma=1.0):
         parameters={"alpha": Parameter(1.0)},
     )
     tree = parse_expression("c0*prey*predator")
-    return ClosedForm(model, {"NN1": Formula(tree, {"c0": -beta}), "NN2": Formula(tree, {"c0": gamma})}, {"alpha": alpha})
+    return ClosedForm(
+        model, {"NN1": Formula(tree, {"c0": -beta}), "NN2": Formula(tree, {"c0": gamma})}, {"alpha": alpha}
+    )
 
 
 def refitter(data, bounds=None, nodes=None, steps=4):
@@ -107,8 +113,9 @@ def test_a_start_outside_the_bounds_is_brought_inside():
 
 def test_given_starts_stay_and_the_rest_agrees_with_scipy():
     plain = noisy()
-    data = Measurements(t=plain.t, y=plain.y, mask=plain.mask, sigma=plain.sigma, segments=plain.segments,
-                        free=np.array([False, False]))  # fmt: skip
+    data = Measurements(
+        t=plain.t, y=plain.y, mask=plain.mask, sigma=plain.sigma, segments=plain.segments, free=np.array([False, False])
+    )
     found = refitter(data).refit(law(), np.array(STARTS))
     assert found.x0.tolist() == np.array(STARTS).tolist()
     check(found, scipy_refit(data, free=False), data)
@@ -127,9 +134,13 @@ def test_the_order_of_runs_does_not_matter():
     (a, b), (c, d) = zip(*data.segments, strict=True)
     order = np.concatenate([np.arange(c, d), np.arange(a, b)])
     turned = Measurements(
-        t=data.t[order], y=data.y[order], mask=data.mask[order], sigma=data.sigma,
-        segments=(np.array([0, d - c]), np.array([d - c, d - c + b - a])), free=data.free,
-    )  # fmt: skip
+        t=data.t[order],
+        y=data.y[order],
+        mask=data.mask[order],
+        sigma=data.sigma,
+        segments=(np.array([0, d - c]), np.array([d - c, d - c + b - a])),
+        free=data.free,
+    )
     one, other = refitter(data).refit(law(), np.array(STARTS)), refitter(turned).refit(law(), np.array(STARTS[::-1]))
     assert other.form.values == pytest.approx(one.form.values, rel=1e-6)
     assert other.x0[::-1] == pytest.approx(one.x0, rel=1e-6)
@@ -154,7 +165,9 @@ def test_windows_rescue_a_start_from_which_single_shooting_fails():
 def test_windows_rescue_a_start_that_blows_up():
     model, t = HybridODE("x' = NN(x) - x"), np.linspace(0, 5, 51)
     states = solution(lambda t, x: 0.2 * x**2 - x, [2.0], t)
-    data = measurements(measured(lambda t, x: 0.2 * x**2 - x, [[2.0]], [t], ("x",), noise=0.01), 1, sigma=[0.01], free=[True])
+    data = measurements(
+        measured(lambda t, x: 0.2 * x**2 - x, [[2.0]], [t], ("x",), noise=0.01), 1, sigma=[0.01], free=[True]
+    )
     start = ClosedForm(model, {"NN": Formula(parse_expression("c0*x**2"), {"c0": 0.8})}, {})  # infinite at t = 1
     assert start.simulate(states[:1], t, data.segments, np.full(51, 4, dtype=np.int64))[0] is None
     found = refitter(data, nodes=states).refit(start, states[:1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -132,8 +132,8 @@ class Discovery:
         )
 
     def to_dict(self) -> dict:
-        """The content of result.json but for versions and the data's hash."""
-        return {
+        """The content of result.json but for versions and the data's hash; what is not finite is None."""
+        content = {
             "schema": SCHEMA,
             "status": self.status,
             "seed": self.seed,
@@ -143,14 +143,15 @@ class Discovery:
                 for term, r in self.residuals.items()
             },
             "parameters": {name: e.to_dict() for name, e in self.parameters.items()},
-            "initial": {run: dict(x0) for run, x0 in self.initial.items()},
-            "noise": dict(self.noise),
-            "error": {part: dict(rmse) for part, rmse in self.error.items()},
-            "candidates": [asdict(c) for c in self.candidates],
+            "initial": self.initial,
+            "noise": self.noise,
+            "error": self.error,
+            "candidates": [vars(c) for c in self.candidates],
             "warnings": list(self.warnings),
             "timing_s": {k: round(v, 3) for k, v in self.timing_s.items()},
             "engines": list(self.engines),
         }
+        return _plain(content)
 
     def __str__(self) -> str:
         from udesys.assess.summary import summary
@@ -166,3 +167,12 @@ class Discovery:
 def _number(estimate: Estimate) -> dict:
     plain = estimate.to_dict()
     return {k: plain[k] for k in ("value", "stderr", "interval")}
+
+
+def _plain(value):
+    """A copy that strict JSON can hold."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -180,44 +180,57 @@ class Refitter:
         at_start = np.isin(segments[0], self.data.segments[0])  # a window further on starts free
         free = np.where(at_start[:, None], self.data.free, True)
         system = EliminatedSystem(sens * weight[..., None], point.residual, segments, len(point.values), free)
-        return system if np.isfinite(system.size).all() else None
+        return system if system.finite else None
 
 
 class EliminatedSystem:
-    """J^T J and J^T r over the shared values, each segment's free start eliminated."""
+    """J^T J and J^T r over the shared values, each segment's free start eliminated.
+
+    Args:
+        jacobian: (samples, d, values + d) weighted sensitivities, by the values and by the segment's own start.
+        residual: (samples, d) weighted residuals.
+        segments: (lo, hi) arrays.
+        n_values: number of shared values.
+        free: (segments, d) whether a start is estimated.
+    """
 
     def __init__(self, jacobian, residual, segments, n_values: int, free: np.ndarray):
-        self.n, self.free = n_values, free
+        d = free.shape[1]
+        self.n, count = n_values, len(free)
         self.hessian, self.gradient = np.zeros((n_values, n_values)), np.zeros(n_values)
-        self.starts = []
-        for a, b, mask in zip(*segments, free, strict=True):
-            rows = jacobian[a:b].reshape((b - a) * jacobian.shape[1], jacobian.shape[2])
-            js, jx, r = rows[:, :n_values], rows[:, n_values:][:, mask], residual[a:b].reshape(-1)
+        self.coupling, self.block = np.zeros((count, n_values, d)), np.zeros((count, d, d))
+        self.slope = np.zeros((count, d))
+        for k, (a, b) in enumerate(zip(*segments, strict=True)):
+            rows = jacobian[a:b].reshape((b - a) * d, n_values + d)
+            js, jx, r = rows[:, :n_values], rows[:, n_values:] * free[k], residual[a:b].reshape(-1)
             self.hessian += js.T @ js
             self.gradient += js.T @ r
-            self.starts.append((js.T @ jx, jx.T @ jx, jx.T @ r))
+            self.coupling[k], self.block[k], self.slope[k] = js.T @ jx, jx.T @ jx, jx.T @ r
 
     @property
-    def size(self) -> np.ndarray:
-        """The diagonals of all blocks: finite where the system can be solved."""
-        return np.concatenate([np.diag(self.hessian), *(np.diag(block) for _, block, _ in self.starts)])
+    def finite(self) -> bool:
+        """Whether the system can be solved at all."""
+        return bool(np.isfinite(self.hessian).all() and np.isfinite(self.block).all())
 
     def reduced(self, damping: float = 0.0):
-        """The Schur complement over the values and its gradient, and each start's pieces."""
-        schur, gradient, pieces = self.hessian.copy(), self.gradient.copy(), []
+        """The Schur complement over the values, its gradient, and the starts' inverse blocks."""
+        schur, damped = self.hessian.copy(), self.block.copy()
         schur[np.diag_indices(self.n)] *= 1.0 + damping
-        for coupling, block, g in self.starts:
-            damped = block + damping * np.diag(np.diag(block))
-            inverse = np.linalg.pinv(damped, hermitian=True) if len(g) else damped
-            schur -= coupling @ inverse @ coupling.T
-            gradient -= coupling @ (inverse @ g)
-            pieces.append((coupling, inverse, g))
-        return schur, gradient, pieces
+        places = np.arange(damped.shape[1])
+        damped[:, places, places] *= 1.0 + damping
+        size = np.sqrt(damped[:, places, places])
+        size = np.where(size > 0, size, 1.0)  # a start that is not free has a zero row
+        outer = size[:, :, None] * size[:, None, :]
+        inverse = np.linalg.pinv(damped / outer, hermitian=True) / outer
+        carried = self.coupling @ inverse
+        schur -= (carried @ np.swapaxes(self.coupling, 1, 2)).sum(0)
+        gradient = self.gradient - (carried @ self.slope[:, :, None])[:, :, 0].sum(0)
+        return schur, gradient, inverse
 
     def step(self, damping: float, values, low, high):
         """(values' step, starts' step); values held at a bound that the step would cross stay there."""
         try:
-            schur, gradient, pieces = self.reduced(damping)
+            schur, gradient, inverse = self.reduced(damping)
             if not (np.isfinite(schur).all() and np.isfinite(gradient).all()):
                 return None
             held = ((values <= low) & (gradient > 0)) | ((values >= high) & (gradient < 0))
@@ -229,9 +242,8 @@ class EliminatedSystem:
                 step[move] = -np.linalg.lstsq(matrix, gradient[move] / scale, rcond=1e-13)[0] / scale
         except np.linalg.LinAlgError:
             return None
-        starts = np.zeros(self.free.shape)
-        for k, (coupling, inverse, g) in enumerate(pieces):
-            starts[k, self.free[k]] = -inverse @ (g + coupling.T @ step)
+        pull = self.slope + (np.swapaxes(self.coupling, 1, 2) @ step)
+        starts = -(inverse @ pull[:, :, None])[:, :, 0]
         return (step, starts) if np.isfinite(step).all() and np.isfinite(starts).all() else None
 
 
