@@ -35,14 +35,12 @@ def one_thread():
 
 def fit(model, data, **options) -> FitResult:
     """`udesys.fit`; a model may be given as its text."""
-    with one_thread():
-        return udesys.fit(HybridODE(model) if isinstance(model, str) else model, data, **options)
+    return udesys.fit(HybridODE(model) if isinstance(model, str) else model, data, **options)
 
 
 def discover(model, data, **options):
     """`udesys.discover`, likewise."""
-    with one_thread():
-        return udesys.discover(HybridODE(model) if isinstance(model, str) else model, data, **options)
+    return udesys.discover(HybridODE(model) if isinstance(model, str) else model, data, **options)
 
 
 def lotka_volterra_rhs(t, x, alpha=1.3, beta=0.9, gamma=0.8, delta=1.8):

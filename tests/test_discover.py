@@ -15,7 +15,6 @@ from laws import (
     half_known,
     lotka_volterra,
     measured,
-    one_thread,
     solution,
     true_noise,
     wholly_known,
@@ -147,16 +146,14 @@ def test_rivals_are_refitted_and_listed_behind():
 
 
 def test_fit_then_recover_is_discover():
-    with one_thread():
-        halves = udesys.recover(fitted(0.005, 0))
+    halves = udesys.recover(fitted(0.005, 0))
     assert {**halves.to_dict(), "timing_s": None} == {**discovered(0.005, 0).to_dict(), "timing_s": None}
 
 
 def test_a_fit_can_be_recovered_with_another_library():
-    with one_thread():
-        law = udesys.recover(
-            fitted(0.005, 0), options=SearchOptions(library=Library(degree=1, functions=(), terms=["prey*predator"]))
-        )
+    law = udesys.recover(
+        fitted(0.005, 0), options=SearchOptions(library=Library(degree=1, functions=(), terms=["prey*predator"]))
+    )
     assert law.residuals["NN1"].expression == "c0*prey*predator"
     with pytest.raises(SearchError, match=r"there is no engine 'spares'\. Did you mean 'sparse'"):
         udesys.recover(fitted(0.005, 0), options=SearchOptions(engines=["spares"]))

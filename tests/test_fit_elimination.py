@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import lsq_linear
 
-from udesys.fit.elimination import NormalEquations
+from udesys.fit.elimination import NormalEquations, bounded_step
 
 DAMPING, NODE_DAMPING = 0.03, np.array([0.2, 0.01, 0.4])
 
@@ -91,6 +92,33 @@ def test_an_undamped_step_solves_a_linear_problem_at_once():
     hessian, gradient = case.dense()
     left = gradient + hessian @ np.concatenate([step.nodes.ravel(), step.theta])
     assert np.abs(left).max() < 1e-9 * np.abs(gradient).max()
+
+
+def test_a_step_at_its_limits_is_the_least_of_what_they_allow():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        root, target = rng.normal(size=(9, 4)), rng.normal(size=9)
+        low, high = rng.uniform(-0.3, 0, 4), rng.uniform(0, 0.3, 4)
+        step = bounded_step(root.T @ root, -root.T @ target, low, high)
+        assert (low <= step).all() and (step <= high).all()
+        slope = root.T @ (root @ step - target)
+        inside = (low < step) & (step < high)
+        assert slope[inside] == pytest.approx(0, abs=1e-12)  # what is not held is at its optimum beside the rest
+        best = lsq_linear(root, target, (low, high), tol=1e-12)
+        # What one step holds too early the next one sets free; none may do worse than standing still.
+        assert 2 * best.cost - 1e-9 <= ((root @ step - target) ** 2).sum() <= target @ target
+
+
+def test_a_step_takes_its_limits_into_account_for_the_nodes_too():
+    case = Linearisation(seed=4, n_theta=3)
+    free = case.equations().step(DAMPING, NODE_DAMPING)
+    held = case.equations().step(DAMPING, NODE_DAMPING, (-np.inf, free.theta - [0.1, -9, -9]))
+    assert held.theta[0] == free.theta[0] - 0.1
+    hessian, gradient = case.dense()
+    n = case.weight.size
+    block = hessian[:n, :n] + np.diag(np.tile(NODE_DAMPING, len(case.weight)))
+    expected = -np.linalg.solve(block, gradient[:n] + hessian[:n, n:] @ held.theta)
+    np.testing.assert_allclose(held.nodes.ravel(), expected, rtol=1e-9, atol=1e-10 * np.abs(expected).max())
 
 
 def test_restoring_the_nodes_agrees_with_a_dense_solve():

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from laws import TRUTH, fit, fitted, lotka_volterra, one_thread
+from laws import TRUTH, fit, fitted, lotka_volterra
 
 from udesys.errors import SearchError
 from udesys.model import HybridODE, Parameter
@@ -19,8 +19,7 @@ TRUE_KEY = ("prey*predator", "prey*predator")
 @functools.cache
 def selected():
     told = []
-    with one_thread():
-        found = select(fitted(0.005, 0), SearchOptions(), progress=lambda *what: told.append(what))
+    found = select(fitted(0.005, 0), SearchOptions(), progress=lambda *what: told.append(what))
     return found, told
 
 
@@ -72,7 +71,7 @@ def test_progress_tells_the_best_formula_so_far():
 
 def test_nothing_that_simulates_the_data_is_an_error(monkeypatch):
     monkeypatch.setattr(Refitter, "refit", lambda *args, **options: None)
-    with pytest.raises(SearchError, match=r"no proposed formula simulates the data\. Extend the library"), one_thread():
+    with pytest.raises(SearchError, match=r"no proposed formula simulates the data\. Extend the library"):
         select(fitted(0.005, 0), SearchOptions())
 
 
@@ -87,6 +86,5 @@ def test_a_law_that_is_wholly_known_is_only_refitted():
 
 
 def test_terms_that_say_nothing_are_dropped():
-    with one_thread():
-        found = select(fitted(0.005, 0), SearchOptions(library=Library(degree=2, functions=()), max_terms=3))
+    found = select(fitted(0.005, 0), SearchOptions(library=Library(degree=2, functions=()), max_terms=3))
     assert found.best.key == TRUE_KEY

@@ -5,14 +5,13 @@ Source: Seber & Wild, Nonlinear Regression (1989), sec. 2.8 and 5.1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import t as student
 
 from udesys.assess.estimate import Estimate
-from udesys.search.reference import Measurements
-from udesys.select.refit import Point, Refit, Refitter
+from udesys.select.refit import Point, Refit, Refitter, replace_data
 
 LEVEL = 0.95
 NULL = 1e-12  # share of the largest eigenvalue of the scaled normal matrix below which a direction is null
@@ -50,8 +49,7 @@ def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray) -> Uncertai
     noise = _noise(refit, counts, unknowns)
     wide = noise * np.sqrt(counts / np.maximum(worth, 1e-300))
     sigma = np.where(counts > 0, np.maximum(wide, 1e-300), 1.0)
-    weighted = Measurements(t=data.t, y=data.y, mask=data.mask, sigma=sigma, segments=data.segments, free=data.free)
-    system = Refitter(weighted, refitter.nodes, refitter.bounds, refitter.steps).linearise(
+    system = replace_data(refitter, replace(data, sigma=sigma)).linearise(
         refit.form, Point(refit.form.values, refit.x0, 0.0, np.zeros_like(data.y), refit.states), data.segments
     )
     at_bound = _bounds_reached(refitter, refit)

@@ -182,6 +182,9 @@ def _candidates(law) -> list[str]:
         rows.append(((PICK if candidate is picked else " " * len(PICK)) + first, *numbers))
         rows += [(" " * len(PICK) + line, *[""] * len(numbers)) for line in others]
     lines = _table(headers[0], [*headers[1:], *rows], "<" + ">" * (len(headers[0]) - 1))
+    if picked.delta > 0:
+        rule = f"the fewest constants within {RIVAL_DELTA:g} of the lowest criterion"
+        lines.append(f"{PICK}{rule}")
     rest = len(law.candidates) - len(shown)
     return [*lines, f"{'':{len(PICK)}}and {rest} more"] if rest else lines
 

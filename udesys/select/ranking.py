@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,8 +23,8 @@ from udesys.search.reference import Measurements, about_closed_form, about_fit
 from udesys.search.weak_form import WeakForm
 from udesys.select.correlation import effective_counts
 from udesys.select.criterion import FLOOR, criterion
-from udesys.select.refit import Refit, Refitter
-from udesys.select.selection import Ranked, Selection
+from udesys.select.refit import Refit, Refitter, replace_data
+from udesys.select.selection import Ranked, Selection, pick
 
 TRIED = 24  # candidates of a term refitted in one sweep
 FIRST = 3  # joint starts refitted before the coordinate search
@@ -35,6 +36,7 @@ SWEEPS = 3  # over the terms in one round
 NEAR = 8.0  # alternatives this close are combined across terms at the end
 MOST_COMBINED = 40
 HOPELESS = 4.0  # times the best's cost: a refit above it that no longer gains is stopped
+MOST_POLISHED, POLISHINGS = 20, 2  # laws near the best refitted with their own weights, and how often
 MOST_KEPT = 40  # choices refitted when the weights or the steps change
 MOST_STEPS = 64  # solver steps between two samples
 STEP_ERROR = 0.02  # of the noise: a larger change on doubling the steps asks for more
@@ -87,12 +89,14 @@ class _Selector:
         best = self._eliminate(best)
         best = self._eliminate(self._discounted(best))
         self._combine(best)
-        ranked = sorted(self.seen.values(), key=lambda r: r.criterion)
+        self._polish()
+        ranked = tuple(sorted(self.seen.values(), key=lambda r: r.criterion))
+        data = replace(self.data, sigma=self._own_noise(pick(ranked)))
         return Selection(
-            ranked=tuple(ranked),
+            ranked=ranked,
             diverged=tuple(self.diverged.values()),
-            data=self.data,
-            refitter=self.refitter,
+            data=data,
+            refitter=replace_data(self.refitter, data),
             n_refits=self.n_refits,
             worth=self.worth,
             seconds_proposing=self.seconds_proposing,
@@ -270,26 +274,42 @@ class _Selector:
         self.refitter.steps = steps
         return self._again(best)
 
+    def _own_noise(self, ranked: Ranked) -> np.ndarray:
+        """(d,) noise of each column by a law's own residuals; given noise stays."""
+        columns = max(int((self.counts > 0).sum()), 1)
+        spent = (ranked.n_constants + self.data.free.sum() * len(self.data.segments[0])) / columns
+        sigma = np.sqrt(ranked.refit.squares / np.maximum(self.counts - spent, 1))
+        sought = (self.counts > 0) & ~np.isin(self.model.states, self.fit.given_noise)
+        return np.where(sought, np.maximum(sigma, self.floor), self.data.sigma)
+
     def _reweighted(self, best: Ranked) -> Ranked:
         """Weights from the residuals of the best law, where they changed."""
-        spent = best.n_constants / max((self.counts > 0).sum(), 1)
-        spent = spent + self.data.free.sum() * len(self.data.segments[0]) / max((self.counts > 0).sum(), 1)
-        sigma = np.sqrt(best.refit.squares / np.maximum(self.counts - spent, 1))
-        sought = (self.counts > 0) & ~np.isin(self.model.states, self.fit.given_noise)
-        sigma = np.where(sought, np.maximum(sigma, self.floor), self.data.sigma)
-        ratio = sigma / self.data.sigma
-        if max(ratio.max(), (1 / ratio).max()) < SMALLEST_WEIGHT_CHANGE:
+        sigma = self._own_noise(best)
+        if _largest_ratio(sigma, self.data.sigma) < SMALLEST_WEIGHT_CHANGE:
             return best
-        self.data = Measurements(
-            t=self.data.t,
-            y=self.data.y,
-            mask=self.data.mask,
-            sigma=sigma,
-            segments=self.data.segments,
-            free=self.data.free,
-        )
-        self.refitter.data = self.data
+        self.data = self.refitter.data = replace(self.data, sigma=sigma)
         return self._again(best)
+
+    def _polish(self) -> None:
+        """Refit what is near the best with weights of its own: the criterion takes each law's noise as its own."""
+        near = sorted(self.seen.values(), key=lambda r: r.criterion)[:MOST_POLISHED]
+        for ranked in near:
+            if ranked.criterion - near[0].criterion > NEAR:
+                break
+            self._rank(ranked.choice, self._polished(ranked))
+
+    def _polished(self, ranked: Ranked) -> Refit:
+        refitter = replace_data(self.refitter, self.data)
+        for _ in range(POLISHINGS):
+            sigma = self._own_noise(ranked)
+            if _largest_ratio(sigma, refitter.data.sigma) < SMALLEST_WEIGHT_CHANGE:
+                break
+            refitter = replace_data(refitter, replace(self.data, sigma=sigma))
+            refit = refitter.refit(ranked.refit.form, ranked.refit.x0)
+            if refit is None:
+                break
+            ranked = Ranked(ranked.choice, refit, ranked.criterion)
+        return ranked.refit
 
     def _discounted(self, best: Ranked) -> Ranked:
         """All laws ranked anew, counting only the rows that the best law's residuals are worth.
@@ -305,6 +325,11 @@ class _Selector:
         sizes = range(1, self.options.max_terms + 1)
         leaders = {term: _leaders(pool, sizes) for term, pool in self.pools.items()}
         return self._sweep(best, leaders, robust=True)
+
+
+def _largest_ratio(a: np.ndarray, b: np.ndarray) -> float:
+    ratio = a / b
+    return float(max(ratio.max(), (1 / ratio).max()))
 
 
 def _leaders(pool: list[Candidate], sizes=(1, 2)) -> list[Candidate]:

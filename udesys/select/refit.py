@@ -183,6 +183,11 @@ class Refitter:
         return system if system.finite else None
 
 
+def replace_data(refitter: Refitter, data: Measurements) -> Refitter:
+    """The same refitter on other measurements or weights."""
+    return Refitter(data, refitter.nodes, refitter.bounds, refitter.steps, frozen=refitter.frozen)
+
+
 class EliminatedSystem:
     """J^T J and J^T r over the shared values, each segment's free start eliminated.
 

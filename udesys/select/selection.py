@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,13 +56,23 @@ class Selection:
     @property
     def within_reach(self) -> tuple[Ranked, ...]:
         """What the data cannot tell apart: within `RIVAL` of the lowest criterion."""
-        return tuple(r for r in self.ranked if r.criterion - self.ranked[0].criterion < RIVAL)
+        return within_reach(self.ranked)
 
     @property
     def best(self) -> Ranked:
-        """The pick: the fewest constants among the laws within reach, then the lowest criterion.
+        """The pick among them."""
+        return pick(self.ranked)
 
-        The criterion of the best of a hundred forms is low by selection alone; what the data cannot tell apart,
-        Occam's razor does.
-        """
-        return min(self.within_reach, key=lambda r: (r.n_constants, r.criterion))
+
+def within_reach(ranked: Sequence[Ranked]) -> tuple[Ranked, ...]:
+    """What the data cannot tell apart: within `RIVAL` of the lowest criterion, which comes first."""
+    return tuple(r for r in ranked if r.criterion - ranked[0].criterion < RIVAL)
+
+
+def pick(ranked: Sequence[Ranked]) -> Ranked:
+    """The fewest constants among the laws within reach, then the lowest criterion.
+
+    The criterion of the best of a hundred forms is low by selection alone; what the data cannot tell apart, Occam's
+    razor does.
+    """
+    return min(within_reach(ranked), key=lambda r: (r.n_constants, r.criterion))
