@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(skip)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def data_dir():
     """The folder of measured data sets beside the package."""
     return Path(__file__).resolve().parent.parent / "data"

@@ -151,6 +151,7 @@ def test_the_law_that_was_chosen_is_the_pick_wherever_it_ranks(law):
     better = ranked("c0*prey", "c0*predator", 0.0)
     text = summary(replace(law, candidates=(better, ranked("c0*prey*predator", "c0*prey*predator", 1.5))))
     assert line_with(text, ">>>>").split()[3] == "c0*prey*predator"
+    assert "(picked: the fewest constants within 6 of the lowest criterion)" in text
 
 
 def test_the_end_says_where_the_law_holds_and_what_to_beware_of(law):

@@ -60,7 +60,7 @@ def conclude(
         initial=initial,
         noise={c: float(known.noise[j]) for c, j in columns.items()},
         error=error,
-        candidates=_candidates(selection, data, heldout, columns, counts),
+        candidates=_candidates(selection, final, data, heldout, columns, counts),
         visited={s: (float(a), float(b)) for s, a, b in zip(model.states, low, high, strict=True)},
         warnings=_warnings(fitted, selection, known, columns),
         timing_s=timing,
@@ -73,20 +73,21 @@ def _rmse(squares, counts, columns) -> dict[str, float]:
     return {c: float(np.sqrt(squares[j] / max(counts[j], 1))) for c, j in columns.items()}
 
 
-def _candidates(selection, data, heldout, columns, counts) -> tuple[RankedModel, ...]:
+def _candidates(selection, final, data, heldout, columns, counts) -> tuple[RankedModel, ...]:
     """The pick, then the other choices by criterion; those that diverged come last."""
     lowest, ranked = selection.ranked[0].criterion, []
     others = [law for law in selection.ranked if law is not selection.best]
     for place, law in enumerate([selection.best, *others][:MOST_LISTED]):
-        form = law.refit.form
-        aside = heldout_error(form, heldout, data, law.refit.x0) if heldout and place < MOST_SCORED_ASIDE else {}
+        refit = law.refit if place else final
+        form = refit.form
+        aside = heldout_error(form, heldout, data, refit.x0) if heldout and place < MOST_SCORED_ASIDE else {}
         ranked.append(
             RankedModel(
                 residuals={term: form.residual_text(term) for term in form.model.terms},
                 criterion=law.criterion,
                 delta=law.criterion - lowest,
                 n_constants=law.n_constants,
-                error=_rmse(law.refit.squares, counts, columns),
+                error=_rmse(refit.squares, counts, columns),
                 heldout_error=aside,
             )
         )

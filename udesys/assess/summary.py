@@ -13,7 +13,7 @@ WIDTH = 106
 SHOWN_DELTA = 10.0  # further from the best there is no support left (Burnham & Anderson 2002, sec. 2.6)
 SHOWN_ROWS = 12
 RIVAL_DELTA = 6.0  # a likelihood ratio of exp(6 / 2), about 20: nearer than this the data cannot tell
-RIVALS_NAMED = 5
+RIVALS_NAMED = 3
 ERRORS_WIDTH = 48  # characters; where the columns need more, a candidate's error is one number
 NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
 MISSING = "n/a"
@@ -183,8 +183,8 @@ def _candidates(law) -> list[str]:
         rows += [(" " * len(PICK) + line, *[""] * len(numbers)) for line in others]
     lines = _table(headers[0], [*headers[1:], *rows], "<" + ">" * (len(headers[0]) - 1))
     if picked.delta > 0:
-        rule = f"the fewest constants within {RIVAL_DELTA:g} of the lowest criterion"
-        lines.append(f"{PICK}{rule}")
+        rule = f"(picked: the fewest constants within {RIVAL_DELTA:g} of the lowest criterion)"
+        lines.append(" " * len(PICK) + rule)
     rest = len(law.candidates) - len(shown)
     return [*lines, f"{'':{len(PICK)}}and {rest} more"] if rest else lines
 
