@@ -22,6 +22,8 @@ from udesys.model.network import ACTIVATIONS
 
 LEAST_SAMPLES = 4  # rows of a trajectory on average; fewer hold no slope worth the name
 MOST_SUBSTEPS = 16
+CHECK_TOLERANCE = 1e-9  # of the smallest spread, in the final simulation
+CHECK_STEPS = 500  # between two samples there
 SUBSTEP_ERROR = 0.05  # of the noise: a larger error of the one-interval flow asks for more substeps
 SELF_CONSISTENT = 1.5  # simulated RMSE over node RMSE above which a warning is due
 NULL_STDERR = 1.0  # relative standard error of a parameter that the networks can absorb
@@ -237,8 +239,10 @@ def _simulated_errors(problem, unknowns) -> np.ndarray:
     """RMSE per state of one plain adaptive simulation of every trajectory from its start; NaN where it fails."""
     states = np.empty_like(unknowns.nodes)
     starts = unknowns.nodes[problem.first]
+    atol = CHECK_TOLERANCE * float(unknowns.spread.min())
     for k, (a, b) in enumerate(zip(*problem.segments, strict=True)):
-        states[a:b] = problem.simulate(starts, unknowns.theta, k, problem.t[a:b]).x[0].numpy()
+        solution = problem.simulate(starts, unknowns.theta, k, problem.t[a:b], atol=atol, max_steps=CHECK_STEPS)
+        states[a:b] = solution.x[0].numpy()
     return _rmse(problem, states)
 
 

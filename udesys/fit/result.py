@@ -88,7 +88,8 @@ class FitResult:
         t = np.asarray(t, float)
         grid = t if t[0] == t0 else np.concatenate([[t0], t])
         starts = self.unknowns.nodes[self.problem.first]
-        solution = self.problem.simulate(starts, self.unknowns.theta, trajectory, grid)
+        atol = 1e-9 * float(self.unknowns.spread.min())
+        solution = self.problem.simulate(starts, self.unknowns.theta, trajectory, grid, atol=atol)
         return solution.x[0].numpy()[len(grid) - len(t) :]
 
     def to_dict(self) -> dict:

@@ -9,7 +9,7 @@ from udesys.integrate.onestep import TABLEAUS, integrate_fixed
 
 ADAPTIVE = ("dopri5", "dopri8", "bosh3", "adaptive_heun")
 METHODS = (*TABLEAUS, *ADAPTIVE)
-MAX_STEPS = 100_000  # of an adaptive solver; more means the system is stiff or blows up
+MAX_STEPS = 100_000  # of an adaptive solver between two samples; more means a stiff system or a blow-up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Solution:
         return f"Solution  {self.method}, {len(self.t)} times, {self.n_evaluations} evaluations: {end}"
 
 
-def solve(field, x0, t, *, method="dopri5", substeps=1, rtol=1e-8, atol=1e-10) -> Solution:
+def solve(field, x0, t, *, method="dopri5", substeps=1, rtol=1e-8, atol=1e-10, max_steps=MAX_STEPS) -> Solution:
     """Integrate dx/dt = f(t, x) from x0 at t[0] through all of t.
 
     Args:
@@ -49,6 +49,7 @@ def solve(field, x0, t, *, method="dopri5", substeps=1, rtol=1e-8, atol=1e-10) -
         substeps: equal steps between neighbouring samples, for the first three.
         rtol: relative error allowed a step, for the adaptive ones.
         atol: absolute error allowed a step [model units], likewise.
+        max_steps: steps between two samples after which an adaptive solver gives up.
 
     Returns:
         A Solution; a solver that gives up is reported in it, not raised.
@@ -69,13 +70,13 @@ def solve(field, x0, t, *, method="dopri5", substeps=1, rtol=1e-8, atol=1e-10) -
     if method in TABLEAUS:
         x, evaluations = integrate_fixed(field, x0, t, TABLEAUS[method], substeps)
     else:
-        x, evaluations = _adaptive(field, x0, t, method, rtol, atol)
+        x, evaluations = _adaptive(field, x0, t, method, rtol, atol, max_steps)
     finite = bool(torch.isfinite(x).all())
     message = "" if finite else "the state left the finite numbers. Shorten the time span or use more steps."
     return Solution(t=t, x=x, method=method, n_evaluations=evaluations, success=finite, message=message)
 
 
-def _adaptive(field, x0, t, method, rtol, atol):
+def _adaptive(field, x0, t, method, rtol, atol, max_steps):
     """Torchdiffeq behind the same call; where it gives up the rest is NaN."""
     import torch
     from torchdiffeq import odeint
@@ -87,7 +88,7 @@ def _adaptive(field, x0, t, method, rtol, atol):
         evaluations += 1
         return field(time, x)
 
-    options = {"max_num_steps": MAX_STEPS}
+    options = {"max_num_steps": max_steps}
     if method != "dopri5":
         # Between steps torchdiffeq interpolates with order 4 at most, and bosh3's middle is of order 1 only
         # (18 % off for x' = 2t), so these methods step onto every sample.

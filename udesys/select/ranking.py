@@ -6,7 +6,6 @@ first and about the best law so far afterwards, where the weak form knows what t
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +20,7 @@ from udesys.search.candidate import without_part
 from udesys.search.prior import known_forms, law_length
 from udesys.search.reference import Measurements, about_closed_form, about_fit
 from udesys.search.weak_form import WeakForm
+from udesys.select.combining import joint_starts, leaders, near_choices
 from udesys.select.correlation import effective_counts
 from udesys.select.criterion import FLOOR, criterion
 from udesys.select.refit import Refit, Refitter, replace_data
@@ -29,12 +29,9 @@ from udesys.select.selection import Ranked, Selection, pick
 TRIED = 24  # candidates of a term refitted in one sweep
 FIRST = 3  # joint starts refitted before the coordinate search
 MOST_FIRST = 12  # of them tried until one simulates
-LEADERS = 3  # of each size combined across terms before the coordinate search
-MOST_BROAD, MOST_SHARED = 48, 8
 ROUNDS = 3  # proposals about the best law so far
 SWEEPS = 3  # over the terms in one round
 NEAR = 8.0  # alternatives this close are combined across terms at the end
-MOST_COMBINED = 40
 HOPELESS = 4.0  # times the best's cost: a refit above it that no longer gains is stopped
 MOST_POLISHED, POLISHINGS = 20, 2  # laws near the best refitted with their own weights, and how often
 MOST_KEPT = 40  # choices refitted when the weights or the steps change
@@ -160,19 +157,9 @@ class _Selector:
         return min(found, key=lambda r: r.criterion)
 
     def _broad(self, best: Ranked) -> Ranked:
-        """Joint choices that a coordinate search can miss, each from windows of its own.
-
-        The leaders of each small size in every combination, and one form shared by all terms, which the prior
-        favours and no term's own pool needs to lead with.
-        """
-        if not self.model.terms:
-            return best
-        short = [_leaders(self.pools[t]) for t in self.model.terms]
-        places = sorted(itertools.product(*map(range, map(len, short))), key=sum)[:MOST_BROAD]
-        choices = [[short[j][k] for j, k in enumerate(chosen)] for chosen in places]
-        shared = _shared(list(self.pools.values())) if len(short) > 1 else []
-        for candidates in [*choices, *shared]:
-            ranked = self._score(dict(zip(self.model.terms, candidates, strict=True)), None, robust=True)
+        """Joint choices that a coordinate search can miss, each refitted from windows of its own."""
+        for choice in joint_starts(self.pools) if self.pools else ():
+            ranked = self._score(choice, None, robust=True)
             if ranked and ranked.criterion < best.criterion - 1e-6:
                 best = ranked
                 self._tell("select", self._text(best))
@@ -231,19 +218,10 @@ class _Selector:
         return best
 
     def _combine(self, best: Ranked) -> None:
-        """Alternatives near the best in one term are tried together, so that no rival is missed."""
-        if len(self.model.terms) < 2:
-            return
-        near: dict[str, list[Candidate]] = {}
-        for term in self.model.terms:
-            others = [
-                r for r in self.seen.values() if r.criterion - best.criterion < NEAR and _differs_only_in(r, best, term)
-            ]
-            others.sort(key=lambda r: r.criterion)
-            near[term] = [best.choice[term], *(r.choice[term] for r in others)]
-        places = [range(len(candidates)) for candidates in near.values()]
-        for chosen in sorted(itertools.product(*places), key=sum)[:MOST_COMBINED]:
-            self._score({t: near[t][k] for t, k in zip(near, chosen, strict=True)}, best)
+        """Alternatives near the best in one term are tried together."""
+        if len(self.model.terms) > 1:
+            for choice in list(near_choices(best, list(self.seen.values()), NEAR)):
+                self._score(choice, best)
 
     # -------------------------------------------------------------- footing
     def _again(self, best: Ranked) -> Ranked:
@@ -285,7 +263,7 @@ class _Selector:
     def _reweighted(self, best: Ranked) -> Ranked:
         """Weights from the residuals of the best law, where they changed."""
         sigma = self._own_noise(best)
-        if _largest_ratio(sigma, self.data.sigma) < SMALLEST_WEIGHT_CHANGE:
+        if largest_ratio(sigma, self.data.sigma) < SMALLEST_WEIGHT_CHANGE:
             return best
         self.data = self.refitter.data = replace(self.data, sigma=sigma)
         return self._again(best)
@@ -302,7 +280,7 @@ class _Selector:
         refitter = replace_data(self.refitter, self.data)
         for _ in range(POLISHINGS):
             sigma = self._own_noise(ranked)
-            if _largest_ratio(sigma, refitter.data.sigma) < SMALLEST_WEIGHT_CHANGE:
+            if largest_ratio(sigma, refitter.data.sigma) < SMALLEST_WEIGHT_CHANGE:
                 break
             refitter = replace_data(refitter, replace(self.data, sigma=sigma))
             refit = refitter.refit(ranked.refit.form, ranked.refit.x0)
@@ -323,28 +301,11 @@ class _Selector:
             self._rank(ranked.choice, ranked.refit)
         best = min(self.seen.values(), key=lambda r: r.criterion)
         sizes = range(1, self.options.max_terms + 1)
-        leaders = {term: _leaders(pool, sizes) for term, pool in self.pools.items()}
+        leaders = {term: leaders(pool, sizes) for term, pool in self.pools.items()}
         return self._sweep(best, leaders, robust=True)
 
 
-def _largest_ratio(a: np.ndarray, b: np.ndarray) -> float:
+def largest_ratio(a: np.ndarray, b: np.ndarray) -> float:
+    """Largest factor between two arrays of positive numbers."""
     ratio = a / b
     return float(max(ratio.max(), (1 / ratio).max()))
-
-
-def _leaders(pool: list[Candidate], sizes=(1, 2)) -> list[Candidate]:
-    """The best few of each number of terms, then of the whole pool."""
-    by_size = [c for size in sizes for c in [c for c in pool if len(c.parts) == size][:LEADERS]]
-    return list({c.key: c for c in (*by_size, *pool[:LEADERS])}.values())
-
-
-def _shared(pools: list[list[Candidate]]) -> list[list[Candidate]]:
-    """The best choices in which every term has the same form."""
-    by_key = [{c.key: c for c in pool} for pool in pools]
-    common = [key for key in by_key[0] if all(key in other for other in by_key[1:])]
-    common.sort(key=lambda key: sum(pool[key].score for pool in by_key))
-    return [[pool[key] for pool in by_key] for key in common[:MOST_SHARED]]
-
-
-def _differs_only_in(a: Ranked, b: Ranked, term: str) -> bool:
-    return all((a.choice[t].key == b.choice[t].key) != (t == term) for t in b.choice)
