@@ -63,7 +63,7 @@ def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray) -> Uncertai
     with np.errstate(invalid="ignore"):
         errors = np.sqrt(np.diag(covariance))
         correlation = covariance / np.outer(errors, errors)
-    quantile = student.ppf(0.5 + LEVEL / 2, degrees)
+    quantile = float(student.ppf(0.5 + LEVEL / 2, degrees))
     estimates = {}
     for k, name in enumerate(names):
         value, error = float(refit.form.values[k]), float(errors[k]) if identifiable[k] else float("nan")
