@@ -19,12 +19,13 @@ from laws import (
     true_noise,
     wholly_known,
 )
+from scipy.integrate import solve_ivp
 from scipy.stats import binom
 
 import udesys
-from udesys.data import split_holdout
+from udesys.data import Dataset, Trajectory, split_holdout
 from udesys.errors import SearchError
-from udesys.model import Parameter
+from udesys.model import HybridODE, Parameter
 from udesys.search import Library, SearchOptions
 
 KEYS = [
@@ -278,3 +279,26 @@ def test_the_intervals_hold_the_truth_in_a_few_runs():
     inside, right = coverage(5)
     assert right == 5
     assert min(inside.values()) >= 3, inside  # of five at 95 %, fewer in one series in a thousand
+
+
+# --- chaos -------------------------------------------------------------------------------------------
+
+
+def lorenz(t, x):
+    return [10 * (x[1] - x[0]), x[0] * (28 - x[2]) - x[1], x[0] * x[1] - 8 / 3 * x[2]]
+
+
+@pytest.mark.slow
+@pytest.mark.sample
+def test_a_chaotic_record_is_compared_over_windows_and_gives_its_law():
+    t = np.linspace(0, 30, 900)
+    exact = solve_ivp(lorenz, (0, 30), [1, 1, 20], t_eval=t, rtol=1e-10, atol=1e-10, method="DOP853").y.T
+    y = exact + 0.01 * np.abs(exact).mean(0) * np.random.default_rng(0).standard_normal(exact.shape)
+    model = HybridODE("x' = 10*(y - x)\ny' = x*(28 - z) - y\nz' = NN(x, y) - 8/3*z")
+    run = Trajectory(name="0", t=t, y=y)
+    data = Dataset(columns=("x", "y", "z"), trajectories=(run,), time="t", source="lorenz")
+    law = discover(model, data, seed=0)
+    assert law.residuals["NN"].expression == "c0*x*y"
+    assert law.residuals["NN"].constants["c0"].value == pytest.approx(1.0, abs=0.01)  # a few standard errors
+    assert any("over 15 windows" in w for w in law.warnings)
+    assert law.initial["0"]["z"] == pytest.approx(20, abs=1.0)  # the first window's start is the record's

@@ -29,6 +29,7 @@ def conclude(
     model, data, form = fitted.model, fitted.data, final.form
     columns = {c: model.states.index(c) for c in data.columns}
     counts = selection.data.mask.sum(0)
+    starts = np.isin(selection.data.segments[0], fitted.problem.first)  # of trajectories, where they were cut
     residuals = {
         term: Residual(
             expression=form.residual_text(term),
@@ -42,10 +43,10 @@ def conclude(
     }
     error = {"fit": _rmse(final.squares, counts, columns)}
     if heldout is not None:
-        error["heldout"] = heldout_error(form, heldout, data, final.x0)
+        error["heldout"] = heldout_error(form, heldout, data, final.x0[starts])
     initial = {
         tr.name: dict(zip(model.states, map(float, x0), strict=True))
-        for tr, x0 in zip(data.trajectories, final.x0, strict=True)
+        for tr, x0 in zip(data.trajectories, final.x0[starts], strict=True)
     }
     low, high = fitted.unknowns.nodes.min(0), fitted.unknowns.nodes.max(0)
     return Discovery(
@@ -60,7 +61,7 @@ def conclude(
         initial=initial,
         noise={c: float(known.noise[j]) for c, j in columns.items()},
         error=error,
-        candidates=_candidates(selection, final, data, heldout, columns, counts),
+        candidates=_candidates(selection, final, data, heldout, columns, counts, starts),
         visited={s: (float(a), float(b)) for s, a, b in zip(model.states, low, high, strict=True)},
         warnings=_warnings(fitted, selection, known, columns),
         timing_s=timing,
@@ -73,14 +74,14 @@ def _rmse(squares, counts, columns) -> dict[str, float]:
     return {c: float(np.sqrt(squares[j] / max(counts[j], 1))) for c, j in columns.items()}
 
 
-def _candidates(selection, final, data, heldout, columns, counts) -> tuple[RankedModel, ...]:
+def _candidates(selection, final, data, heldout, columns, counts, starts) -> tuple[RankedModel, ...]:
     """The pick, then the other choices by criterion; those that diverged come last."""
     lowest, ranked = selection.ranked[0].criterion, []
     others = [law for law in selection.ranked if law is not selection.best]
     for place, law in enumerate([selection.best, *others][:MOST_LISTED]):
         refit = law.refit if place else final
         form = refit.form
-        aside = heldout_error(form, heldout, data, refit.x0) if heldout and place < MOST_SCORED_ASIDE else {}
+        aside = heldout_error(form, heldout, data, refit.x0[starts]) if heldout and place < MOST_SCORED_ASIDE else {}
         ranked.append(
             RankedModel(
                 residuals={term: form.residual_text(term) for term in form.model.terms},
@@ -115,6 +116,12 @@ def _warnings(fitted, selection, known, columns) -> tuple[str, ...]:
             warnings.append(f"{label} stopped at its bound {estimate.at_bound:g}; widen it or fix it.")
         elif not estimate.identifiable:
             warnings.append(f"{label} is not identifiable: other constants can make up for any value of it.")
+    pieces = len(selection.data.segments[0])
+    if pieces > len(fitted.data.trajectories):
+        warnings.append(
+            f"no law tried follows the data in one long simulation (chaos, or jumps): laws were compared over {pieces} "
+            "windows, each with a start of its own, and errors are over these windows."
+        )
     counts = selection.data.mask.sum(0)
     wandering = [c for c, j in columns.items() if selection.worth[j] < counts[j]]
     if wandering:

@@ -60,6 +60,12 @@ class Measurements:
         )
 
 
+def windows(segments: tuple[np.ndarray, np.ndarray], longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Segments (lo, hi) cut into about equal ones, none with more samples than `longest`."""
+    edges = [np.linspace(a, b, -(-(b - a) // longest) + 1).astype(np.int64) for a, b in zip(*segments, strict=True)]
+    return np.concatenate([e[:-1] for e in edges]), np.concatenate([e[1:] for e in edges])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reference:
     """A solution about which the weak form is written; G Gauss points in each interval.

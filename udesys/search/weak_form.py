@@ -14,18 +14,16 @@ Source: Schaeffer & McCalla, Phys. Rev. E 96 (2017) 023302 (integral terms); Mes
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 from scipy.linalg import expm
 
 from udesys.model import HybridODE
 from udesys.model import tree as T
 from udesys.model.program import Program
-from udesys.search.reference import GAUSS, GAUSS_WEIGHTS, Measurements, Reference, call_arguments
+from udesys.search.reference import GAUSS, GAUSS_WEIGHTS, Measurements, Reference, call_arguments, windows
 from udesys.search.task import Task
 
-LONGEST = 64  # samples of a window
+LONGEST = 64  # samples of a window; each is (first node, node after the last, first interval)
 
 
 class WeakForm:
@@ -39,7 +37,8 @@ class WeakForm:
         self.to_end = np.stack([_exponential(a * h * (1 - g)) for g in GAUSS], 1)
         sigma = np.broadcast_to(data.sigma, data.y.shape)
         self.weight = data.mask / sigma
-        self.windows = list(_windows(data))
+        pieces = zip(*windows(data.segments, LONGEST), strict=True)
+        self.windows = [(a, b, int(np.searchsorted(data.start, a))) for a, b in pieces]
 
     def respond(self, forcing: np.ndarray) -> np.ndarray:
         """(samples, d, columns) from forcings integrated over each interval (intervals, d, columns)."""
@@ -173,14 +172,6 @@ class _Response:
             if nuisance is not None and nuisance.shape[1]:
                 columns = columns - nuisance @ (nuisance.T @ columns)
         return columns
-
-
-def _windows(data: Measurements):
-    """(first node, node after the last, first interval) of about equal windows, none longer than `LONGEST`."""
-    for a, b in zip(*data.segments, strict=True):
-        edges = np.linspace(a, b, -(-(b - a) // LONGEST) + 1).astype(int)
-        for low, high in itertools.pairwise(edges.tolist()):
-            yield low, high, int(np.searchsorted(data.start, low))
 
 
 def _basis(columns: np.ndarray) -> np.ndarray:

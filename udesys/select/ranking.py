@@ -18,7 +18,7 @@ from udesys.model.closed_form import ClosedForm
 from udesys.search import Candidate, SearchOptions, propose
 from udesys.search.candidate import without_part
 from udesys.search.prior import known_forms, law_length
-from udesys.search.reference import Measurements, about_closed_form, about_fit
+from udesys.search.reference import Measurements, about_closed_form, about_fit, windows
 from udesys.search.weak_form import WeakForm
 from udesys.select.combining import joint_starts, leaders, near_choices
 from udesys.select.correlation import effective_counts
@@ -34,6 +34,8 @@ SWEEPS = 3  # over the terms in one round
 NEAR = 8.0  # alternatives this close are combined across terms at the end
 HOPELESS = 4.0  # times the best's cost: a refit above it that no longer gains is stopped
 MOST_POLISHED, POLISHINGS = 20, 2  # laws near the best refitted with their own weights, and how often
+LOST = 200.0  # mean squared error in units of the noise above which a simulation has lost the data
+CUT = 64  # samples of the windows that are simulated instead
 MOST_KEPT = 40  # choices refitted when the weights or the steps change
 MOST_STEPS = 64  # solver steps between two samples
 STEP_ERROR = 0.02  # of the noise: a larger change on doubling the steps asks for more
@@ -78,7 +80,15 @@ class _Selector:
         for term in self.model.terms:
             self.pools[term] = list(self._propose(form, term))
             self._tell("search", str(self.pools[term][0]))
-        best = self._broad(self._reweighted(self._tuned(self._first())))
+        best = self._first()
+        if self._lost(best):
+            self._cut()
+            best = self._first()
+        if best is None:
+            raise SearchError(
+                "no proposed formula simulates the data. Extend the library, give more known terms, or check the data."
+            )
+        best = self._broad(self._reweighted(self._tuned(best)))
         for round_ in range(ROUNDS):
             best = self._reweighted(self._tuned(self._sweep(best)))
             if round_ < ROUNDS - 1 and not self._propose_again(best):
@@ -139,8 +149,8 @@ class _Selector:
         return ranked
 
     # -------------------------------------------------------------- the search
-    def _first(self) -> Ranked:
-        """The best of a few joint starts: the pools' leaders side by side."""
+    def _first(self) -> Ranked | None:
+        """The best of a few joint starts: the pools' leaders side by side; None where none simulates."""
         found: list[Ranked] = []
         longest = max((len(p) for p in self.pools.values()), default=1)
         for place in range(min(MOST_FIRST, longest)):
@@ -148,13 +158,22 @@ class _Selector:
             ranked = self._score(choice, None, robust=True)
             if ranked:
                 found.append(ranked)
-            if len(found) >= FIRST:
+            if len(found) >= FIRST or (found and self._lost(found[-1])):
                 break
-        if not found:
-            raise SearchError(
-                "no proposed formula simulates the data. Extend the library, give more known terms, or check the data."
-            )
-        return min(found, key=lambda r: r.criterion)
+        return min(found, key=lambda r: r.criterion) if found else None
+
+    def _lost(self, best: Ranked | None) -> bool:
+        """Whether one long simulation does not follow the data at all, though the fit's intervals do."""
+        cut = len(self.data.segments[0]) > len(self.fit.data.trajectories)
+        long = (self.data.segments[1] - self.data.segments[0]).max() > CUT
+        return not cut and long and (best is None or best.refit.cost > LOST * self.counts.sum())
+
+    def _cut(self) -> None:
+        """Compare laws over windows with starts of their own: a chaotic record forgets its start."""
+        free = np.ones_like(self.data.free)
+        self.data = self.refitter.data = replace(self.data, segments=windows(self.data.segments, CUT), free=free)
+        self.seen.clear()
+        self.diverged.clear()
 
     def _broad(self, best: Ranked) -> Ranked:
         """Joint choices that a coordinate search can miss, each refitted from windows of its own."""
