@@ -281,6 +281,20 @@ def test_the_intervals_hold_the_truth_in_a_few_runs():
     assert min(inside.values()) >= 3, inside  # of five at 95 %, fewer in one series in a thousand
 
 
+# --- a law that is not quite there -------------------------------------------------------------------
+
+
+def test_wandering_residuals_count_for_less_and_the_simple_law_is_kept():
+    t = np.linspace(0, 12, 300)  # decay beside a slow disturbance that no formula in x can express
+    exact = solve_ivp(lambda t, x: [-x[0] + 0.05 * np.sin(1.3 * t)], (0, 12), [2.0], t_eval=t, rtol=1e-10).y.T
+    y = exact + 0.002 * np.random.default_rng(0).standard_normal(exact.shape)
+    data = Dataset(columns=("x",), trajectories=(Trajectory(name="0", t=t, y=y),), time="t", source="made")
+    law = discover(HybridODE("x' = NN(x)"), data, seed=0)
+    assert any("the residuals wander" in w for w in law.warnings)
+    assert law.residuals["NN"].expression == "c0*x"
+    assert law.residuals["NN"].constants["c0"].value == pytest.approx(-1.0, abs=0.1)  # the disturbance's size
+
+
 # --- chaos -------------------------------------------------------------------------------------------
 
 

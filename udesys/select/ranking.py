@@ -320,8 +320,8 @@ class _Selector:
             self._rank(ranked.choice, ranked.refit)
         best = min(self.seen.values(), key=lambda r: r.criterion)
         sizes = range(1, self.options.max_terms + 1)
-        leaders = {term: leaders(pool, sizes) for term, pool in self.pools.items()}
-        return self._sweep(best, leaders, robust=True)
+        heads = {term: leaders(pool, sizes) for term, pool in self.pools.items()}
+        return self._sweep(best, heads, robust=True)
 
 
 def largest_ratio(a: np.ndarray, b: np.ndarray) -> float:
