@@ -1,6 +1,5 @@
 """Data, fits and laws that several test modules need; what costs seconds is made once."""
 
-import contextlib
 import functools
 import inspect
 
@@ -18,19 +17,6 @@ COLUMNS = ("prey", "predator")
 TRUTH = SYSTEM.constants  # alpha, beta, gamma, delta
 EXACT = simulate(SYSTEM).trajectories[0]
 KNOWN = "prey' = alpha*prey - beta*prey*predator\npredator' = gamma*prey*predator - delta*predator"
-
-
-@contextlib.contextmanager
-def one_thread():
-    """Torch on one thread: batches are so small here that a second thread only costs."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def fit(model, data, **options) -> FitResult:

@@ -18,7 +18,6 @@ from laws import (
     lotka_volterra,
     lotka_volterra_rhs,
     measured,
-    one_thread,
     solution,
     true_noise,
     wholly_known,
@@ -29,6 +28,7 @@ from torchdiffeq import odeint
 from udesys.data import Dataset
 from udesys.errors import FitError
 from udesys.fit import check_enough
+from udesys.fit.fitting import one_thread
 from udesys.model import HybridODE, Network, Parameter
 
 CUBIC = Network(activation="cubic")  # one restart where three would tell nothing more

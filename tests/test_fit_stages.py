@@ -6,9 +6,10 @@ import pkgutil
 import numpy as np
 import pytest
 import torch
-from laws import EXACT, KNOWN, half_known, lotka_volterra, lotka_volterra_rhs, one_thread
+from laws import EXACT, KNOWN, half_known, lotka_volterra, lotka_volterra_rhs
 
 from udesys.fit import stages
+from udesys.fit.fitting import one_thread
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.start import starting_point
 from udesys.model import HybridODE, Parameter

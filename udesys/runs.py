@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from udesys.discover import Discovery
     from udesys.spec import Spec
 
-SCHEMA = 1
 RESULT = "result.json"
 LIBRARIES = ("torch", "numpy", "scipy", "sympy", "numba")
 
@@ -97,6 +96,8 @@ def load_result(folder: str | Path) -> dict:
     Raises:
         UdesysError: there is no run, or its result cannot be read.
     """
+    from udesys.assess.discovery import SCHEMA
+
     path = Path(folder) / RESULT
     if not path.is_file():
         remedy = f"Make one with  udesys discover SPEC -o {folder}"

@@ -57,7 +57,7 @@ def fit(
     """
     began = time.perf_counter()
     check_enough(model, data, noise)
-    with _one_thread(), np.errstate(all="ignore"):  # what is not finite is looked for where it matters
+    with one_thread(), np.errstate(all="ignore"):  # what is not finite is looked for where it matters
         attempts = [_attempt(model, data, seed, noise, start, progress) for start in _starts(model)]
         best = min(attempts, key=lambda a: a.evidence)
         if not (np.isfinite(best.unknowns.nodes).all() and np.isfinite(best.unknowns.theta).all()):
@@ -69,7 +69,7 @@ def fit(
 
 
 @contextlib.contextmanager
-def _one_thread():
+def one_thread():
     """Torch on one thread: the tensors are small, and threads that wait for each other cost tenfold under load."""
     import torch
 

@@ -168,9 +168,8 @@ class _Response:
         for _ in range(2):  # twice is enough (Kahan): what is projected out is out to rounding
             for rows, basis in self.start_basis:
                 columns[rows] -= basis @ (basis.T @ columns[rows])
-            nuisance = getattr(self, "nuisance", None)
-            if nuisance is not None and nuisance.shape[1]:
-                columns = columns - nuisance @ (nuisance.T @ columns)
+            if self.nuisance.shape[1]:
+                columns = columns - self.nuisance @ (self.nuisance.T @ columns)
         return columns
 
 

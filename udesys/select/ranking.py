@@ -62,10 +62,10 @@ class _Selector:
         self.fit, self.model, self.options, self.seed, self.progress = fit, fit.model, options, seed, progress
         self.data = Measurements.of_fit(fit)
         spacing = self.data.h / np.median(self.data.h)
-        self.base_steps = np.ones(len(self.data.t), dtype=np.int64)
-        self.base_steps[self.data.start] = np.clip(np.ceil(spacing), 1, MOST_STEPS)
+        steps = np.ones(len(self.data.t), dtype=np.int64)
+        steps[self.data.start] = np.clip(np.ceil(spacing), 1, MOST_STEPS)
         bounds = {n: p.bounds for n, p in self.model.parameters.items()}
-        self.refitter = Refitter(self.data, fit.unknowns.nodes, bounds, self.base_steps)
+        self.refitter = Refitter(self.data, fit.unknowns.nodes, bounds, steps)
         self.counts = self.worth = self.data.mask.sum(0)
         magnitude = (self.data.mask * np.abs(self.data.y)).sum(0) / np.maximum(self.counts, 1)
         self.floor = FLOOR * np.maximum(magnitude, 1e-300)
