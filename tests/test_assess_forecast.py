@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from laws import COLUMNS, EXACT, dataset, lotka_volterra_rhs, solution
 
-from udesys.assess.forecast import heldout_error, simulate_law
+from udesys.assess.forecast import heldout_error, is_rest, simulate_law
 from udesys.data import Dataset, Trajectory
 from udesys.errors import SolveError
 from udesys.model import HybridODE
@@ -122,3 +122,40 @@ def test_a_column_that_is_held_out_empty_has_no_error():
     data = dataset(("x",), ([0.0, 1.0], [[2.0], [0.7]]))
     rest = Dataset(columns=("x",), trajectories=(Trajectory(name="1", t=[2.0], y=[[np.nan]]),), time="t", source="made")
     assert np.isnan(heldout_error(decay(), rest, data, np.array([[2.0]]))["x"])
+
+
+def test_another_record_of_the_same_name_is_no_rest():
+    data = dataset(("x",), ([0.0, 1.0], [[2.2], [0.7]]))
+    fitted, x0 = data.trajectories[0], np.array([[2.0]])
+    other = Trajectory(name="1", t=[0.0, 1.0], y=[[1.0], [0.5]])  # it starts where the fitted one starts
+    between = Trajectory(name="1", t=[0.5], y=[[1.0]])
+    assert not is_rest(decay().model, fitted, other) and is_rest(decay().model, fitted, between)
+    heldout = Dataset(columns=("x",), trajectories=(other,), time="t", source="other")
+    assert heldout_error(decay(), heldout, data, x0) == {"x": pytest.approx(abs(np.exp(-1.0) - 0.5) / np.sqrt(2))}
+
+
+def test_a_held_out_run_is_scored_with_its_own_inputs_and_covariates():
+    model = HybridODE("x' = k*F", inputs=["F"], covariates=["k"])
+    form, kinds = ClosedForm(model, {}, {}), {"inputs": {"F": "linear"}, "covariates": ("k",)}
+
+    def run(name, t, y, u, k):
+        y, u = np.array(y, float)[:, None], np.array(u, float)[:, None]
+        return Trajectory(name=name, t=t, y=y, u=u, covariates=[k])
+
+    def made(*runs):
+        return Dataset(columns=("x",), trajectories=runs, time="t", source="made", **kinds)
+
+    data = made(run("A", [0.0, 1.0], [0, 0], [0, 2], 1.0))
+    # From 0 with F = 2t and k = 1, then F = 2 to t = 3: x(1) = 1, x(2) = 3, x(3) = 5.
+    rest = run("A", [2.0, 3.0], [3.0, 5.5], [2, 2], 1.0)
+    # Its own first row, with F = 4 and k = 3: x(1) = 1 + 12.
+    other = run("B", [0.0, 1.0], [1.0, 12.0], [4, 4], 3.0)
+    expected = np.sqrt((0.5**2 + 1.0**2) / 4)
+    assert heldout_error(form, made(rest, other), data, np.zeros((1, 1))) == {"x": pytest.approx(expected)}
+
+
+def test_an_observable_that_a_forecast_cannot_compute_has_an_infinite_error():
+    form = ClosedForm(HybridODE("x' = -1", observe={"y": "log(x)"}), {}, {})
+    data = dataset(("y",), ([0.0, 0.5], [[0.0], [-0.7]]))
+    rest = Dataset(columns=("y",), trajectories=(Trajectory(name="1", t=[2.0], y=[[-1.0]]),), time="t", source="made")
+    assert heldout_error(form, rest, data, np.ones((1, 1))) == {"y": np.inf}

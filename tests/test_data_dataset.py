@@ -1,5 +1,7 @@
 """Trajectory and Dataset: what they hold, refuse and print."""
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,13 @@ def two_runs():
     return Dataset(columns=("x", "x'"), trajectories=(a, b), time="t", source="runs.csv")
 
 
+def driven_runs():
+    a = Trajectory(name="a", t=[0, 1, 2], y=[[1], [2], [3]], u=[[5, 0], [6, 0], [7, 0.5]], covariates=[20])
+    b = Trajectory(name="b", t=[5, 6], y=[[4], [5]], u=[[8, 1], [9, 1]], covariates=[35])
+    drivers = {"inputs": {"force": "linear", "valve": "hold"}, "covariates": ("temperature",)}
+    return Dataset(columns=("x",), trajectories=(a, b), time="t", source="runs.csv", **drivers)
+
+
 def test_arrays_are_read_only_copies():
     t, y = np.arange(3.0), np.zeros((3, 1))
     run = Trajectory(name="a", t=t, y=y)
@@ -23,6 +32,16 @@ def test_arrays_are_read_only_copies():
         run.t[0] = 1
     with pytest.raises(ValueError, match="read-only"):
         run.y[0] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        driven_runs().trajectories[0].u[0] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        driven_runs().trajectories[0].covariates[0] = 1
+
+
+def test_a_run_that_nothing_drives_has_no_inputs_and_no_covariates():
+    run = Trajectory(name="a", t=[0, 1, 2], y=[[0], [1], [2]])
+    assert (run.u.shape, run.covariates.shape) == ((3, 0), (0,))
+    assert (two_runs().inputs, two_runs().covariates) == ({}, ())
 
 
 def test_samples_and_measured_cells_are_counted():
@@ -55,6 +74,43 @@ def test_samples_and_measured_cells_are_counted():
 def test_a_trajectory_refuses_what_no_fit_can_use(t, y, message):
     with pytest.raises(DataError, match=message):
         Trajectory(name="a", t=t, y=y)
+
+
+@pytest.mark.parametrize(
+    ("drivers", "message"),
+    [
+        ({"u": [1, 2]}, r"u must be \(2, k\), one row for each time, but is \(2,\) \(trajectory 'a'\)"),
+        ({"u": [[1], [2], [3]]}, r"u must be \(2, k\), one row for each time, but is \(3, 1\)"),
+        ({"u": [[1], [np.nan]]}, r"u must be finite, but u\[1, 0\] = nan \(trajectory 'a'\). read_table .*fill gaps"),
+        ({"u": [[1], [np.inf]]}, r"u must be finite, but u\[1, 0\] = inf"),
+        ({"u": [["on"], ["off"]]}, r"u of trajectory 'a' must hold numbers"),
+        ({"covariates": 20}, r"covariates must be \(c,\), but is \(\) \(trajectory 'a'\)"),
+        ({"covariates": [1, np.nan]}, r"covariates must be finite, but covariates\[1\] = nan .*Give a number"),
+    ],
+)
+def test_a_trajectory_refuses_inputs_and_covariates_with_holes_or_of_another_shape(drivers, message):
+    with pytest.raises(DataError, match=message):
+        Trajectory(name="a", t=[0, 1], y=[[0], [1]], **drivers)
+
+
+@pytest.mark.parametrize(
+    ("drivers", "message"),
+    [
+        ({"inputs": {"force": "linear"}}, r"'a' has 2 inputs, but the dataset has 1: force \(runs.csv\)"),
+        ({"inputs": {"force": "linear", "x": "hold"}}, r"column 'x' is given twice \(runs.csv\)"),
+        ({"covariates": ("force",)}, r"column 'force' is given twice"),
+        ({"covariates": ()}, r"'a' has 1 covariates, but the dataset has 0 \(runs.csv\)"),
+        ({"covariates": (1,)}, r"a column is named by text, not by 1"),
+        (
+            {"inputs": {"force": "linaer", "valve": "hold"}},
+            r"interpolation = 'linaer' of input 'force' is unknown. Did you mean 'linear'\? Known are linear, hold",
+        ),
+    ],
+)
+def test_a_dataset_refuses_inputs_and_covariates_that_do_not_fit(drivers, message):
+    given = {"inputs": {"force": "linear", "valve": "hold"}, "covariates": ("temperature",), **drivers}
+    with pytest.raises(DataError, match=message):
+        Dataset(columns=("x",), trajectories=driven_runs().trajectories, time="t", source="runs.csv", **given)
 
 
 def test_a_dataset_refuses_names_given_twice_and_other_widths():
@@ -93,6 +149,37 @@ def test_the_hash_of_a_frame_follows_its_values():
     other = frame.assign(x=[1.0, 2.5])
     assert Dataset.from_frame(frame, time="t").sha256 == Dataset.from_frame(frame.copy(), time="t").sha256
     assert Dataset.from_frame(frame, time="t").sha256 != Dataset.from_frame(other, time="t").sha256
+
+
+def test_the_frame_of_driven_runs_reads_back():
+    data = driven_runs()
+    frame = data.to_frame("run")
+    assert list(frame.columns) == ["run", "t", "x", "force", "valve", "temperature"]
+    np.testing.assert_array_equal(frame["temperature"], [20, 20, 20, 35, 35])
+    drivers = {
+        "inputs": {"force": "force", "valve": {"column": "valve", "interpolation": "hold"}},
+        "covariates": ["temperature"],
+    }
+    back = Dataset.from_frame(frame, time="t", trajectory="run", **drivers)
+    assert (back.columns, back.inputs, back.covariates) == (data.columns, data.inputs, data.covariates)
+    assert back.sha256 == data.sha256
+    for one, other in zip(data.trajectories, back.trajectories, strict=True):
+        np.testing.assert_array_equal(one.u, other.u)
+        np.testing.assert_array_equal(one.covariates, other.covariates)
+    with pytest.raises(DataError, match="'force' is already a column"):
+        data.to_frame("force")
+
+
+def test_the_hash_follows_inputs_and_covariates_and_stays_what_it_was_without_them():
+    runs = two_runs().trajectories
+    plain = hashlib.sha256(b"".join(run.t.tobytes() + run.y.tobytes() for run in runs)).hexdigest()
+    assert two_runs().sha256 == plain
+    hashes = set()
+    for u, covariate in ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0)):
+        run = Trajectory(name="a", t=[0], y=[[0]], u=[[u]], covariates=[covariate])
+        named = {"inputs": {"force": "linear"}, "covariates": ("temperature",)}
+        hashes.add(Dataset(columns=("x",), trajectories=(run,), time="t", source="a", **named).sha256)
+    assert len(hashes) == 3
 
 
 @pytest.mark.parametrize(
@@ -182,6 +269,15 @@ def test_the_printed_summary_is_aligned_and_complete():
         "  x               4         1     1     5",
         "  x'              5         0    10    50",
     ]
+
+
+def test_the_summary_tells_inputs_and_covariates():
+    assert str(driven_runs()).splitlines()[-2:] == [
+        "  inputs: force (linear, 5 to 9), valve (hold, 0 to 1)",
+        "  covariates: temperature (20 to 35)",
+    ]
+    assert str(driven_runs().select("a")).splitlines()[-1] == "  covariates: temperature (20)"
+    assert "<p>inputs: force (linear, 5 to 9), valve (hold, 0 to 1)</p>" in driven_runs()._repr_html_()
 
 
 def test_the_html_summary_escapes_names():

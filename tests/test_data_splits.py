@@ -41,6 +41,28 @@ def test_both_parts_keep_the_source_and_hash_of_the_whole():
         assert (part.source, part.sha256) == (data.source, data.sha256)
 
 
+@pytest.mark.parametrize("holdout", [{"last": "40%"}, {"trajectories": ["B"]}])
+def test_inputs_and_covariates_stay_with_their_rows(holdout):
+    t = np.arange(10.0)
+    trajectories = [
+        Trajectory(name=name, t=t, y=t[:, None], u=np.column_stack([t + shift, -t]), covariates=[shift])
+        for name, shift in (("A", 100.0), ("B", 200.0))
+    ]
+    data = Dataset(
+        columns=("x",),
+        trajectories=trajectories,
+        time="t",
+        source="runs.csv",
+        inputs={"force": "hold", "heat": "linear"},
+        covariates=("shift",),
+    )
+    for part in split_holdout(data, holdout):
+        assert (part.inputs, part.covariates) == ({"force": "hold", "heat": "linear"}, ("shift",))
+        for run in part.trajectories:
+            np.testing.assert_array_equal(run.covariates, [{"A": 100.0, "B": 200.0}[run.name]])
+            np.testing.assert_array_equal(run.u, np.column_stack([run.t + run.covariates[0], -run.t]))
+
+
 @pytest.mark.parametrize(
     ("holdout", "message"),
     [

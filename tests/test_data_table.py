@@ -134,6 +134,97 @@ def test_trajectory_labels_stay_text(write):
     assert [run.name for run in data.trajectories] == ["1", "01", "NA"]
 
 
+# --- inputs and covariates ---------------------------------------------------------------------------
+
+DRIVEN = """\
+run,t,x,F,valve,T
+A,0,1,10,,20
+A,1,2,,1,
+A,2,3,30,,20
+B,0,4,,0,
+B,2,5,50,,35
+"""
+
+
+def test_inputs_and_covariates_are_read_beside_the_measured_columns(write):
+    inputs = {"force": "F", "valve": {"interpolation": "hold"}}
+    data = read_table(write(DRIVEN), time="t", trajectory="run", inputs=inputs, covariates={"temperature": "T"})
+    assert data.columns == ("x",)
+    assert data.inputs == {"force": "linear", "valve": "hold"}
+    assert data.covariates == ("temperature",)
+    a, b = data.trajectories
+    np.testing.assert_array_equal(a.u, [[10, 1], [20, 1], [30, 1]])
+    np.testing.assert_array_equal(b.u, [[50, 0], [50, 0]])
+    assert (a.covariates.tolist(), b.covariates.tolist()) == ([20], [35])
+
+
+def test_the_column_that_separates_runs_may_be_a_covariate(write):
+    path = write("t,T,x\n0,20,1\n1,20,2\n0,35,3\n")
+    data = read_table(path, time="t", trajectory="T", covariates=["T"])
+    assert [(run.name, run.covariates.tolist()) for run in data.trajectories] == [("20", [20]), ("35", [35])]
+
+
+def test_a_table_without_trajectories_is_one_run_for_its_covariates(write):
+    data = read_table(write("t,x,T\n0,1,20\n1,2,\n"), time="t", covariates=["T"])
+    assert data.trajectories[0].covariates.tolist() == [20]
+
+
+def test_a_covariate_that_changes_within_a_run_is_named_with_its_row(write):
+    path = write("run,t,x,T\nA,0,1,20\nB,0,1,30\nA,1,2,20.5\n")
+    message = (
+        r"^covariate 'temperature' changes within trajectory 'A': 20, then 20.5 \(runs.csv, row 4, column 'T'\). "
+        r"A covariate is one number for each trajectory; name what changes in time under `inputs`.$"
+    )
+    with pytest.raises(DataError, match=message) as refusal:
+        read_table(path, time="t", trajectory="run", covariates={"temperature": "T"})
+    assert (refusal.value.file, refusal.value.row, refusal.value.column) == ("runs.csv", 4, "T")
+    with pytest.raises(DataError, match="or the column that separates runs with `trajectory`"):
+        read_table(write("t,x,T\n0,1,20\n1,2,30\n"), time="t", covariates=["T"])
+
+
+@pytest.mark.parametrize(
+    ("role", "message"),
+    [
+        ({"inputs": {"force": "F"}}, r"input 'force' has no value in trajectory 'B' \(runs.csv, column 'F'\). Fill"),
+        ({"covariates": ["F"]}, r"covariate 'F' has no value in trajectory 'B' \(runs.csv, column 'F'\)"),
+    ],
+)
+def test_a_run_without_any_value_of_an_input_or_a_covariate_is_refused(write, role, message):
+    path = write("run,t,x,F\nA,0,1,20\nB,0,1,\nB,1,2,\n")
+    with pytest.raises(DataError, match=message) as refusal:
+        read_table(path, time="t", trajectory="run", **role)
+    assert refusal.value.column == "F"
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        ({"inputs": {"force": "FF"}}, r"runs.csv has no column 'FF' \(`inputs`\). Did you mean 'F'\?"),
+        ({"inputs": {"f": {"column": "F", "interpolate": "hold"}}}, r"input 'f' has no entry 'interpolate'. Did you"),
+        ({"inputs": {"f": {"column": "F", "interpolation": "spline"}}}, r"= 'spline' of input 'f' is unknown"),
+        ({"inputs": {"f": 3}}, r"inputs maps text to text, but holds 'f': 3. Write \{ force = \"F\" \}"),
+        ({"inputs": ["F"]}, r"inputs must be a mapping, not \['F'\]. Write"),
+        ({"inputs": {"f": "t"}}, r"column 't' of runs.csv is the time or the trajectory. Leave it out of `inputs`"),
+        ({"inputs": {"f": "run"}}, r"column 'run' of runs.csv is the time or the trajectory"),
+        ({"inputs": {"f": "F", "g": "F"}}, r"column 'F' of runs.csv is used twice, for 'f' and 'g'"),
+        ({"inputs": {"f": "F"}, "columns": ["x", "F"]}, r"column 'F' of runs.csv is used twice, for 'F' and 'f'"),
+        ({"inputs": {"x": "F"}, "columns": ["x"]}, r"column 'x' is given twice \(runs.csv\)"),
+        ({"inputs": {"f": "valve"}}, r"'open' is not a number \(runs.csv, row 2, column 'valve'\)"),
+        ({"covariates": ["TT"]}, r"runs.csv has no column 'TT' \(`covariates`\). Did you mean 'T'\?"),
+        ({"covariates": "T"}, r"covariates must be a list or a mapping, not the text 'T'. Write \['T'\]"),
+        ({"covariates": 3}, r"covariates must be a list or a mapping, not 3"),
+        ({"covariates": [3]}, r"covariates maps text to text, but holds 3: 3"),
+        ({"covariates": ["T", "T"]}, r"covariates names 'T' twice. Keep one"),
+        ({"covariates": ["t"]}, r"column 't' of runs.csv is the time or the trajectory. Leave it out of `covariates`"),
+        ({"covariates": ["F"], "inputs": {"f": "F"}}, r"column 'F' of runs.csv is used twice, for 'f' and 'F'"),
+    ],
+)
+def test_inputs_and_covariates_that_cannot_be_used_are_refused(write, roles, message):
+    path = write("run,t,x,F,T,valve\nA,0,1,2,3,open\nA,1,2,3,3,shut\n")
+    with pytest.raises(DataError, match=message):
+        read_table(path, time="t", trajectory="run", **roles)
+
+
 REFUSED_CELLS = [
     ("t,x\n0,1\n1,abc\n", r"'abc' is not a number \(runs.csv, row 3, column 'x'\). Leave the cell empty", 3),
     ("t;x\n0;1,5\n", r"'1,5' is not a number .*row 2.*Write decimals with a point: 1.5\.", 2),

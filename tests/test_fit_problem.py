@@ -4,34 +4,49 @@ import numpy as np
 import pytest
 import torch
 from laws import dataset, lotka_volterra_rhs, measured, solution
+from scipy.interpolate import CubicSpline
 
-from udesys.errors import FitError
+from udesys.data import Dataset, Trajectory
+from udesys.errors import DataError, FitError
 from udesys.fit import problem as problem_module
-from udesys.fit.fitting import MOST_SUBSTEPS, SUBSTEP_ERROR, refine_substeps
+from udesys.fit.attempt import MOST_SUBSTEPS, is_stiff, refine_substeps
 from udesys.fit.problem import PIN_WEIGHT, ShootingProblem
 from udesys.fit.start import starting_point
+from udesys.integrate import radau
 from udesys.model import HybridODE, Parameter
 from udesys.model.field import HybridField
 
-# Networks of several arguments and outputs, called twice, multiplied, with a parameter inside a call, and time.
+# Networks of several arguments and outputs, called twice, multiplied, with a parameter inside a call, time, inputs of
+# every interpolation and a covariate.
 ENTANGLED = """
-x' = a*x*y + NN1(x, b*y)
-y' = x*NN2(x, t)[0] - NN2(y, t)[1] - g*y**2
+x' = a*x*y + NN1(x, b*y) + force*temperature
+y' = x*NN2(x, t)[0] - NN2(y, valve)[1] - g*y**2 + slow
 """
 PARAMETERS = {"a": Parameter(-2.0), "b": Parameter(0.5), "g": 0.7}
+INPUTS = {"force": "linear", "valve": "hold", "slow": "cubic"}
 LOTKA_VOLTERRA = "x' = 1.3*x - 0.9*x*y\ny' = 0.8*x*y - 1.8*y"
+METHODS = pytest.mark.parametrize("method", ["rk4", "radau"])
 
 
-def entangled(substeps=2):
-    """Three runs of different length and spacing with missing cells, and random nodes and weights."""
+def entangled(method="rk4", substeps=(2, 1, 3)):
+    """Three runs of different length and spacing with missing cells, and random nodes and weights.
+
+    Args:
+        substeps: of the intervals in turn, over and over.
+    """
     rng = np.random.default_rng(3)
     runs = []
-    for n in (5, 2, 7):
+    for k, n in enumerate((5, 2, 7)):
         y = rng.normal(size=(n, 2))
         y[rng.random((n, 2)) < 0.3] = np.nan
-        runs.append((rng.uniform(0.1, 0.4, n).cumsum(), y))
-    model = HybridODE(ENTANGLED, parameters=PARAMETERS)
-    problem = ShootingProblem(model, dataset(("x", "y"), *runs), HybridField(model), substeps)
+        t, u = rng.uniform(0.1, 0.4, n).cumsum(), rng.normal(size=(n, 3))
+        runs.append(Trajectory(name=str(k), t=t, y=y, u=u, covariates=[rng.normal()]))
+    data = Dataset(
+        columns=("x", "y"), trajectories=tuple(runs), time="t", source="made", inputs=INPUTS, covariates=("temperature",)
+    )
+    model = HybridODE(ENTANGLED, parameters=PARAMETERS, inputs=list(INPUTS), covariates=["temperature"])
+    problem = ShootingProblem(model, data, HybridField(model), method=method)
+    problem.substeps[:] = np.resize(substeps, problem.n_intervals)
     for scale in problem.field.scales:
         scale.shift[:] = rng.normal(size=len(scale.shift))
         scale.width[:] = rng.uniform(0.5, 2.0, len(scale.width))
@@ -39,18 +54,61 @@ def entangled(substeps=2):
     return problem, rng.normal(size=(14, 2)), 0.5 * rng.normal(size=problem.field.n_theta)
 
 
-def rk4(problem, nodes, theta):
-    """Ends of all intervals by the classical method, one substep after the other."""
-    x = nodes[torch.as_tensor(problem.start)]
-    t, h = torch.as_tensor(problem.t[problem.start]), torch.as_tensor(problem.h / problem.substeps)
-    for k in range(problem.substeps):
-        now = t + k * h
-        k1 = problem.field(now, x, theta)
-        k2 = problem.field(now + h / 2, x + h[:, None] / 2 * k1, theta)
-        k3 = problem.field(now + h / 2, x + h[:, None] / 2 * k2, theta)
-        k4 = problem.field(now + h, x + h[:, None] * k3, theta)
-        x = x + h[:, None] / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+def signals_at(problem, interval, t):
+    """Inputs and covariates at a time of an interval, straight from the data and SciPy."""
+    node = problem.start[interval]
+    k = int(np.searchsorted(problem.first, node, side="right")) - 1
+    run, i = problem.data.trajectories[k], node - problem.first[k]
+    linear = np.interp(t, run.t, run.u[:, 0])
+    if len(run.t) == 2:
+        cubic = np.interp(t, run.t, run.u[:, 2])
+    else:
+        cubic = CubicSpline(run.t, run.u[:, 2])(t)
+    return [linear, run.u[i, 1], float(cubic), run.covariates[0]]
+
+
+def slope(problem, interval, t, x, theta):
+    """dx/dt (d,) of one point by the field itself."""
+    u = torch.tensor([signals_at(problem, interval, t)], dtype=torch.float64)
+    return problem.field(torch.tensor([t], dtype=torch.float64), x[None], theta, u)[0]
+
+
+def rk4(problem, interval, x, theta):
+    """End (d,) of one interval by the classical method, one substep after the other."""
+    t, k = problem.t[problem.start[interval]], problem.substeps[interval]
+    h = problem.h[interval] / k
+    for _ in range(k):
+        k1 = slope(problem, interval, t, x, theta)
+        k2 = slope(problem, interval, t + h / 2, x + h / 2 * k1, theta)
+        k3 = slope(problem, interval, t + h / 2, x + h / 2 * k2, theta)
+        k4 = slope(problem, interval, t + h, x + h * k3, theta)
+        x, t = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), t + h
     return x
+
+
+def implicit(problem, interval, x, theta):
+    """The same by Radau IIA: Newton's method by autograd, whose last iteration carries the derivatives."""
+    t, k, d = problem.t[problem.start[interval]], problem.substeps[interval], len(x)
+    h, a = problem.h[interval] / k, torch.tensor(radau.A)
+
+    def residual(stages, x, theta):
+        slopes = [slope(problem, interval, t + c * h, s, theta) for c, s in zip(radau.C, stages, strict=True)]
+        return stages - x - h * a @ torch.stack(slopes)
+
+    for _ in range(k):
+        stages = x.detach().expand(3, d)
+        for _ in range(20):
+            matrix = torch.autograd.functional.jacobian(
+                lambda s: residual(s, x.detach(), theta.detach()),  # noqa: B023
+                stages,
+            ).reshape(3 * d, 3 * d)
+            left = residual(stages.detach(), x, theta).reshape(-1)
+            stages = (stages.detach().reshape(-1) - torch.linalg.solve(matrix, left)).reshape(3, d)
+        x, t = stages[-1], t + h
+    return x
+
+
+INDEPENDENT = {"rk4": rk4, "radau": implicit}
 
 
 # --- arranging ---------------------------------------------------------------------------------------
@@ -75,13 +133,65 @@ def test_columns_are_matched_by_name_and_missing_cells_have_no_weight():
     assert problem.counts.tolist() == [2, 0, 2]
 
 
+def test_observables_stand_after_the_states():
+    model = HybridODE("x' = -k*x\ny' = x", observe={"o": "gain*x*y + t", "p": "x^2"}, parameters={"gain": 2.0})
+    data = dataset(("p", "x"), (np.arange(3.0), [[1.0, 4.0], [2.0, np.nan], [3.0, 6.0]]))
+    problem = ShootingProblem(model, data, HybridField(model))
+    assert (problem.d, problem.m) == (2, 4)
+    assert problem.measured.tolist() == [True, False, False, True]
+    assert problem.y[:, 3].tolist() == [1, 2, 3] and problem.mask[:, 0].tolist() == [1, 0, 1]
+    nodes = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    outputs = problem.outputs(nodes, np.ones(1))
+    assert outputs == pytest.approx(np.array([[1, 2, 4, 1], [3, 4, 25, 9], [5, 6, 62, 25]]))
+
+
+def test_the_derivatives_of_observables_are_central_differences():
+    model = HybridODE(
+        "x' = -k*x + f\ny' = x", inputs=["f"], observe={"o": "gain*x*sin(y) + f*t", "p": "x^2/k"},
+        parameters={"gain": Parameter(2.0), "k": Parameter(0.3)},
+    )  # fmt: skip
+    run = Trajectory(name="1", t=np.arange(4.0), y=np.ones((4, 1)), u=np.arange(4.0)[:, None])
+    data = Dataset(columns=("o",), trajectories=(run,), time="t", source="made", inputs={"f": "hold"})
+    problem = ShootingProblem(model, data, HybridField(model))
+    nodes, theta = np.random.default_rng(0).normal(size=(4, 2)), np.array([1.1, 0.9])
+    by_state, by_parameter = problem.observation.jacobians(problem.t, nodes, theta, problem.u)
+    step = 1e-6
+
+    def values(nodes, theta):
+        return problem.outputs(nodes, theta)[:, 2:]
+
+    for j, change in enumerate(step * np.eye(2)):
+        expected = (values(nodes + change, theta) - values(nodes - change, theta)) / (2 * step)
+        np.testing.assert_allclose(by_state[:, :, j], expected, atol=1e-8)
+        expected = (values(nodes, theta + change) - values(nodes, theta - change)) / (2 * step)
+        np.testing.assert_allclose(by_parameter[:, :, j], expected, atol=1e-8)
+
+
+def test_inputs_at_the_samples_are_the_measured_ones():
+    problem, _, _ = entangled()
+    for k, (a, b) in enumerate(zip(*problem.segments, strict=True)):
+        run = problem.data.trajectories[k]
+        assert problem.u[a:b, [0, 2]] == pytest.approx(run.u[:, [0, 2]])
+        assert problem.u[a : b - 1, 1].tolist() == run.u[:-1, 1].tolist()  # the last hold is that of the last interval
+        assert (problem.u[a:b, 3] == run.covariates[0]).all()
+
+
+def test_an_input_that_the_data_lack_is_refused():
+    model = HybridODE("x' = f - x", inputs=["f"])
+    with pytest.raises(DataError, match=r"no input or covariate 'f'"):
+        ShootingProblem(model, dataset(("x",), (np.arange(3.0), np.ones((3, 1)))), HybridField(model))
+
+
 def test_a_given_start_weighs_far_more_than_a_measurement():
     y = np.array([[1.0, 5.0], [2.0, 6.0]])
     model = HybridODE("x' = -x\ny' = -y", initial={"x": 3.0, "y": "data"})
-    problem = ShootingProblem(model, dataset(("x", "y"), (np.arange(2.0), y)), HybridField(model))
+    data = dataset(("x", "y"), (np.arange(2.0), y))
+    problem = ShootingProblem(model, data, HybridField(model))
     assert problem.y[0].tolist() == [3.0, 5.0]
     assert problem.mask[0].tolist() == [0.0, 1.0]
     assert problem.pin.tolist() == [[PIN_WEIGHT, PIN_WEIGHT], [0.0, 0.0]]
+    inside = ShootingProblem(model, data, HybridField(model), pinned=False)  # a window has no start of its own
+    assert not inside.pin.any() and inside.mask.all()
 
 
 def test_a_start_from_data_needs_the_first_cell():
@@ -91,110 +201,229 @@ def test_a_start_from_data_needs_the_first_cell():
 
 
 def test_a_column_that_is_no_state_is_refused():
+    data = dataset(("x", "z"), (np.arange(2.0), np.ones((2, 2))))
     model = HybridODE("x' = -x")
-    with pytest.raises(FitError, match=r"column 'z' is no state of the model\. States are x\."):
-        ShootingProblem(model, dataset(("x", "z"), (np.arange(2.0), np.ones((2, 2)))), HybridField(model))
+    with pytest.raises(FitError, match=r"column 'z' is no state of the model\. States are x\.$"):
+        ShootingProblem(model, data, HybridField(model))
+    model = HybridODE("x' = -x", observe={"o": "2*x"})
+    with pytest.raises(FitError, match=r"column 'z' is no state of the model\. States are x\. Observables are o\."):
+        ShootingProblem(model, data, HybridField(model))
 
 
 # --- the flow ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("substeps", [1, 3])
-def test_the_flow_and_its_jacobians_agree_with_automatic_differentiation(substeps):
-    problem, nodes, theta = entangled(substeps)
+@METHODS
+@pytest.mark.parametrize("substeps", [(1,), (2, 1, 3)])
+def test_the_flow_and_its_jacobians_agree_with_automatic_differentiation(method, substeps):
+    problem, nodes, theta = entangled(method, substeps)
     end, by_node, by_theta = problem.flow_jacobians(nodes, theta)
-    nodes, theta = torch.as_tensor(nodes), torch.as_tensor(theta)
-    with torch.no_grad():
-        expected = rk4(problem, nodes, theta)
-    full, expected_by_theta = torch.autograd.functional.jacobian(lambda x, w: rk4(problem, x, w), (nodes, theta))
-    own = full.numpy()[np.arange(problem.n_intervals), :, problem.start]
-    # Both are exact derivatives of the same steps: only rounding is between them.
-    np.testing.assert_allclose(end, expected, rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(by_node, own, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(by_theta, expected_by_theta, rtol=1e-10, atol=1e-12)
+    w = torch.as_tensor(theta)
+    for i in range(problem.n_intervals):
+        x = torch.as_tensor(nodes[problem.start[i]])
+
+        def ends(x, w, i=i):
+            return INDEPENDENT[method](problem, i, x, w)
+
+        own, expected = torch.autograd.functional.jacobian(ends, (x, w))
+        # Both are exact derivatives of the same steps: only rounding is between them, and for the implicit method
+        # the 1e-10 at which its Newton iteration ends.
+        close = {"rtol": 1e-10, "atol": 1e-12} if method == "rk4" else {"rtol": 1e-8, "atol": 1e-9}
+        np.testing.assert_allclose(end[i], ends(x, w).detach(), **close)
+        np.testing.assert_allclose(by_node[i], own, **close)
+        np.testing.assert_allclose(by_theta[i], expected, **close)
+    np.testing.assert_array_equal(problem.flow(nodes, theta), end)
+    without = problem.flow_jacobians(nodes, theta, by_theta=False)
+    assert without[2] is None and np.array_equal(without[1], by_node)
 
 
-def test_the_jacobians_agree_with_central_differences():
-    problem, nodes, theta = entangled()
+@METHODS
+def test_the_jacobians_pass_torchs_gradient_check(method):
+    """The flow as a function of torch's, its backward pass made of the problem's own Jacobians."""
+    problem, nodes, theta = entangled(method)
+
+    class Flow(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, nodes, theta):
+            end, by_node, by_theta = problem.flow_jacobians(nodes.detach().numpy(), theta.detach().numpy())
+            ctx.save_for_backward(*map(torch.as_tensor, (by_node, by_theta)))
+            return torch.as_tensor(end)
+
+        @staticmethod
+        def backward(ctx, pull):
+            by_node, by_theta = ctx.saved_tensors
+            back = torch.zeros(len(nodes), 2, dtype=torch.float64)
+            back[torch.as_tensor(problem.start)] = (pull[:, None] @ by_node)[:, 0]
+            return back, torch.einsum("nd,ndp->p", pull, by_theta)
+
+    where = [torch.tensor(z, requires_grad=True) for z in (nodes, theta)]
+    # Differences over 1e-5 leave 1e-10 of truncation and 1e-11 of rounding, Newton's 1e-10 leaves 1e-5.
+    assert torch.autograd.gradcheck(Flow.apply, where, eps=1e-5, atol=1e-4 if method == "radau" else 1e-7, rtol=1e-5)
+
+
+@METHODS
+def test_the_jacobians_agree_with_central_differences(method):
+    problem, nodes, theta = entangled(method)
     _, by_node, by_theta = problem.flow_jacobians(nodes, theta)
     step = 1e-5  # truncation step^2 = 1e-10, rounding 1e-16 / step = 1e-11: both below the tolerance
+    close = {"rtol": 1e-7, "atol": 1e-8} if method == "rk4" else {"rtol": 1e-5, "atol": 1e-5}
     for j in range(2):
         change = step * np.eye(2)[j]
         slope = (problem.flow(nodes + change, theta) - problem.flow(nodes - change, theta)) / (2 * step)
-        np.testing.assert_allclose(by_node[:, :, j], slope, rtol=1e-7, atol=1e-8)
+        np.testing.assert_allclose(by_node[:, :, j], slope, **close)
     for j in range(len(theta)):
         change = step * np.eye(len(theta))[j]
         slope = (problem.flow(nodes, theta + change) - problem.flow(nodes, theta - change)) / (2 * step)
-        np.testing.assert_allclose(by_theta[:, :, j], slope, rtol=1e-7, atol=1e-8)
+        np.testing.assert_allclose(by_theta[:, :, j], slope, **close)
 
 
-def test_chunks_do_not_change_the_flow(monkeypatch):
-    problem, nodes, theta = entangled()
+@METHODS
+def test_chunks_do_not_change_the_flow(monkeypatch, method):
+    problem, nodes, theta = entangled(method)
     whole = problem.flow_jacobians(nodes, theta)
-    monkeypatch.setattr(problem_module, "CHUNK", 3)
-    for piece, expected in zip(problem.flow_jacobians(nodes, theta), whole, strict=True):
-        np.testing.assert_allclose(piece, expected, rtol=1e-13, atol=1e-15)
     which = np.array([1, 5, 6, 10])
-    np.testing.assert_allclose(problem.flow(nodes, theta, which=which), whole[0][which], rtol=1e-13, atol=1e-15)
+    path = problem.path(nodes, theta, by_theta=True)
+    monkeypatch.setattr(problem_module, "CHUNK", 6)
+    problem._plans.clear()
+    for piece, expected in zip(problem.flow_jacobians(nodes, theta), whole, strict=True):
+        np.testing.assert_allclose(piece, expected, rtol=1e-12, atol=1e-13)
+    for piece, expected in zip(problem.path(nodes, theta, by_theta=True), path, strict=True):
+        np.testing.assert_allclose(piece, expected, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(problem.flow(nodes, theta, which=which), whole[0][which], rtol=1e-12, atol=1e-13)
+    for piece, expected in zip(problem.flow_jacobians(nodes, theta, which), whole, strict=True):
+        np.testing.assert_allclose(piece, expected[which], rtol=1e-12, atol=1e-13)
 
 
 def test_a_share_of_the_flow_ends_inside_the_interval():
     t = np.array([0.0, 0.3])
     model = HybridODE(LOTKA_VOLTERRA)
-    problem = ShootingProblem(model, dataset(("x", "y"), (t, np.ones((2, 2)))), HybridField(model), substeps=32)
+    problem = ShootingProblem(model, dataset(("x", "y"), (t, np.ones((2, 2)))), HybridField(model))
+    problem.substeps[:] = 32
     inside = problem.flow(np.array([[0.5, 2.0], [0.0, 0.0]]), np.zeros(0), share=0.5)
     # 32 steps of 0.005 of an order-4 method: 1e-9 at most.
     assert inside[0] == pytest.approx(solution(lotka_volterra_rhs, [0.5, 2.0], np.array([0.0, 0.15]))[-1], rel=1e-9)
 
 
-def test_the_flow_is_of_order_four_in_its_substeps():
+@pytest.mark.parametrize(("method", "order"), [("rk4", 4), ("radau", 5)])
+def test_the_flow_is_of_its_methods_order_in_its_substeps(method, order):
     t = np.array([0.0, 0.5])
     exact = solution(lotka_volterra_rhs, [1.5, 2.0], t)[-1]
     model = HybridODE(LOTKA_VOLTERRA)
+    problem = ShootingProblem(model, dataset(("x", "y"), (t, np.ones((2, 2)))), HybridField(model), method=method)
     errors = []
-    for substeps in (2, 4, 8, 16):
-        data = dataset(("x", "y"), (t, np.ones((2, 2))))
-        problem = ShootingProblem(model, data, HybridField(model), substeps)
-        errors.append(np.abs(problem.flow(np.array([[1.5, 2.0], [0.0, 0.0]]), np.zeros(0))[0] - exact).max())
-    slope = np.polyfit(np.log([2, 4, 8, 16]), np.log(errors), 1)[0]
-    assert slope == pytest.approx(-4, abs=0.3)  # the classical method's order
+    for substeps in (1, 2, 4, 8):
+        problem.substeps[:] = substeps
+        errors.append(np.abs(problem.flow(np.array([[1.5, 2.0], [1.0, 1.0]]), np.zeros(0))[0] - exact).max())
+    assert np.polyfit(np.log([1, 2, 4, 8]), np.log(errors), 1)[0] == pytest.approx(-order, abs=0.4)
 
 
-# --- substeps ----------------------------------------------------------------------------------------
+def test_a_flow_without_solution_is_not_a_number_and_does_not_spoil_the_others():
+    model = HybridODE("x' = k*x^2")
+    t = np.arange(4.0)
+    for method in ("rk4", "radau"):
+        problem = ShootingProblem(model, dataset(("x",), (t, np.ones((4, 1)))), HybridField(model), method=method)
+        problem.substeps[:] = 4
+        nodes = np.array([[0.1], [1e200], [0.2], [0.3]])  # x = x0/(1 - x0 t)
+        with np.errstate(all="ignore"):
+            end = problem.flow(nodes, np.ones(1))
+        assert not np.isfinite(end[1]).any()
+        assert end[[0, 2], 0] == pytest.approx([0.1 / 0.9, 0.2 / 0.8], rel=1e-4)
 
 
-def oscillator(h, noise):
+# --- along straight lines ----------------------------------------------------------------------------
+
+
+def test_the_path_is_the_integral_along_the_line_and_its_derivative():
+    problem, nodes, theta = entangled("radau")
+    end, by_theta = problem.path(nodes, theta, by_theta=True)
+
+    def ends(w, i):
+        a, b = torch.as_tensor(nodes[problem.start[i]]), torch.as_tensor(nodes[problem.start[i] + 1])
+        total = a
+        for weight, c in zip(radau.A[-1], radau.C, strict=True):
+            t = problem.t[problem.start[i]] + c * problem.h[i]
+            total = total + problem.h[i] * weight * slope(problem, i, t, a + c * (b - a), w)
+        return total
+
+    w = torch.as_tensor(theta)
+    for i in range(problem.n_intervals):
+        np.testing.assert_allclose(end[i], ends(w, i), rtol=1e-12, atol=1e-13)
+        expected = torch.autograd.functional.jacobian(lambda w, i=i: ends(w, i), w)
+        np.testing.assert_allclose(by_theta[i], expected, rtol=1e-10, atol=1e-12)
+    which = np.array([2, 4])
+    np.testing.assert_allclose(problem.path(nodes, theta, which)[0], end[which], rtol=1e-13)
+
+
+def test_the_path_of_a_polynomial_right_side_is_exact():
+    model = HybridODE("x' = t^4 - x^2")  # along x = t, of degree four: three Radau points integrate it exactly
+    t = np.array([0.5, 1.5])
+    problem = ShootingProblem(model, dataset(("x",), (t, t[:, None])), HybridField(model), method="radau")
+    exact = 0.5 + (1.5**5 - 0.5**5) / 5 - (1.5**3 - 0.5**3) / 3
+    assert problem.path(t[:, None], np.zeros(0))[0][0, 0] == pytest.approx(exact, rel=1e-13)
+
+
+# --- substeps and stiffness --------------------------------------------------------------------------
+
+
+def oscillator(h, noise, method="rk4"):
     """An oscillator of unit frequency sampled every h, without networks, and where a fit of it starts."""
     t = np.arange(0, 12, h)
     model = HybridODE("x' = v\nv' = -x")
     data = measured(lambda t, x: [x[1], -x[0]], [[1.0, 0.0]], [t], ("x", "v"), noise=noise)
-    problem = ShootingProblem(model, data, HybridField(model))
+    problem = ShootingProblem(model, data, HybridField(model), method=method)
     unknowns = starting_point(problem, np.random.default_rng(0), smoothed=True)
     unknowns.sigma[:] = noise
     return problem, unknowns
 
 
+TOLERANCE = 0.05  # of the noise
+
+
 def test_substeps_double_until_the_flow_is_exact_beside_the_noise():
     problem, unknowns = oscillator(h=1.0, noise=1e-4)
-    assert refine_substeps(problem, unknowns)
+    assert refine_substeps(problem, unknowns, TOLERANCE)
     turn = np.array([[np.cos(1.0), np.sin(1.0)], [-np.sin(1.0), np.cos(1.0)]])  # the exact flow over h = 1
     exact = unknowns.nodes[problem.start] @ turn.T
     error = np.abs(problem.flow(unknowns.nodes, unknowns.theta) - exact).max() / 1e-4
-    assert error < 2 * SUBSTEP_ERROR  # the change on doubling is 15/16 of the error
+    assert error < 2 * TOLERANCE  # the change on doubling is 15/16 of the error
     problem.substeps //= 2
-    assert np.abs(problem.flow(unknowns.nodes, unknowns.theta) - exact).max() / 1e-4 > SUBSTEP_ERROR
+    assert np.abs(problem.flow(unknowns.nodes, unknowns.theta) - exact).max() / 1e-4 > TOLERANCE
+
+
+def test_substeps_are_each_intervals_own():
+    t = np.array([0.0, 0.1, 0.2, 1.7, 1.8])
+    model = HybridODE("x' = v\nv' = -x")
+    data = measured(lambda t, x: [x[1], -x[0]], [[1.0, 0.0]], [t], ("x", "v"))
+    problem = ShootingProblem(model, data, HybridField(model))
+    unknowns = starting_point(problem, np.random.default_rng(0), smoothed=False)
+    unknowns.sigma[:] = 1e-3
+    assert refine_substeps(problem, unknowns, TOLERANCE)
+    assert problem.substeps[[0, 1, 3]].tolist() == [1, 1, 1] and problem.substeps[2] >= 4
 
 
 def test_substeps_stay_where_one_is_enough():
     problem, unknowns = oscillator(h=0.1, noise=0.01)
-    assert not refine_substeps(problem, unknowns)
-    assert problem.substeps == 1
+    assert not refine_substeps(problem, unknowns, TOLERANCE)
+    assert (problem.substeps == 1).all()
 
 
 def test_substeps_end_at_a_limit():
     problem, unknowns = oscillator(h=3.0, noise=1e-14)
-    refine_substeps(problem, unknowns)
-    assert problem.substeps == MOST_SUBSTEPS
+    refine_substeps(problem, unknowns, TOLERANCE)
+    assert problem.substeps.max() == MOST_SUBSTEPS
+
+
+@pytest.mark.parametrize(("rate", "stiff"), [(1.0, False), (30.0, False), (100.0, True), (1e4, True)])
+def test_a_decay_too_fast_for_sixteen_explicit_steps_is_stiff(rate, stiff):
+    model = HybridODE("x' = -r*(x - cos(t))\ny' = -y", parameters={"r": rate})
+    t = np.arange(10.0)
+    y = np.column_stack([np.cos(t), np.exp(-t)])
+    problem = ShootingProblem(model, dataset(("x", "y"), (t, y)), HybridField(model))
+    unknowns = starting_point(problem, np.random.default_rng(0), smoothed=True)
+    assert is_stiff(problem, unknowns) is stiff
+
+
+# --- simulating --------------------------------------------------------------------------------------
 
 
 def test_a_simulation_of_one_run_agrees_with_scipy():
@@ -203,3 +432,45 @@ def test_a_simulation_of_one_run_agrees_with_scipy():
     states = problem.simulate(np.array([[1.0, 0.0]]), unknowns.theta, 0, t).x[0].numpy()
     # The solver's rtol of 1e-8 and atol of 1e-10 a step, over three periods.
     np.testing.assert_allclose(states, np.stack([np.cos(t), -np.sin(t)], 1), atol=1e-6)
+
+
+@METHODS
+def test_shooting_closes_every_interval_from_the_starts(method):
+    problem, unknowns = oscillator(h=0.25, noise=0.01, method=method)
+    starts = np.array([[1.1, -0.2]])
+    nodes = problem.shoot(starts, unknowns.theta, unknowns.nodes)
+    assert np.array_equal(nodes[0], starts[0])
+    assert problem.flow(nodes, unknowns.theta) == pytest.approx(nodes[problem.start + 1], abs=1e-8)
+    exact = np.stack([1.1 * np.cos(problem.t) - 0.2 * np.sin(problem.t), -1.1 * np.sin(problem.t) - 0.2 * np.cos(problem.t)], 1)
+    assert nodes == pytest.approx(exact, abs=1e-3)  # 48 steps of the explicit method, 3e-6 each; far less of the other
+
+
+def test_shooting_gives_none_where_there_is_no_solution():
+    model = HybridODE("x' = k*x^2")
+    t = np.linspace(0, 4, 9)
+    problem = ShootingProblem(model, dataset(("x",), (t, np.ones((9, 1)))), HybridField(model))
+    with np.errstate(all="ignore"):
+        assert problem.shoot(np.ones((1, 1)), np.ones(1), np.ones((9, 1))) is None  # x = 1/(1 - t)
+
+
+@METHODS
+def test_a_driven_oscillator_is_scipys(method):
+    rng = np.random.default_rng(0)
+    t = np.linspace(0, 6, 61)
+    force = np.cumsum(rng.normal(size=61)) / 3
+
+    def rhs(time, x):
+        return [x[1], -4 * x[0] - 0.3 * x[1] + np.interp(time, t, force)]
+
+    exact = np.empty((61, 2))
+    exact[0] = [1.0, 0.0]
+    for i in range(60):  # interval by interval: the input has kinks at the samples
+        exact[i + 1] = solution(rhs, exact[i], t[i : i + 2])[-1]
+    model = HybridODE("x'' = -4*x - c*x' + f", parameters={"c": 0.3}, inputs=["f"])
+    run = Trajectory(name="1", t=t, y=exact[:, :1], u=force[:, None])
+    data = Dataset(columns=("x",), trajectories=(run,), time="t", source="made", inputs={"f": "linear"})
+    problem = ShootingProblem(model, data, HybridField(model), method=method)
+    nodes = problem.shoot(exact[:1], np.zeros(0), exact)
+    assert nodes == pytest.approx(exact, abs=1e-4)  # sixty RK4 steps of 0.1 at frequency 2, 1e-6 each
+    plain = problem.simulate(exact[:1], np.zeros(0), 0, t).x[0].numpy()
+    assert plain == pytest.approx(exact, abs=1e-6)  # the adaptive solver's 1e-8 a step, kinks included

@@ -34,6 +34,19 @@ def test_the_guess_is_the_start_or_a_value_inside_the_bounds(start, bounds, gues
 
 
 @pytest.mark.parametrize(
+    ("start", "bounds", "guess"),
+    [
+        (None, (None, None), 2.5), (None, (0, 5), 2.5), (None, (3, 5), 3.0), (None, (0, 2), 2.0), (0.3, (0, 5), 0.3),
+    ],
+)  # fmt: skip
+def test_the_guess_is_the_priors_mean_inside_the_bounds_where_there_is_no_start(start, bounds, guess):
+    known = Parameter(start, bounds, prior=[2.5, 1])
+    assert known.guess == guess
+    assert known.prior == (2.5, 1.0)
+    assert Parameter(start, bounds).prior is None
+
+
+@pytest.mark.parametrize(
     ("arguments", "match"),
     [
         ({"fixed": True}, "a fixed parameter needs a value"),
@@ -51,6 +64,14 @@ def test_the_guess_is_the_start_or_a_value_inside_the_bounds(start, bounds, gues
         ({"bounds": (0, 10**400)}, r"bounds = \[0, 10+\] is no interval"),
         ({"bounds": 3}, r"bounds = 3 is no pair. Write two numbers, as in \[0, 5\]"),
         ({"bounds": (0, 1, 2)}, r"bounds = \(0, 1, 2\) is no pair"),
+        ({"prior": 3}, r"prior = 3 is no pair. Write its mean and standard deviation, as in \[1.2, 0.1\]"),
+        ({"prior": (1, 2, 3)}, r"prior = \(1, 2, 3\) is no pair"),
+        ({"prior": (1, 0)}, r"prior = \[1, 0\] has a standard deviation that is not positive"),
+        ({"prior": (1, -0.5)}, r"prior = \[1, -0.5\] has a standard deviation that is not positive"),
+        ({"prior": (math.nan, 1)}, r"prior = \[nan, 1\] holds nan, which is no finite number"),
+        ({"prior": (1, math.inf)}, r"prior = \[1, inf\] holds inf, which is no finite number"),
+        ({"prior": ("1", 1)}, r"prior = \['1', 1\] holds '1', which is no finite number"),
+        ({"prior": (1, 0.1), "start": 1, "fixed": True}, "a fixed parameter has no prior: its value is known"),
     ],
 )
 def test_a_parameter_that_makes_no_sense_is_refused(arguments, match):

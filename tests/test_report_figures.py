@@ -166,6 +166,24 @@ def test_six_of_many_trajectories_are_drawn_and_held_out_ones_are_among_them(osc
     assert "held out" not in shown  # whole trajectories are marked, no share of the time is shaded
 
 
+def test_a_run_held_out_whole_is_drawn_from_the_start_that_fits_it(oscillators):
+    held = [run for run in runs_of(oscillators)[0] if run.index is None]
+    assert [run.name for run in held] == ["run 7", "run 8"]
+    for run in held:  # its velocity is not measured
+        t, x = closed_form_curve(oscillators, run)
+        away = np.interp(run.held_t, t, x[:, 0]) - run.held_y[:, 0]
+        assert np.sqrt((away**2).mean()) < 0.1  # it starts at the first place as measured, with noise of 0.02
+
+
+def test_a_record_held_out_under_a_fitted_ones_name_is_drawn_apart(oscillators):
+    same = replace(oscillators.data.trajectories[0], y=oscillators.data.trajectories[3].y)
+    law = replace(oscillators, heldout=replace(oscillators.heldout, trajectories=(same,)))
+    runs, n = runs_of(law)
+    assert n == 7 and [(run.name, run.index) for run in runs].count(("run 1", 0)) == 1
+    assert ("run 1", None) in [(run.name, run.index) for run in runs]
+    assert draw_fit(law).to_png() and draw_phase(law).to_png()
+
+
 def test_a_closed_form_that_diverges_is_drawn_as_far_as_it_goes(two_species):
     wild = replace(two_species, closed_form=two_species.closed_form.with_values([0.9, 0.8]))
     picture = draw_fit(wild)

@@ -193,3 +193,39 @@ def test_latex_keeps_the_order_of_the_equations(text, latex):
 def test_names_read_well_in_math_mode(name, latex):
     assert latex_name(name) == latex
     assert_math(latex)
+
+
+# --- inputs and observables --------------------------------------------------------------------------
+
+
+def test_a_module_with_inputs_takes_their_values_or_a_function(tmp_path):
+    model = HybridODE(
+        "x' = NN(x, F) + callable*u",
+        inputs=["F", "u"],
+        covariates=["callable"],
+        observe={"signal": "g*abs(x) - sign(F)", "rhs": "x"},
+        parameters={"g": 9.81},
+    )
+    form = ClosedForm(model, {"NN": Formula(parse_expression("c0*x*F"), {"c0": -0.5})}, {})
+    at_start = {"A": {"F": 2.0, "u": 3.0, "callable": 0.1}}
+    text = python_module(form, {"A": {"x": 1.0}}, {"A": 0.0}, driving=at_start)
+    path = tmp_path / "driven.py"
+    path.write_text(text, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("driven", path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    assert (loaded.INPUTS, loaded.OBSERVABLES) == (("F", "u", "callable"), ("signal", "rhs"))
+    assert loaded.INPUTS_AT_START == at_start
+    values = [2.0, 3.0, 0.1]
+    assert loaded.rhs(0.0, [1.5], values) == loaded.rhs(0.0, [1.5], lambda t: values) == [-1.5 + 0.3 * 1.0]
+    assert loaded.rhs(0.0, [1.5], u=values, parameters={"g": 1.0, "c0": 1.0}) == [3.0 + 0.3 * 1.0]
+    assert loaded.observe(0.0, [-2.0], values) == [pytest.approx(2 * 9.81 - 1.0), -2.0]
+    done = subprocess.run([sys.executable, "-I", "-S", path], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "A: dx/dt at the start {'x': -0.7}\n", done.stderr
+    assert r"\mathrm{signal} &= 9.81 \, \left|x\right|" in latex_equations(form)
+
+
+def test_a_module_without_inputs_has_none():
+    text = python_module(FORM, INITIAL, {'run "1"': 2.0})
+    assert "def rhs(t, x, parameters=PARAMETERS):" in text
+    assert not any(word in text for word in ("INPUTS", "OBSERVABLES", "observe(", "callable"))

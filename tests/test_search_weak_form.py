@@ -3,15 +3,26 @@
 import numpy as np
 import pytest
 from laws import EXACT, TRUTH, fitted, half_known, lotka_volterra_rhs, solution
+from scipy.linalg import expm
 
+from udesys.data import Dataset, Trajectory
+from udesys.integrate.driving import driving_of
 from udesys.model import HybridODE, Parameter
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
 from udesys.search import SearchOptions
 from udesys.search.engines import sparse
-from udesys.search.reference import GAUSS, GAUSS_WEIGHTS, Measurements, Reference, about_closed_form, about_fit
-from udesys.search.weak_form import LONGEST, WeakForm
+from udesys.search.reference import (
+    GAUSS,
+    GAUSS_WEIGHTS,
+    Measurements,
+    Observed,
+    Reference,
+    about_closed_form,
+    about_fit,
+)
+from udesys.search.weak_form import LONGEST, WeakForm, _exponential
 
 
 def measurements(times, states, *, sigma=0.01, free=None, mask=None):
@@ -258,6 +269,94 @@ def test_an_acceleration_is_found_from_places_alone():
     assert misfit(task, "sin(theta)", -4.0) < 1e-9
     best = next(iter(sparse.propose(task, SearchOptions())))
     assert best.key == "sin(theta)" and best.formula.constants["c0"] == pytest.approx(-4.0)
+
+
+# --- what is measured of the states, and what drives them --------------------------------------------
+
+
+def observed_task(gone=(), offset=0.0, estimated=False):
+    """NN2's task where the predator is seen through signal = 2*predator^2 + s, about a law whose gamma is 1 % off."""
+    text = "prey' = 1.3*prey + NN1(prey, predator)\npredator' = NN2(prey, predator) - 1.8*predator"
+    model = HybridODE(
+        text,
+        {"s": Parameter(0.0)} if estimated else {},
+        observe={"signal": "2*predator^2 + s"} if estimated else {"signal": "2*predator^2"},
+    )
+    tree = parse_expression("c0*prey*predator")
+    formulas = {"NN1": Formula(tree, {"c0": -0.9}), "NN2": Formula(tree, {"c0": 0.8 * 1.001})}
+    law = ClosedForm(model, formulas, {"s": 0.0} if estimated else {})
+    t = np.linspace(0, 3, 61)
+    exact = solution(lotka_volterra_rhs, EXACT.y[0], t)
+    y = np.column_stack([exact[:, 0], np.zeros(61), 2 * exact[:, 1] ** 2 + offset])
+    mask = np.column_stack([np.ones(61), np.zeros(61), ~np.isin(np.arange(61), gone)]).astype(float)
+    data = measurements([t], [y * mask], mask=mask, free=[True, True])
+    return WeakForm(model, data, about_closed_form(law, data, EXACT.y[:1], steps(data))).task("NN2")
+
+
+def test_the_true_term_reproduces_the_target_through_an_observable():
+    task = observed_task()
+    assert len(task.response.target) == 2 * 61  # of prey and of the signal, none of the predator itself
+    column, target = task.response.apply(columns(["prey*predator"], task))[:, 0], task.response.target
+    # Linearised about a law 0.1 % off, with a Jacobian averaged over an interval: see below.
+    assert column @ target / (column @ column) == pytest.approx(0.8, rel=2e-4)
+    assert len(observed_task(gone=(3, 7)).response.target) == 2 * 61 - 2
+
+
+def test_a_parameter_of_an_observable_is_projected_out():
+    plain, shifted = observed_task(estimated=True), observed_task(offset=5.0, estimated=True)
+    size = np.linalg.norm(plain.response.target)
+    assert shifted.response.target == pytest.approx(plain.response.target, abs=1e-9 * size)
+    assert np.linalg.norm(observed_task(offset=5.0).response.target - observed_task().response.target) > size
+
+
+def test_slopes_of_an_observable_that_are_not_finite_count_as_missing():
+    by_state = np.ones((3, 1, 2))
+    by_state[1, 0, 0] = np.inf
+    seen = Observed(values=np.array([[1.0], [2.0], [np.nan]]), by_state=by_state, by_parameter=np.ones((3, 1, 0)))
+    assert seen.known.tolist() == [[True], [False], [False]]
+    assert seen.values.tolist() == [[1.0], [0.0], [0.0]] and seen.by_state[1:].tolist() == [[[0.0, 0.0]]] * 2
+
+
+@pytest.mark.parametrize("kind", ["linear", "hold", "cubic"])
+def test_inputs_and_covariates_are_arguments_of_a_term(kind):
+    t, k = np.linspace(0, 3, 41), 0.7
+    u = np.sin(3 * t)
+    run = Trajectory(name="A", t=t, y=np.zeros((41, 1)), u=u[:, None], covariates=[k])
+    made = Dataset(columns=("x",), trajectories=(run,), time="t", source="made", inputs={"F": kind}, covariates=["k"])
+    model = HybridODE("x' = NN(x, F, k) - F", inputs=["F"], covariates=["k"])
+    truth = ClosedForm(model, {"NN": Formula(parse_expression("c0*x*k + c1*F^2"), {"c0": -1.0, "c1": 0.5})}, {})
+    driving = driving_of(made, run, model.exogenous)
+    pieces, segment = driving.along(t), (np.array([0]), np.array([41]))
+    states, _ = truth.simulate([[1.0]], t, segment, np.full(41, 4), pieces=pieces)
+    mask = np.ones((41, 1))
+    data = Measurements(
+        t=t,
+        y=states,
+        mask=mask,
+        sigma=np.array([0.01]),
+        segments=segment,
+        free=np.array([True]),
+        pieces=pieces,
+        u=driving.values(t),
+    )
+    near = ClosedForm(model, {"NN": Formula(truth.formulas["NN"].tree, {"c0": -1.001, "c1": 0.5})}, {})
+    form = WeakForm(model, data, about_closed_form(near, data, np.array([[1.0]]), np.full(41, 4)))
+    task = form.task("NN")
+    assert task.arguments == ("x", "F", "k") and {"F", "k"} <= task.taken
+    assert task.points[:, 1] == pytest.approx(driving.values(data.gauss_t.ravel())[:, 0])
+    found = np.linalg.lstsq(task.response.apply(columns(["x*k", "F^2", "F*x"], task)), task.response.target)[0]
+    assert found == pytest.approx([-1.0, 0.5, 0.0], abs=2e-4)  # of second order in the law's error, and in the interval
+
+
+def test_exponentials_are_scipys_for_matrices_of_all_sizes():
+    rng = np.random.default_rng(0)
+    for size in (1e-4, 0.3, 3.0, 20.0):
+        a = size * rng.standard_normal((20, 3, 3))
+        exact = expm(a)
+        # the series leaves rounding, and every squaring doubles it
+        assert np.abs(_exponential(a) - exact).max() < 1e-13 * max(1.0, 10 * size) * np.abs(exact).max()
+    assert _exponential(np.zeros((2, 3, 3))).tolist() == [np.eye(3).tolist()] * 2
+    assert np.isnan(_exponential(np.full((1, 2, 2), np.nan))).all()
 
 
 # --- about a closed form -----------------------------------------------------------------------------

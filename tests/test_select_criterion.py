@@ -9,7 +9,7 @@ from scipy.signal import lfilter
 from udesys.model.grammar import parse_expression
 from udesys.search.candidate import linear_candidate
 from udesys.select import RIVAL, Ranked, Selection, criterion
-from udesys.select.correlation import LEAST_ROWS, effective_counts
+from udesys.fit.correlation import LEAST_ROWS, effective_counts
 
 # --- the criterion -----------------------------------------------------------------------------------
 

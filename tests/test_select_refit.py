@@ -180,3 +180,87 @@ def test_a_law_that_no_start_can_simulate_is_given_up():
     start = ClosedForm(model, {"NN": Formula(parse_expression("exp(exp(exp(c0*x + 9)))"), {"c0": 1.0})}, {})
     with np.errstate(all="ignore"):
         assert refitter(data, nodes=data.y).refit(start, data.y[:1]) is None
+
+
+# --- observables, priors, positive states ------------------------------------------------------------
+
+
+def seen_through(shift=0.0):
+    """The predator seen through 2*sqrt(predator) + shift, the prey as it is."""
+    model = HybridODE(
+        "prey' = 1.3*prey + NN1(prey, predator)\npredator' = 0.8*prey*predator - 1.8*predator",
+        observe={"signal": "2*sqrt(predator) + shift"},
+        parameters={"shift": Parameter(0.0)},
+    )
+    return ClosedForm(model, {"NN1": Formula(parse_expression("c0*prey*predator"), {"c0": -1.0})}, {"shift": shift})
+
+
+def observed(noise=0.03):
+    """(samples, 3) of prey, nothing and signal over two runs, a fifth of the signal missing."""
+    plain, rng = noisy(0.0), np.random.default_rng(5)
+    y = np.column_stack([plain.y[:, 0], np.zeros(len(plain.t)), 2.0 * np.sqrt(plain.y[:, 1]) + 0.5])
+    y += noise * rng.standard_normal(y.shape)
+    mask = np.column_stack([np.ones(len(y)), np.zeros(len(y)), rng.random(len(y)) > 0.2])
+    sigma = np.array([noise, 1.0, 2 * noise])
+    return Measurements(
+        t=plain.t, y=y * mask, mask=mask, sigma=sigma, segments=plain.segments, free=np.array([True, True])
+    )
+
+
+def test_a_refit_of_observables_agrees_with_scipy():
+    data = observed()
+    nodes = np.column_stack([data.y[:, 0], np.ones(len(data.t))])
+    found = refitter(data, nodes=nodes).refit(seen_through(), np.array(STARTS), iterations=60)
+
+    def residuals(z):
+        states = [
+            solution(lambda t, x: lotka_volterra_rhs(t, x, 1.3, z[1], 0.8, 1.8), x0, data.t[a:b])
+            for x0, a, b in zip(z[2:].reshape(2, 2), *data.segments, strict=True)
+        ]
+        x = np.concatenate(states)
+        outputs = np.column_stack([x, 2 * np.sqrt(x[:, 1]) + z[0]])
+        return (data.mask * (outputs - data.y) / data.sigma).ravel()
+
+    z0 = np.concatenate([[0.5, 0.9], np.array(STARTS).ravel()])
+    expected = least_squares(residuals, z0, bounds=(0.1, 10), x_scale="jac", xtol=1e-12, ftol=1e-12)
+    # Both stop where the cost no longer changes in its seventh digit or finer, as above.
+    assert found.form.values * [1, -1] == pytest.approx(expected.x[:2], rel=1e-3)
+    assert found.x0.ravel() == pytest.approx(expected.x[2:], rel=1e-3)
+    assert found.cost == pytest.approx(2 * expected.cost, rel=1e-6)
+    assert found.outputs.shape == (55, 3) and found.squares[1] == 0.0
+    assert found.cost == pytest.approx((found.squares / data.sigma**2).sum())
+
+
+def test_an_observable_outside_its_domain_is_a_failed_simulation():
+    below = np.array([[1.0, -1.0], [1.0, -1.0]])
+    assert refitter(observed(), nodes=np.tile([1.0, -1.0], (55, 1))).refit(seen_through(), below) is None
+    rescued = refitter(observed(), nodes=np.ones((55, 2))).refit(seen_through(), below)  # through windows
+    assert rescued.form.values == pytest.approx([0.5, -0.9], rel=0.2)
+
+
+def test_a_prior_is_weighed_against_the_data_as_scipy_does():
+    data, prior = noisy(), (1.1, 0.01)
+    found = Refitter(data, data.y, {}, np.full(len(data.t), 4), priors={"alpha": prior}).refit(law(), np.array(STARTS))
+    first = np.array(STARTS).ravel()
+
+    def residuals(z):
+        states = [
+            solution(lambda t, x: lotka_volterra_rhs(t, x, *z[:3], TRUTH["delta"]), x0, data.t[a:b])
+            for x0, a, b in zip(z[3:].reshape(2, 2), *data.segments, strict=True)
+        ]
+        rows = (data.mask * (np.concatenate(states) - data.y) / data.sigma).ravel()
+        return np.append(rows, (z[0] - prior[0]) / prior[1])
+
+    expected = least_squares(residuals, np.concatenate([[1.2, 1.0, 1.0], first]), x_scale="jac", xtol=1e-12, ftol=1e-12)
+    assert found.form.values * [1, -1, 1] == pytest.approx(expected.x[:3], rel=1e-4)
+    assert found.cost == pytest.approx(2 * expected.cost, rel=1e-6)
+    assert found.penalty == pytest.approx(((expected.x[0] - 1.1) / 0.01) ** 2, rel=1e-2)
+    assert 1.1 < found.form.parameters["alpha"] < scipy_refit(data).x[0]  # between the prior and the data
+
+
+def test_the_start_of_a_positive_state_is_not_negative():
+    model, t = HybridODE("x' = -x", positive=["x"]), np.linspace(0, 2, 9)
+    free = HybridODE("x' = -x")
+    below = measurements(measured(lambda t, x: -x, [[-0.1]], [t], ("x",)), 1, sigma=[0.1], free=[True])
+    assert refitter(below).refit(ClosedForm(free, {}, {}), np.array([[1.0]])).x0[0, 0] == pytest.approx(-0.1)
+    assert refitter(below).refit(ClosedForm(model, {}, {}), np.array([[1.0]])).x0[0, 0] == 0.0

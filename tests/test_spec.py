@@ -5,7 +5,10 @@ import copy
 import numpy as np
 import pytest
 
+from udesys.data import signal_coefficients
+from udesys.fit.options import FitOptions
 from udesys.model import Network
+from udesys.model import tree as T
 from udesys.spec import load_spec
 
 TABLE = """\
@@ -185,8 +188,147 @@ def test_the_printed_spec_says_what_was_understood(folder):
         "  NN1(hare, lynx): 8 hidden units, activation chosen by the fit, 35 weights",
         "  NN2(hare, lynx): 8 hidden units, activation chosen by the fit, 35 weights",
         "Noise  hare 0.1; others estimated from the data",
+        "Fit  stages, solver, loss and restarts chosen by the fit",
         "Search  all engines that are ready; formulas of at most 4 terms",
     ]
+
+
+# --- inputs, covariates, observables, priors, the fit ------------------------------------------------
+
+DRIVEN_TABLE = """\
+time,run,F,valve,Temp (K),voltage,v
+0,A,1,0,290,2,7
+1,A,2,,290,4,8
+2,A,4,1,290,6,9
+0,B,5,1,310,8,7
+3,B,,1,,9,8
+5,B,9,0,,9,9
+"""
+DRIVEN = {
+    "data": {
+        "file": "cart.csv",
+        "time": "time",
+        "trajectory": "run",
+        "columns": {"signal": "voltage"},
+        "inputs": {"force": {"column": "F", "interpolation": "cubic"}, "valve": "valve"},
+        "covariates": {"temperature": "Temp (K)"},
+        "noise": {"signal": "10%"},
+    },
+    "model": {
+        "equations": "x' = v\nv' = force/m - NN(v, temperature)*valve",
+        "observe": {"signal": "gain*x + 0.5*temperature"},
+        "positive": ["x"],
+    },
+    "parameters": {
+        "gain": {"prior": [1.2, 0.1]},
+        "m": {"start": 2, "bounds": [0, 9], "unit": "kg", "prior": [3, 1]},
+    },
+    "fit": {
+        "stages": ["multiple_shooting"],
+        "solver": "radau",
+        "loss": "student",
+        "restarts": 3,
+        "device": "cuda:0",
+        "tolerances": {"flow": 0.01, "gain": 1e-4},
+    },
+}
+
+
+@pytest.fixture
+def cart(tmp_path):
+    (tmp_path / "cart.csv").write_text(DRIVEN_TABLE)
+    return tmp_path
+
+
+def test_inputs_and_covariates_are_read_and_known_to_the_model(cart):
+    read = load_spec(DRIVEN, folder=cart)
+    assert (read.model.inputs, read.model.covariates) == (("force", "valve"), ("temperature",))
+    assert (read.data.inputs, read.data.covariates) == ({"force": "cubic", "valve": "linear"}, ("temperature",))
+    a, b = read.data.trajectories
+    np.testing.assert_array_equal(a.u, [[1, 0], [2, 0.5], [4, 1]])
+    # the line through force's two measured values, at three fifths of the way
+    np.testing.assert_allclose(b.u, [[5, 1], [5 + 0.6 * 4, 1], [9, 0]], rtol=1e-14)
+    assert (a.covariates.tolist(), b.covariates.tolist()) == ([290], [310])
+    assert signal_coefficients(read.data, read.model.exogenous).shape == (4, 3, 4)
+
+
+def test_empty_cells_of_an_input_give_a_warning(cart):
+    assert load_spec(DRIVEN, folder=cart).warnings == (
+        "the input force is interpolated (cubic) where 1 of its 6 cells is empty.",
+        "the input valve is interpolated (linear) where 1 of its 6 cells is empty.",
+    )
+
+
+def test_an_input_or_covariate_is_named_like_its_column_unless_told(cart):
+    given = copy.deepcopy(DRIVEN)
+    given["data"] |= {"inputs": {"F": {"interpolation": "hold"}, "valve": {}}, "covariates": ["v"]}
+    given["data"] |= {"columns": {"x": "voltage"}, "noise": {}}
+    given |= {"model": {"equations": "x' = F - NN(x, v)*valve"}, "parameters": {}}
+    (cart / "cart.csv").write_text(DRIVEN_TABLE.replace(",8\n", ",7\n").replace(",9\n", ",7\n"))
+    read = load_spec(given, folder=cart)
+    assert (read.data.inputs, read.data.covariates) == ({"F": "hold", "valve": "linear"}, ("v",))
+
+
+def test_a_column_of_an_input_is_no_state(cart):
+    given = copy.deepcopy(DRIVEN)
+    given["data"]["inputs"]["force"] = "v"
+    read = load_spec(given, folder=cart)
+    assert read.data.columns == ("signal",)
+    assert "unmeasured: x, v" in str(read)
+
+
+def test_an_observable_is_measured_and_has_noise(cart):
+    read = load_spec(DRIVEN, folder=cart)
+    assert read.data.columns == ("v", "signal")
+    np.testing.assert_array_equal(read.data.trajectories[0].y, [[7, 2], [8, 4], [9, 6]])
+    assert read.noise == {"signal": pytest.approx(0.1 * 38 / 6)}
+    assert T.symbols(read.model.observe["signal"]) == {"gain", "x", "temperature"}
+    assert read.model.positive == ("x",)
+
+
+def test_priors_and_options_of_the_fit_are_passed_on(cart):
+    read = load_spec(DRIVEN, folder=cart)
+    assert read.model.parameters["gain"].prior == (1.2, 0.1)
+    assert read.model.parameters["m"].prior == (3.0, 1.0)
+    wanted = {"stages": ["multiple_shooting"], "solver": "radau", "loss": "student", "restarts": 3, "device": "cuda:0"}
+    assert read.fit_options == FitOptions(**wanted, flow_tolerance=0.01, gain_tolerance=1e-4)
+    assert load_spec({**DRIVEN, "fit": {}}, folder=cart).fit_options == FitOptions()
+    only_one = load_spec({**DRIVEN, "fit": {"tolerances": {"flow": 0.2}}}, folder=cart).fit_options
+    assert only_one == FitOptions(flow_tolerance=0.2)
+
+
+@pytest.mark.parametrize("without_fit", [False, True])
+def test_a_driven_spec_reads_back_from_its_resolved_text(cart, without_fit):
+    given = {key: section for key, section in DRIVEN.items() if not (without_fit and key == "fit")}
+    read = load_spec(given, folder=cart)
+    (cart / "again.toml").write_text(read.to_toml(cart), encoding="utf-8")
+    again = load_spec(cart / "again.toml")
+    assert again.raw == read.raw
+    assert again.to_toml(cart) == read.to_toml(cart)
+    assert (again.fit_options, again.noise, again.warnings) == (read.fit_options, read.noise, read.warnings)
+    assert again.model.parameters == read.model.parameters
+    assert again.model.observe == read.model.observe
+    assert again.data.inputs == read.data.inputs
+    for one, other in zip(read.data.trajectories, again.data.trajectories, strict=True):
+        np.testing.assert_array_equal(one.u, other.u)
+        np.testing.assert_array_equal(one.covariates, other.covariates)
+
+
+def test_the_printed_spec_tells_what_drives_what_is_observed_and_how_it_is_fitted(cart):
+    lines = str(load_spec(DRIVEN, folder=cart)).splitlines()
+    for line in (
+        "  inputs: force (cubic, 1 to 9), valve (linear, 0 to 1)",
+        "  covariates: temperature (290 to 310)",
+        "  unmeasured: x",
+        "  signal = gain*x + 0.5*temperature, measured",
+        "  never below zero: x",
+        "  gain estimated, start 1.2, prior 1.2 +/- 0.1",
+        "  m estimated, start 2 kg, between 0 and 9, prior 3 +/- 1",
+        "Noise  signal 0.6333; others estimated from the data",
+        "Fit  stages multiple_shooting; solver radau; loss student; 3 restarts; on cuda:0; flow tolerance 0.01; "
+        "gain tolerance 0.0001",
+    ):
+        assert line in lines
 
 
 @pytest.mark.parametrize("name", ["lynx_hare", "lotka_volterra"])

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from udesys.errors import DataError, ModelError, SearchError
+from udesys.errors import DataError, FitError, ModelError, SearchError
 from udesys.spec import load_spec
 
 SPEC = {
@@ -15,7 +15,11 @@ UNKNOWN_KEYS = [
     ("", "serach", "unknown section 'serach'. Did you mean 'search'"),
     ("data", "fiel", r"unknown key 'fiel' in \[data\]. Did you mean 'file'"),
     ("model", "equation", r"unknown key 'equation' in \[model\]. Did you mean 'equations'"),
-    ("fit", "epochs", r"unknown key 'epochs' in \[fit\]. It has no keys in this version"),
+    ("fit", "epochs", r"unknown key 'epochs' in \[fit\]. Known are stages, solver, loss"),
+    ("fit", "restart", r"unknown key 'restart' in \[fit\]. Did you mean 'restarts'"),
+    ("fit.tolerances", "flows", r"unknown key 'flows' in \[fit.tolerances\]. Did you mean 'flow'"),
+    ("data", "input", r"unknown key 'input' in \[data\]. Did you mean 'inputs'"),
+    ("model", "observed", r"unknown key 'observed' in \[model\]. Did you mean 'observe'"),
     ("search", "engine", r"unknown key 'engine' in \[search\]. Did you mean 'engines'"),
     ("search.library", "degre", r"unknown key 'degre' in \[search.library\]. Did you mean 'degree'"),
     ("parameters.a", "bound", r"unknown key 'bound' in \[parameters.a\]. Did you mean 'bounds'"),
@@ -24,12 +28,7 @@ UNKNOWN_KEYS = [
     ("networks", "NN3", "network 'NN3' does not occur in the equations. Did you mean 'NN"),
     ("networks.NN1", "hiden", r"unknown key 'hiden' in \[networks.NN1\]. Did you mean 'hidden'"),
 ]
-PLANNED = [
-    *[("data", key) for key in ("inputs", "covariates")],
-    ("model", "observe"),
-    *[("fit", key) for key in ("stages", "solver", "tolerances", "restarts", "device")],
-    *[("search", key) for key in ("operators", "time_limit")],
-]
+PLANNED = [("search", key) for key in ("operators", "time_limit")]
 VALUES = [
     ("data", 3, r"\[data\] must be a table, but is 3"),
     ("data.file", 3, r"file in \[data\] must be text in quotes, but is 3"),
@@ -43,6 +42,25 @@ VALUES = [
     ("data.noise", {"x": "much"}, r"\[data\] noise of 'x' is not a number: 'much'"),
     ("data.holdout", {"first": 1}, r"\[data\] holdout has no entry 'first'"),
     ("data.holdout", {"last": "100%"}, r"holdout.last must lie between 0 and 1"),
+    ("data.inputs", "F", r"\[data\] inputs must be a mapping, not 'F'. Write \{ force = \"F\" \}"),
+    ("data.inputs", {"F": 3}, r"\[data\] inputs maps text to text, but holds 'F': 3"),
+    ("data.inputs", {"F": {"interpolate": "hold"}}, r"\[data\] input 'F' has no entry 'interpolate'. Did you mean"),
+    (
+        "data.inputs",
+        {"F": {"column": "F", "interpolation": "cubik"}},
+        r"\[data\] interpolation = 'cubik' of input 'F' is unknown. Did you mean 'cubic'\? Known are linear",
+    ),
+    ("data.covariates", "T", r"\[data\] covariates must be a list or a mapping, not the text 'T'. Write \['T'\]"),
+    ("data.covariates", [1], r"\[data\] covariates maps text to text, but holds 1: 1"),
+    ("model.observe", "gain*x", r"observe in \[model\] must be a table, but is 'gain\*x'"),
+    ("model.observe", {"signal": 3}, r"observe.signal in \[model\] must be text in quotes, but is 3"),
+    ("model.observe", {"signal": "gain*("}, r"observe signal: .*'\(' is never closed"),
+    ("model.observe", {"signal": "gain x"}, r"observe signal: .*column 6: 'x' is not expected here"),
+    ("model.observe", {"signal": "NN1(x)"}, r"observe signal: 'NN1' .*is a network"),
+    ("model.observe", {"x": "2*y"}, r"observe names 'x', which is a name of the model already"),
+    ("model.positive", "x", r"positive in \[model\] must be a list in \[ \], but is 'x'"),
+    ("model.positive", [1], r"each entry of positive in \[model\] must be text"),
+    ("model.positive", ["X"], r"positive names 'X', which is no state. Did you mean 'x'"),
     ("model.equations", ["x' = 1"], r"equations in \[model\] must be text in quotes, but is \["),
     ("model.equations", " ", "there is no equation"),
     ("parameters.a", "0.5", "parameters.a = '0.5' is not understood. Write a number to fix it"),
@@ -54,6 +72,10 @@ VALUES = [
     ("parameters.a", {"start": "one"}, r"\[parameters.a\] start = 'one' is not a finite number"),
     ("parameters.a", {"start": 9, "bounds": [0, 5]}, r"\[parameters.a\] start = 9 lies outside its bounds"),
     ("parameters.a", {"value": 1, "start": 2}, r"\[parameters.a\] has both 'value', .* and 'start'"),
+    ("parameters.a", {"prior": 3}, r"prior in \[parameters.a\] must be a list in \[ \], but is 3"),
+    ("parameters.a", {"prior": [1]}, r"\[parameters.a\] prior = \[1\] is no pair. Write its mean and standard dev"),
+    ("parameters.a", {"prior": [1, 0]}, r"\[parameters.a\] prior = \[1, 0\] has a standard deviation that is not pos"),
+    ("parameters.a", {"value": 1, "prior": [1, 2]}, r"\[parameters.a\] has both 'value', .* and 'prior'"),
     ("parameters.a", {"fixed": True}, "a fixed parameter needs a value"),
     ("parameters.t", 1, "parameter 't' is a reserved name"),
     ("initial.x", "zero", "initial x = 'zero' is not understood"),
@@ -64,6 +86,17 @@ VALUES = [
     ("search.engines", [1], r"each entry of engines in \[search\] must be text"),
     ("search.library", ["sin"], r"library in \[search\] must be a table"),
     ("search.library", {"terms": ["x*("]}, r"\[search.library\] term 'x\*\(': .*column 3"),
+]
+FITS = [
+    ("fit", 3, r"\[fit\] must be a table, but is 3"),
+    ("fit.stages", "multiple_shooting", r"stages in \[fit\] must be a list"),
+    ("fit.stages", [3], r"each entry of stages in \[fit\] must be text"),
+    ("fit.solver", "rk5", r"\[fit\] solver = 'rk5' is unknown. Did you mean 'rk4'"),
+    ("fit.loss", "l2", r"\[fit\] loss = 'l2' is unknown. Known are auto, gaussian, student"),
+    ("fit.restarts", 0, r"\[fit\] restarts = 0 must be a whole number"),
+    ("fit.device", "gpu", r"\[fit\] device = 'gpu' is unknown. Write .cpu., .cuda."),
+    ("fit.tolerances", 1e-3, r"tolerances in \[fit\] must be a table, but is 0.001"),
+    ("fit.tolerances", {"gain": "1e-3"}, r"\[fit\] gain_tolerance = '1e-3' must be a number between 0 and 1"),
 ]
 SEARCHES = [
     ("search.max_terms", "4", r"\[search\] max_terms = '4' must be a whole number"),
@@ -79,9 +112,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def with_value(path, value):
-    """SPEC with a value at a dotted path."""
-    made = copy.deepcopy(SPEC)
+def with_value(path, value, spec=SPEC):
+    """The spec with a value at a dotted path."""
+    made = copy.deepcopy(spec)
     *sections, key = path.split(".")
     place = made
     for name in sections:
@@ -104,9 +137,9 @@ def test_a_key_of_later_versions_is_refused_as_such(section, key, folder):
         load_spec(with_value(f"{section}.{key}", 1), folder=folder)
 
 
-@pytest.mark.parametrize(("path", "value", "message"), [*VALUES, *SEARCHES])
+@pytest.mark.parametrize(("path", "value", "message"), [*VALUES, *FITS, *SEARCHES])
 def test_a_value_that_means_nothing_is_refused(path, value, message, folder):
-    with pytest.raises((ModelError, DataError, SearchError), match=rf"(?s)^spec: .*{message}"):
+    with pytest.raises((ModelError, DataError, FitError, SearchError), match=rf"(?s)^spec: .*{message}"):
         load_spec(with_value(path, value), folder=folder)
 
 
@@ -128,7 +161,7 @@ def test_an_empty_spec_is_asked_for_its_equations():
 
 def test_a_table_without_any_state_is_refused_with_a_mapping(folder):
     (folder / "a.csv").write_text("t,X,other\n0,1,2\n1,2,3\n")
-    match = r'no state is measured: the states are x, y, .* t, X, other. Did you mean  columns = { x = "X" }'
+    match = r'no state is measured: the states are x, y; .* t, X, other. Did you mean  columns = { x = "X" }'
     with pytest.raises(ModelError, match=match):
         load_spec(SPEC, folder=folder)
 
@@ -153,6 +186,58 @@ def test_a_mapped_column_must_be_in_the_file(folder):
 def test_a_column_is_used_once(folder):
     with pytest.raises(DataError, match=r"column 'x' of a.csv is used twice"):
         load_spec(with_value("data.columns", {"x": "x", "y": "x"}), folder=folder)
+
+
+# --- inputs, covariates, observables -----------------------------------------------------------------
+
+DRIVEN = {
+    "data": {"file": "a.csv", "time": "t", "inputs": {"force": "F"}, "covariates": ["T"]},
+    "model": {"equations": "x' = force - NN1(x, T)", "observe": {"signal": "gain*x"}},
+}
+DRIVEN_TABLE = "t,F,T,signal\n0,1,20,4\n1,2,20,5\n2,,20,6\n3,4,,7\n"
+DRIVEN_REFUSALS = [
+    ("data.inputs", {"force": "Force"}, r"a.csv has no column 'Force' \(`inputs`\). Its columns are t, F, T, signal"),
+    ("data.inputs", {"force": "t"}, "column 't' of a.csv is the time or the trajectory. Leave it out of `inputs`"),
+    ("data.covariates", {"T": "TT"}, r"a.csv has no column 'TT' \(`covariates`\). Did you mean 'T'"),
+    ("data.covariates", {"T": "F"}, "column 'F' of a.csv is used twice, for 'force' and 'T'"),
+    ("data.covariates", {"T": "signal"}, "no state or observable is measured: the states and observables are x, sig"),
+    ("data.inputs", {"force": "F", "heat": "signal"}, "input 'heat' does not occur in the equations"),
+    ("data.covariates", ["T", "signal"], "observe names 'signal', which is a name of the model already"),
+    ("data.columns", {"signal": "F"}, "column 'F' of a.csv is used twice, for 'signal' and 'force'"),
+    ("data.columns", {"signl": "signal"}, "'signl', which is no state or observable of the model. Did you mean 'sig"),
+    ("data.noise", {"signl": 1}, r"noise in \[data\] names 'signl', which is no state or .* Did you mean 'sig"),
+    ("data.noise", {"force": 1}, r"noise in \[data\] names 'force', which is no state or observable"),
+    ("data.noise", {"x": 1}, r"noise in \[data\] names 'x', which is not measured"),
+    (
+        "model.observe",
+        {"signal": "gain*x", "signal2": "x**2"},
+        r"'signal2' in observe of \[model\] is not measured; the columns of a.csv are t, F, T, signal. Map it with  "
+        r'columns = \{ signal2 = "NAME" \}  in \[data\]\.',
+    ),
+    ("parameters.force", 1, "input 'force' is a parameter. Choose another name"),
+    ("model.equations", "x' = -NN1(x, T)", "input 'force' does not occur in the equations"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), DRIVEN_REFUSALS)
+def test_inputs_covariates_and_observables_that_cannot_be_used_are_refused(path, value, message, folder):
+    (folder / "a.csv").write_text(DRIVEN_TABLE)
+    load_spec(DRIVEN, folder=folder)
+    with pytest.raises((ModelError, DataError), match=rf"(?s){message}"):
+        load_spec(with_value(path, value, DRIVEN), folder=folder)
+
+
+def test_a_covariate_that_changes_within_a_run_is_refused_with_its_row(folder):
+    (folder / "a.csv").write_text(DRIVEN_TABLE.replace("2,,20", "2,,21"))
+    with pytest.raises(DataError, match=r"covariate 'T' changes .* 20, then 21 \(a.csv, row 4, column 'T'\)"):
+        load_spec(DRIVEN, folder=folder)
+
+
+def test_an_observable_whose_column_is_empty_is_refused(folder):
+    (folder / "a.csv").write_text("t,F,T,x,signal\n0,1,20,4,\n1,2,20,5,\n")
+    match = r"'signal' in observe of \[model\] is not measured: its column 'signal' of a.csv is empty in every row"
+    with pytest.raises(ModelError, match=match):
+        load_spec(DRIVEN, folder=folder)
 
 
 # --- files -------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from udesys.api import Law, discover, recover
     from udesys.data import Dataset, Trajectory, read_table
     from udesys.discover import Discovery
-    from udesys.fit import FitResult, fit
+    from udesys.fit import FitOptions, FitResult, fit
     from udesys.model import HybridODE, Network, Parameter
     from udesys.search.library import Library
     from udesys.search.options import SearchOptions
@@ -38,6 +38,7 @@ _HOME = {
     "Parameter": "udesys.model",
     "Network": "udesys.model",
     "fit": "udesys.fit",
+    "FitOptions": "udesys.fit",
     "FitResult": "udesys.fit",
     "discover": "udesys.api",
     "recover": "udesys.api",
@@ -57,6 +58,7 @@ __all__ = [
     "Parameter",
     "Network",
     "fit",
+    "FitOptions",
     "FitResult",
     "discover",
     "recover",

@@ -12,7 +12,8 @@ from udesys.assess.conclude import conclude
 from udesys.assess.covariance import uncertainty
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.data import Dataset
-from udesys.fit import FitResult, fit
+from udesys.errors import SearchError
+from udesys.fit import FitOptions, FitResult, fit
 from udesys.model import HybridODE
 from udesys.search import SearchOptions, chosen_engines
 from udesys.select import select
@@ -30,17 +31,19 @@ def discover(
     heldout: Dataset | None = None,
     noise: Mapping[str, float] | None = None,
     options: SearchOptions | None = None,
+    fit_options: FitOptions | None = None,
     progress: Callable | None = None,
 ) -> Discovery:
     """Find the closed form of a hybrid's missing terms from measurements.
 
     Args:
         model: the known law with networks for what is missing.
-        data: measurements; its columns are states of the model.
+        data: measurements; its columns are states or observables of the model.
         seed: of everything random; the same seed gives the same law.
         heldout: measurements kept aside, on which the law is scored.
         noise: column -> standard deviation of the noise [data units]; estimated if not given.
         options: engines, library and size of the formulas.
+        fit_options: what the fit of the hybrid is not to choose from the data.
         progress: called as progress(stage, step, value), value a number or a formula's text.
 
     Returns:
@@ -48,9 +51,9 @@ def discover(
 
     Raises:
         FitError: the data cannot determine anything.
-        SearchError: no formula simulates the data.
+        SearchError: no formula simulates the data, or the system is stiff.
     """
-    fitted = fit(model, data, seed=seed, noise=noise, progress=progress)
+    fitted = fit(model, data, seed=seed, noise=noise, options=fit_options, progress=progress)
     return recover(fitted, heldout=heldout, options=options, progress=progress)
 
 
@@ -73,8 +76,9 @@ def recover(
         Discovery, as from `discover`.
 
     Raises:
-        SearchError: no formula simulates the data.
+        SearchError: no formula simulates the data, or the system is stiff.
     """
+    _refuse_stiff(fitted)
     began = time.perf_counter()
     options = options or SearchOptions()
     engines = tuple(chosen_engines(options))
@@ -92,3 +96,12 @@ def recover(
         "total": fitted.seconds + done - began,
     }
     return conclude(fitted, selection, final, known, heldout, engines, timing)
+
+
+def _refuse_stiff(fitted: FitResult) -> None:
+    if fitted.method == "radau":
+        raise SearchError(
+            "the fit took the implicit method for stiff systems, and the simulator of formulas is explicit: formulas of "
+            "stiff systems cannot be simulated yet. The fit itself is there: fit = udesys.fit(model, data), with the "
+            f"missing terms along the data in fit.terms and anywhere in fit.term({(*fitted.terms, 'NN')[0]!r}, points)."
+        )

@@ -136,6 +136,7 @@ def versions() -> dict[str, str | None]:
 
 # ------------------------------------------------------------------ the files
 def _write(law: Discovery, folder: Path, target: Path, spec: Spec | None, log: Iterable[Mapping]) -> None:
+    from udesys.integrate.driving import sample_values
     from udesys.model.export import latex_equations, python_module
 
     if spec is not None:
@@ -144,7 +145,10 @@ def _write(law: Discovery, folder: Path, target: Path, spec: Spec | None, log: I
     _write_predictions(law, folder / "predictions.csv")
     _write_text(folder / "equations.tex", f"% \\usepackage{{amsmath}}\n{latex_equations(law.closed_form)}")
     start = {run.name: run.t[0] for run in law.data.trajectories}
-    module = python_module(law.closed_form, law.initial, start, source=law.data.source)
+    names = law.closed_form.model.exogenous
+    first = {run.name: sample_values(law.data, run, names)[0].tolist() for run in law.data.trajectories}
+    driving = {run: dict(zip(names, values, strict=True)) for run, values in first.items()}
+    module = python_module(law.closed_form, law.initial, start, driving=driving, source=law.data.source)
     _write_text(folder / "equations.py", module)
     if law.fit is not None:
         _write_weights(law.fit, folder / "model.safetensors")
@@ -179,12 +183,12 @@ def _write_candidates(law: Discovery, path: Path) -> None:
 
 
 def _write_predictions(law: Discovery, path: Path) -> None:
-    """Measured values and the closed form's states at every sample time, held-out ends included."""
+    """Measured values and the closed form's states and observables at every sample time, held-out ends included."""
     import numpy as np
 
-    states = list(law.closed_form.model.states)
     columns = list(law.data.columns)
-    header = ["trajectory", "part", law.data.time, *columns, *(f"predicted.{s}" for s in states)]
+    predictable = law.closed_form.model.measurable
+    header = ["trajectory", "part", law.data.time, *columns, *(f"predicted.{name}" for name in predictable)]
     held = {run.name: run for run in law.heldout.trajectories} if law.heldout else {}
     rows: list[list] = []
     for k, run in enumerate(law.data.trajectories):
@@ -199,16 +203,16 @@ def _write_predictions(law: Discovery, path: Path) -> None:
 
 
 def _predicted(law: Discovery, t, trajectory: int, n_fit: int):
-    """The law's states (time, state); NaN in the held-out part, or everywhere, where it blows up there."""
+    """The law's states and observables (time, m); NaN in the held-out part, or everywhere, where it blows up there."""
     import numpy as np
 
-    names = list(law.closed_form.model.states)
-    states = np.full((len(t), len(names)), np.nan)
+    names = list(law.closed_form.model.measurable)
+    predicted = np.full((len(t), len(names)), np.nan)
     for n in (len(t), n_fit):
         with contextlib.suppress(SolveError):
-            states[:n] = law.forecast(t[:n], trajectory=trajectory)[names].to_numpy()
+            predicted[:n] = law.forecast(t[:n], trajectory=trajectory)[names].to_numpy()
             break
-    return states
+    return predicted
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterable[list]) -> None:
@@ -238,6 +242,7 @@ def _write_weights(fit, path: Path) -> None:
         "nodes": fit.unknowns.nodes,
         "t": fit.problem.t,
         "first": fit.problem.first,
+        "substeps": fit.problem.substeps,
     }
     networks = {}
     for slot, layout, scale in zip(fit.model.slots, field.layouts, field.scales, strict=True):
@@ -250,6 +255,10 @@ def _write_weights(fit, path: Path) -> None:
         "parameters": list(field.parameters),
         "networks": networks,
         "trajectories": [run.name for run in fit.data.trajectories],
+        "method": fit.method,
+        "inputs": list(fit.model.inputs),
+        "covariates": list(fit.model.covariates),
+        "observables": list(fit.model.observe),
     }
     # One entry of metadata: the library writes several in no fixed order.
     arrays = {name: np.ascontiguousarray(v) for name, v in tensors.items()}

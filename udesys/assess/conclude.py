@@ -27,7 +27,7 @@ def conclude(
 ) -> Discovery:
     """Everything that was found, as one result."""
     model, data, form = fitted.model, fitted.data, final.form
-    columns = {c: model.states.index(c) for c in data.columns}
+    columns = {c: model.measurable.index(c) for c in data.columns}
     counts = selection.data.mask.sum(0)
     starts = np.isin(selection.data.segments[0], fitted.problem.first)  # of trajectories, where they were cut
     residuals = {
@@ -48,7 +48,6 @@ def conclude(
         tr.name: dict(zip(model.states, map(float, x0), strict=True))
         for tr, x0 in zip(data.trajectories, final.x0[starts], strict=True)
     }
-    low, high = fitted.unknowns.nodes.min(0), fitted.unknowns.nodes.max(0)
     return Discovery(
         model=model,
         data=data,
@@ -62,12 +61,19 @@ def conclude(
         noise={c: float(known.noise[j]) for c, j in columns.items()},
         error=error,
         candidates=_candidates(selection, final, data, heldout, columns, counts, starts),
-        visited={s: (float(a), float(b)) for s, a, b in zip(model.states, low, high, strict=True)},
+        visited=_visited(fitted, selection),
         warnings=_warnings(fitted, selection, known, columns),
         timing_s=timing,
         engines=engines,
         fit=fitted,
     )
+
+
+def _visited(fitted, selection) -> dict[str, tuple[float, float]]:
+    """Range of every state along the fit, and of every input and covariate."""
+    columns = np.concatenate([fitted.unknowns.nodes, *([] if selection.data.u is None else [selection.data.u])], 1)
+    names = (*fitted.model.states, *fitted.model.exogenous)
+    return {n: (float(a), float(b)) for n, a, b in zip(names, columns.min(0), columns.max(0), strict=True)}
 
 
 def _rmse(squares, counts, columns) -> dict[str, float]:
@@ -109,7 +115,11 @@ def _candidates(selection, final, data, heldout, columns, counts, starts) -> tup
 
 
 def _warnings(fitted, selection, known, columns) -> tuple[str, ...]:
-    warnings = [w for w in fitted.warnings if "is not determined by the hybrid" not in w]
+    taken_up = ("is not determined by the hybrid", "are outliers")  # said below, of the law
+    warnings = [w for w in fitted.warnings if not any(words in w for words in taken_up)]
+    measured, used = int(fitted.problem.mask.sum()), int(selection.data.mask.sum())
+    if used < measured:
+        warnings.append(f"{measured - used} of {measured} measured values are outliers: the law was refitted without.")
     for name, estimate in known.estimates.items():
         label = name if isinstance(name, str) else f"{name[1]} of {name[0]}"
         if estimate.at_bound is not None:

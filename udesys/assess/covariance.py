@@ -26,7 +26,7 @@ class Uncertainty:
     Attributes:
         estimates: unknown (a parameter's name or a (term, constant) pair) -> Estimate.
         correlation: (unknowns, unknowns); NaN where not estimated.
-        noise: (d,) standard deviation of the noise of each state [data units]; NaN where unmeasured.
+        noise: (m,) standard deviation of the noise of each state and observable [data units]; NaN where unmeasured.
     """
 
     estimates: dict
@@ -40,7 +40,7 @@ def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray) -> Uncertai
     Args:
         refitter: holds the data and the bounds.
         refit: the closed form at its optimum.
-        worth: (d,) independent measurements each column amounts to; correlated residuals widen the intervals.
+        worth: (m,) independent measurements each column amounts to; correlated residuals widen the intervals.
     """
     data, names = refitter.data, refit.form.names
     counts = data.mask.sum(0)
@@ -49,9 +49,8 @@ def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray) -> Uncertai
     noise = _noise(refit, counts, unknowns)
     wide = noise * np.sqrt(counts / np.maximum(worth, 1e-300))
     sigma = np.where(counts > 0, np.maximum(wide, 1e-300), 1.0)
-    system = replace_data(refitter, replace(data, sigma=sigma)).linearise(
-        refit.form, Point(refit.form.values, refit.x0, 0.0, np.zeros_like(data.y), refit.states), data.segments
-    )
+    point = Point(refit.form.values, refit.x0, 0.0, np.zeros_like(data.y), refit.states, refit.outputs)
+    system = replace_data(refitter, replace(data, sigma=sigma)).linearise(refit.form, point, data.segments)
     at_bound = _bounds_reached(refitter, refit)
     free = np.array([k for k, b in enumerate(at_bound) if b is None], dtype=int)
     covariance, identifiable = np.full((len(names),) * 2, np.nan), np.ones(len(names), bool)

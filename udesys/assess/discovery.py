@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from udesys.assess.estimate import Estimate
-from udesys.assess.forecast import simulate_law
+from udesys.assess.forecast import driving_along, simulate_law
 from udesys.data import Dataset
 from udesys.fit import FitResult
 from udesys.model import HybridODE
@@ -69,7 +70,7 @@ class Discovery:
         noise: measured column -> standard deviation of the noise.
         error: {"fit": {column: RMSE}, "heldout": {...}} of one plain simulation of the closed form [data units].
         candidates: ranked models, the pick first.
-        visited: state -> (lowest, highest) along the trajectories; nothing is claimed outside.
+        visited: state, input or covariate -> (lowest, highest) along the trajectories; nothing is claimed outside.
         warnings: what the user should know.
         timing_s: seconds of each step.
         engines: engines that proposed.
@@ -106,6 +107,9 @@ class Discovery:
     def simulate(self, t, trajectory: int = 0) -> np.ndarray:
         """States (time, state) of the law from a trajectory's initial values.
 
+        Where the model has inputs, the trajectory's own drive it, those of its held-out rest included; after the last
+        sample their last values are held, and a Python warning says so.
+
         Args:
             t: (time,) increasing, from the trajectory's first time on [the data's time unit].
             trajectory: which trajectory's initial values to start from.
@@ -113,12 +117,10 @@ class Discovery:
         Raises:
             SolveError: the times are not usable, or the law blows up before the last one.
         """
-        start = self.data.trajectories[trajectory]
-        x0 = np.array([list(self.initial[start.name].values())])
-        return simulate_law(self.closed_form, x0, start.t[0], np.asarray(t, float))
+        return self._simulated(np.asarray(t, float), trajectory)[0]
 
     def forecast(self, t, trajectory: int = 0):
-        """A pandas DataFrame of the time and every state, simulated as by `simulate`.
+        """A pandas DataFrame of the time, every state and every observable, simulated as by `simulate`.
 
         Args:
             t: (time,) increasing, from the trajectory's first time on [the data's time unit].
@@ -126,10 +128,25 @@ class Discovery:
         """
         import pandas as pd
 
-        states = self.simulate(t, trajectory)
-        return pd.DataFrame(
-            {self.data.time: np.asarray(t, float), **dict(zip(self.model.states, states.T, strict=True))}
-        )
+        t = np.asarray(t, float)
+        outputs = self.closed_form.outputs(t, *self._simulated(t, trajectory))
+        return pd.DataFrame({self.data.time: t, **dict(zip(self.model.measurable, outputs.T, strict=True))})
+
+    def _simulated(self, t: np.ndarray, trajectory: int):
+        """States (time, d), and the inputs (time, k) or None."""
+        run = self.data.trajectories[trajectory]
+        x0 = np.array([list(self.initial[run.name].values())])
+        driving = driving_along(self.model, self.data, self.heldout, run)
+        states = simulate_law(self.closed_form, x0, run.t[0], t, driving)
+        if driving is None:
+            return states, None
+        if driving.varying and t[-1] > driving.t[-1]:
+            warnings.warn(
+                f"{', '.join(driving.varying)} of trajectory {run.name!r} ends at {self.data.time} = "
+                f"{driving.t[-1]:g}: the last value is held from there to {t[-1]:g}.",
+                stacklevel=3,
+            )
+        return states, driving.values(t)
 
     def to_dict(self) -> dict:
         """The content of result.json but for versions and the data's hash; what is not finite is None."""
@@ -138,6 +155,7 @@ class Discovery:
             "status": self.status,
             "seed": self.seed,
             "equations": self.closed_form.equation_texts(10),
+            **({"observe": self.closed_form.observed_texts(10)} if self.model.observe else {}),
             "residuals": {
                 term: {"expression": r.expression, "constants": {c: _number(e) for c, e in r.constants.items()}}
                 for term, r in self.residuals.items()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from udesys.data import Dataset, smooth
+from udesys.data import Dataset, Trajectory, smooth
 from udesys.errors import SolveError
+from udesys.integrate.driving import Driving, driving_of
+from udesys.model import HybridODE
 from udesys.model.closed_form import ClosedForm
 from udesys.search.reference import Measurements
 from udesys.select.refit import Refitter
@@ -15,8 +17,13 @@ START_STEPS = 4  # solver steps a sample while a missing start is fitted
 AGREEMENT = 1e-8  # relative change on doubling the steps at which a simulation is accepted
 
 
-def simulate_law(form: ClosedForm, x0: np.ndarray, t0: float, t: np.ndarray) -> np.ndarray:
+def simulate_law(
+    form: ClosedForm, x0: np.ndarray, t0: float, t: np.ndarray, driving: Driving | None = None
+) -> np.ndarray:
     """States (time, d) of a closed form from x0 (1, d) at t0, its steps doubled until they no longer matter.
+
+    Args:
+        driving: the inputs and covariates, where the model has any.
 
     Raises:
         SolveError: t does not increase from t0 on, or the law blows up.
@@ -24,13 +31,17 @@ def simulate_law(form: ClosedForm, x0: np.ndarray, t0: float, t: np.ndarray) -> 
     if t.ndim != 1 or len(t) == 0 or not np.isfinite(t).all() or (np.diff(t) <= 0).any() or t[0] < t0:
         raise SolveError(f"t must be finite and increase from {t0:g} on, the time of the initial values. Sort it.")
     grid = t if t[0] == t0 else np.concatenate([[t0], t])
-    states = _converged(form, x0, grid)
+    pieces = None
+    if driving is not None:
+        grid = driving.grid(grid)
+        pieces = driving.along(grid)
+    states = _converged(form, x0, grid, pieces)
     if states is None:
         raise SolveError(f"the law leaves the finite numbers before t = {t[-1]:g}. Ask for a shorter time.")
-    return states[len(grid) - len(t) :]
+    return states[len(grid) - len(t) :] if driving is None else states[np.searchsorted(grid, t)]
 
 
-def _converged(form: ClosedForm, x0: np.ndarray, grid: np.ndarray) -> np.ndarray | None:
+def _converged(form: ClosedForm, x0: np.ndarray, grid: np.ndarray, pieces: np.ndarray | None) -> np.ndarray | None:
     """The simulation, or None where it blows up however fine the steps."""
     if len(grid) == 1:
         return x0.copy()
@@ -39,7 +50,7 @@ def _converged(form: ClosedForm, x0: np.ndarray, grid: np.ndarray) -> np.ndarray
     steps = np.maximum(np.ceil(spacing / np.median(spacing[:-1])), 1).astype(np.int64)
     coarse, count = None, 1
     while count <= FINEST:
-        fine, _ = form.simulate(x0, grid, segment, count * steps)
+        fine, _ = form.simulate(x0, grid, segment, count * steps, pieces=pieces)
         if fine is not None and coarse is not None:
             size = np.abs(fine).max(0) + 1e-300
             if (np.abs(fine - coarse).max(0) <= AGREEMENT * size).all() or count * len(grid) > 4 * FINEST:
@@ -54,7 +65,8 @@ def heldout_error(form: ClosedForm, heldout: Dataset, data: Dataset, x0: np.ndar
     """RMSE per column over held-out measurements by open-loop simulation [data units].
 
     A held-out rest of a fitted trajectory is forecast from that trajectory's initial values. Another trajectory
-    starts at its first row; a state that is missing there is fitted to the trajectory, the law held as it is.
+    starts at its first row; a state that is missing there is fitted to the trajectory, the law held as it is. Both
+    are driven by their own inputs and covariates. See `is_rest` for what is which.
 
     Args:
         x0: (trajectories, d) initial values of the fitted data.
@@ -62,44 +74,74 @@ def heldout_error(form: ClosedForm, heldout: Dataset, data: Dataset, x0: np.ndar
     Returns:
         column -> RMSE; infinite where the simulation fails.
     """
-    names, squares, counts = [tr.name for tr in data.trajectories], 0.0, 0.0
-    columns = {c: form.model.states.index(c) for c in heldout.columns}
+    fitted, squares, counts = {tr.name: (k, tr) for k, tr in enumerate(data.trajectories)}, 0.0, 0.0
+    columns = {c: form.model.measurable.index(c) for c in heldout.columns}
     for trajectory in heldout.trajectories:
-        if trajectory.name in names:
-            place = names.index(trajectory.name)
-            start, t0 = x0[place : place + 1], data.trajectories[place].t[0]
+        place, run = fitted.get(trajectory.name, (0, None))
+        if run is not None and is_rest(form.model, run, trajectory):
+            start, t0, driving = x0[place : place + 1], run.t[0], driving_along(form.model, data, heldout, run)
         else:
-            start, t0 = _start(form, trajectory, list(columns.values()), x0.mean(0)), trajectory.t[0]
+            start, t0 = first_state(form, heldout, trajectory, x0.mean(0)), trajectory.t[0]
+            driving = driving_of(heldout, trajectory, form.model.exogenous)
         try:
-            simulated = simulate_law(form, start, t0, trajectory.t)
+            simulated = simulate_law(form, start, t0, trajectory.t, driving)
         except SolveError:
             return dict.fromkeys(columns, float("inf"))
-        error = simulated[:, list(columns.values())] - trajectory.y
+        u = None if driving is None else driving.values(trajectory.t)
+        predicted = form.outputs(trajectory.t, simulated, u)[:, list(columns.values())]
+        error = np.where(np.isfinite(predicted), predicted, np.inf) - trajectory.y
         squares = squares + np.nansum(error**2, axis=0)
         counts = counts + np.isfinite(trajectory.y).sum(0)
     with np.errstate(invalid="ignore"):
         return dict(zip(columns, np.sqrt(squares / counts).tolist(), strict=True))
 
 
-def _start(form: ClosedForm, trajectory, places: list[int], guess: np.ndarray) -> np.ndarray:
-    """(1, d) first row of a trajectory; states missing there by a fit of the start alone."""
-    states, n = form.model.states, len(trajectory.t)
-    y = np.zeros((n, form.d))
+def is_rest(model: HybridODE, run: Trajectory, held: Trajectory) -> bool:
+    """Whether a held-out trajectory is more of the fitted one of its name, and no other record called the same.
+
+    It starts later; where inputs drive the model, later than the fitted one ends, because it has its own.
+    """
+    return bool(held.t[0] > (run.t[-1] if model.inputs else run.t[0]))
+
+
+def driving_along(model: HybridODE, data: Dataset, heldout: Dataset | None, run: Trajectory) -> Driving | None:
+    """The inputs and covariates of a fitted trajectory, then those of its held-out rest; None without any.
+
+    Args:
+        data: what the law was fitted to.
+        heldout: measurements kept aside, or None.
+        run: a trajectory of `data`.
+    """
+    others = [] if heldout is None else [tr for tr in heldout.trajectories if tr.name == run.name]
+    rest = next(((heldout, tr) for tr in others if is_rest(model, run, tr)), None)
+    return driving_of(data, run, model.exogenous, rest)
+
+
+def first_state(form: ClosedForm, data: Dataset, trajectory: Trajectory, guess: np.ndarray) -> np.ndarray:
+    """(1, d) first row of a trajectory of some data; states missing there by a fit of the start alone.
+
+    Args:
+        guess: (d,) from which that fit starts.
+    """
+    states, t, n = form.model.states, trajectory.t, len(trajectory.t)
+    y = np.zeros((n, len(form.model.measurable)))
     mask = np.zeros_like(y)
     start = guess.copy()
-    for k, j in enumerate(places):
-        known = np.isfinite(trajectory.y[:, k])
-        y[known, j], mask[known, j] = trajectory.y[known, k], 1.0
-        velocity = form.model.velocity_of.get(states[j])
+    for column, values in zip(data.columns, trajectory.y.T, strict=True):
+        j, known = form.model.measurable.index(column), np.isfinite(values)
+        y[known, j], mask[known, j] = values[known], 1.0
+        velocity = form.model.velocity_of.get(column)
         if velocity and known.any():
-            start[states.index(velocity)] = smooth(trajectory.t, trajectory.y[:, k]).slope[0]
-    start = np.where(mask[0] > 0, y[0], start)[None]
-    free = mask[0] == 0
-    if not free.any() or n < 2:
+            start[states.index(velocity)] = smooth(t, values).slope[0]
+    seen = mask[0, : form.d] > 0
+    start = np.where(seen, y[0, : form.d], start)[None]
+    if seen.all() or n < 2:
         return start
     sigma = np.where(mask.any(0), np.maximum(y.std(0), 1e-300), 1.0)
     segment = (np.array([0], dtype=np.int64), np.array([n], dtype=np.int64))
-    data = Measurements(t=trajectory.t, y=y, mask=mask, sigma=sigma, segments=segment, free=free)
+    driving = driving_of(data, trajectory, form.model.exogenous)
+    driven = {} if driving is None else {"pieces": driving.along(t), "u": driving.values(t)}
+    measurements = Measurements(t=t, y=y, mask=mask, sigma=sigma, segments=segment, free=~seen, **driven)
     steps = np.full(n, START_STEPS, dtype=np.int64)
-    found = Refitter(data, np.repeat(start, n, 0), {}, steps, frozen=True).refit(form, start)
+    found = Refitter(measurements, np.repeat(start, n, 0), {}, steps, frozen=True).refit(form, start)
     return found.x0 if found is not None else start

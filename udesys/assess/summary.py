@@ -60,11 +60,12 @@ def _header(law) -> str:
 
 
 def _equations(law) -> list[str]:
-    equations = law.closed_form.equation_texts(4)
-    width = max(len(state) for state in equations) + 1
+    # the velocity theta' of a second-order state makes this theta''
+    equations = {f"{state}'": right for state, right in law.closed_form.equation_texts(4).items()}
+    equations |= law.closed_form.observed_texts(4)
+    width = max(len(left) for left in equations)
     lines: list[str] = []
-    for state, right in equations.items():
-        left = f"{state}'"  # the velocity theta' of a second-order state makes this theta''
+    for left, right in equations.items():
         lines += _wrapped(f"  {left:<{width}} =  ", right)
     return lines
 

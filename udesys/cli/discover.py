@@ -62,6 +62,7 @@ def _discover(spec: Path, seed: int, engines: tuple[str, ...], quiet: bool):
                 heldout=read.heldout,
                 noise=read.noise,
                 options=read.options,
+                fit_options=read.fit_options,
                 progress=progress,
             )
     except KeyboardInterrupt:

@@ -3,11 +3,13 @@
 What leaves this room is float64, finite or NaN (missing), strictly increasing in time and read-only,
 so no other room checks it again. A table that cannot be read without guessing is refused with the
 file, row and column that say why. Beside reading stand what measurements need before a fit: noise
-levels, held-out splits and a smooth first guess of values and slopes.
+levels, held-out splits, a smooth first guess of values and slopes, and the course of measured inputs
+between their samples.
 """
 
 from udesys.data.dataset import Dataset, Trajectory
 from udesys.data.noise import add_noise, parse_noise, parse_percent
+from udesys.data.signals import signal_coefficients
 from udesys.data.smooth import Smoothed, smooth
 from udesys.data.splits import split_holdout
 from udesys.data.table import read_table
@@ -20,6 +22,7 @@ __all__ = [
     "parse_noise",
     "parse_percent",
     "read_table",
+    "signal_coefficients",
     "smooth",
     "split_holdout",
 ]

@@ -1,12 +1,14 @@
-"""A raw table to a Dataset: choose the columns, convert the cells, group the rows, check the times."""
+"""A raw table to a Dataset: convert the cells, group the rows, check the times, complete the inputs."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from udesys.data.cells import RawTable, is_text, labels, number_text, numbers, parse_cell
+from udesys.data.cells import RawTable, labels, number_text, numbers
 from udesys.data.dataset import Dataset, Trajectory, first_not_increasing
-from udesys.errors import DataError, did_you_mean, shortened
+from udesys.data.roles import Roles, choose_roles
+from udesys.data.signals import fill_gaps
+from udesys.errors import DataError
 
 SOLE_TRAJECTORY = "0"
 """The name of the only trajectory of a table without a trajectory column."""
@@ -18,6 +20,8 @@ def assemble(
     time: str,
     trajectory: str | None,
     columns: Mapping[str, str] | Sequence[str] | None,
+    inputs: Mapping[str, str | Mapping[str, str]] | None = None,
+    covariates: Mapping[str, str] | Sequence[str] | None = None,
 ) -> Dataset:
     """Turn a raw table into a checked Dataset.
 
@@ -25,88 +29,43 @@ def assemble(
         table: the cells.
         time: the column of times.
         trajectory: the column that separates runs; their rows may be interleaved.
-        columns: model name -> column, or names, or None for every column of numbers.
+        columns: model name -> column, or names, or None for every other column of numbers.
+        inputs: name -> column, or name -> {"column": ..., "interpolation": ...}, of the measured inputs.
+        covariates: name -> column, or names, of the numbers that hold for a whole trajectory.
 
     Raises:
-        DataError: a column is missing or used twice, a cell is refused, or a time does not increase.
+        DataError: a column is missing or used twice, a cell is refused, a time does not increase, or an input or a
+            covariate has no value in a trajectory, or a covariate several.
     """
     if not len(table.rows):
         raise DataError(f"{table.source} has no rows of data.", file=table.source)
-    _check_roles(table, time, trajectory)
-    chosen = _choose(table, {time, trajectory}, columns)
+    given = {"columns": columns, "inputs": inputs, "covariates": covariates}
+    roles = choose_roles(table, time=time, trajectory=trajectory, **given)
     advice = " Or name the columns to use with `columns`." if columns is None else ""
     t = _times(table, time)
-    y = np.column_stack([numbers(table, column, advice=advice) for column in chosen.values()])
+    y = _matrix(table, roles.columns.values(), advice=advice)
     runs = _group(labels(table, trajectory)) if trajectory else {SOLE_TRAJECTORY: np.arange(len(t))}
     for name, rows in runs.items():
         _check_increasing(table, t, rows, time, run=name if trajectory else None)
+    u, constants = _inputs(table, roles, t, runs), _covariates(table, roles, runs)
     return Dataset(
-        columns=tuple(chosen),
-        trajectories=tuple(Trajectory(name=name, t=t[rows], y=y[rows]) for name, rows in runs.items()),
+        columns=tuple(roles.columns),
+        trajectories=tuple(
+            Trajectory(name=name, t=t[rows], y=y[rows], u=u[rows], covariates=constants[name])
+            for name, rows in runs.items()
+        ),
         time=time,
         source=table.source,
         sha256=table.sha256,
+        inputs={name: entry.interpolation for name, entry in roles.inputs.items()},
+        covariates=tuple(roles.covariates),
     )
 
 
-def _check_roles(table: RawTable, time: str, trajectory: str | None) -> None:
-    """Refuse a time or trajectory column that the table lacks, or one column as both."""
-    _check_present(table, time, role="time")
-    if trajectory is None:
-        return
-    _check_present(table, trajectory, role="trajectory")
-    if trajectory == time:
-        message = f"column {time!r} of {table.source} is given as `time` and as `trajectory`."
-        raise DataError(f"{message} Choose two columns.", file=table.source, column=time)
-
-
-def _check_present(table: RawTable, column: str, *, role: str) -> None:
-    if column in table.columns:
-        return
-    known = list(table.columns)
-    hint = did_you_mean(str(column), known, listed="Its columns are")
-    message = f"{table.source} has no column {column!r} (`{role}`). {hint}"
-    if all(parse_cell(name) is not None for name in known):
-        message += " The first row must name the columns."
-    elif len(known) == 1:
-        message += " Separate columns with a comma or a semicolon, or with a tab in a .tsv or .txt file."
-    raise DataError(message, file=table.source, column=str(column))
-
-
-def _choose(table: RawTable, taken: set, columns: Mapping[str, str] | Sequence[str] | None) -> dict[str, str]:
-    """Return model name -> column."""
-    if columns is None:
-        found = [name for name, cells in table.columns.items() if name not in taken and not is_text(cells)]
-        if not found:
-            message = f"{table.source} has no column of numbers beside the time."
-            raise DataError(f"{message} Its columns are {shortened(list(table.columns))}.", file=table.source)
-        return {name: name for name in found}
-    pairs = _pairs(columns)
-    used: dict[str, str] = {}
-    for name, column in pairs:
-        _check_present(table, column, role="columns")
-        if column in taken:
-            message = f"column {column!r} of {table.source} is the time or the trajectory."
-            raise DataError(f"{message} Leave it out of `columns`.", file=table.source, column=column)
-        if column in used:
-            message = f"column {column!r} of {table.source} is used twice, for {used[column]!r} and {name!r}."
-            raise DataError(f"{message} Keep one.", file=table.source, column=column)
-        used[column] = name
-    return dict(pairs)
-
-
-def _pairs(columns: Mapping[str, str] | Sequence[str]) -> list[tuple[str, str]]:
-    if isinstance(columns, str):
-        raise DataError(
-            f"columns must be a list or a mapping, not the text {columns!r}. Write [{columns!r}]."
-        )
-    pairs = list(columns.items()) if isinstance(columns, Mapping) else [(name, name) for name in columns]
-    if not pairs:
-        raise DataError("columns is empty. Name a column, or leave it out to use every column of numbers.")
-    for name, column in pairs:
-        if not (isinstance(name, str) and isinstance(column, str)):
-            raise DataError(f"columns maps text to text, but holds {name!r}: {column!r}. Quote both names.")
-    return pairs
+def _matrix(table: RawTable, columns, *, advice: str = "") -> np.ndarray:
+    """Return the cells of columns as (rows, columns), NaN where a value is missing."""
+    found = [numbers(table, column, advice=advice) for column in columns]
+    return np.column_stack(found) if found else np.zeros((len(table.rows), 0))
 
 
 def _times(table: RawTable, time: str) -> np.ndarray:
@@ -142,3 +101,41 @@ def _check_increasing(
         where += f", trajectory {run!r}"
         advice = "Sort the rows of each trajectory, and keep one row for each time."
     raise table.error(f"{time} must increase, but {follows} ({where}). {advice}", i=i, column=time)
+
+
+def _inputs(table: RawTable, roles: Roles, t: np.ndarray, runs: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the inputs (rows, inputs), their gaps filled run by run."""
+    u = _matrix(table, [entry.column for entry in roles.inputs.values()])
+    for j, (name, entry) in enumerate(roles.inputs.items()):
+        for run, rows in runs.items():
+            _check_any(table, u[rows, j], f"input {name!r}", entry.column, run)
+            u[rows, j] = fill_gaps(t[rows], u[rows, j], entry.interpolation)
+    return u
+
+
+def _covariates(table: RawTable, roles: Roles, runs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return trajectory name -> its covariates."""
+    values = _matrix(table, roles.covariates.values())
+    made = {run: np.zeros(len(roles.covariates)) for run in runs}
+    for j, (name, column) in enumerate(roles.covariates.items()):
+        for run, rows in runs.items():
+            _check_any(table, values[rows, j], f"covariate {name!r}", column, run)
+            known = rows[np.isfinite(values[rows, j])]
+            first = made[run][j] = values[known[0], j]
+            others = known[values[known, j] != first]
+            if others.size:
+                i = int(others[0])
+                message = f"covariate {name!r} changes within trajectory {run!r}: {number_text(first)}, then "
+                message += f"{number_text(values[i, j])} ({table.place(i, column)}). A covariate is one number for "
+                message += "each trajectory; name what changes in time under `inputs`"
+                message += "." if roles.trajectory else ", or the column that separates runs with `trajectory`."
+                raise table.error(message, i=i, column=column)
+    return made
+
+
+def _check_any(table: RawTable, values: np.ndarray, what: str, column: str, run: str) -> None:
+    if np.isfinite(values).any():
+        return
+    where = f"{table.source}, column {column!r}"
+    message = f"{what} has no value in trajectory {run!r} ({where}). Fill its cells, or leave the trajectory out."
+    raise DataError(message, file=table.source, column=column)

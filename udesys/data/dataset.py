@@ -2,13 +2,14 @@
 
 import hashlib
 import html
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from udesys.data.cells import first_repeated, number_text
+from udesys.data.signals import check_interpolation
 from udesys.errors import DataError, did_you_mean, shortened
 
 if TYPE_CHECKING:
@@ -19,12 +20,16 @@ _SUMMARY = ("column", "measured", "missing", "min", "max")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trajectory:
-    """One run: samples of the measured quantities at increasing times.
+    """One run: samples of the measured quantities at increasing times, and what drove the run.
+
+    All arrays are kept as read-only copies.
 
     Args:
         name: what the run is called.
-        t: (n,), finite and strictly increasing [the data's time unit]; kept as a read-only copy.
-        y: (n, m), NaN where a value is missing [the data's units]; kept as a read-only copy.
+        t: (n,), finite and strictly increasing [the data's time unit].
+        y: (n, m), NaN where a value is missing [the data's units].
+        u: (n, k), the measured inputs at the samples, finite [the data's units]; None where there are none.
+        covariates: (c,), numbers that hold for the whole run, finite [the data's units]; None where there are none.
 
     Raises:
         DataError: the shapes disagree, there is no sample, or a value is not allowed.
@@ -33,15 +38,20 @@ class Trajectory:
     name: str
     t: np.ndarray
     y: np.ndarray
+    u: np.ndarray | None = None
+    covariates: np.ndarray | None = None
 
     def __post_init__(self):
-        for field in ("t", "y"):
+        for name in ("t", "y", "u", "covariates"):
+            given = getattr(self, name)
+            if given is None and name in ("u", "covariates"):
+                given = np.zeros((self.t.size, 0) if name == "u" else 0)
             try:
-                values = np.array(getattr(self, field), dtype=np.float64)
+                values = np.array(given, dtype=np.float64)
             except (TypeError, ValueError) as error:
-                raise DataError(f"{field} of trajectory {self.name!r} must hold numbers: {error}.") from error
+                raise DataError(f"{name} of trajectory {self.name!r} must hold numbers: {error}.") from error
             values.flags.writeable = False
-            object.__setattr__(self, field, values)
+            object.__setattr__(self, name, values)
         self._check_shapes()
         self._check_values()
 
@@ -52,6 +62,11 @@ class Trajectory:
         if self.y.ndim != 2 or len(self.y) != len(self.t):
             wanted = f"({len(self.t)}, m), one row for each time"
             raise DataError(f"y must be {wanted}, but is {self.y.shape} ({where}).")
+        if self.u.ndim != 2 or len(self.u) != len(self.t):
+            wanted = f"({len(self.t)}, k), one row for each time"
+            raise DataError(f"u must be {wanted}, but is {self.u.shape} ({where}).")
+        if self.covariates.ndim != 1:
+            raise DataError(f"covariates must be (c,), but is {self.covariates.shape} ({where}).")
 
     def _check_values(self) -> None:
         where = f"trajectory {self.name!r}"
@@ -67,6 +82,12 @@ class Trajectory:
             i, j = np.argwhere(np.isinf(self.y))[0]
             advice = "Use NaN where a value is missing."
             raise DataError(f"y must not be infinite, but y[{i}, {j}] = {self.y[i, j]} ({where}). {advice}")
+        for name, values in (("u", self.u), ("covariates", self.covariates)):
+            if not np.isfinite(values).all():
+                place = np.argwhere(~np.isfinite(values))[0]
+                value = f"{name}[{', '.join(map(str, place))}] = {values[tuple(place)]}"
+                advice = "read_table and Dataset.from_frame fill gaps." if name == "u" else "Give a number."
+                raise DataError(f"{name} must be finite, but {value} ({where}). {advice}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,9 +100,13 @@ class Dataset:
         time: name of the time column.
         source: name of the file, or "frame".
         sha256: of the raw file; taken from the arrays where it is empty.
+        inputs: name -> "linear", "hold" or "cubic", how each measured input runs between its samples; in the order
+            of the columns of every `u`.
+        covariates: names of the numbers that hold for a whole run, in the order of every `covariates`.
 
     Raises:
-        DataError: a name is used twice, nothing is measured, or a trajectory has another width.
+        DataError: a name is used twice, nothing is measured, an interpolation is unknown, or a trajectory has
+            another width.
     """
 
     columns: tuple[str, ...]
@@ -89,19 +114,29 @@ class Dataset:
     time: str
     source: str
     sha256: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    covariates: tuple[str, ...] = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "columns", tuple(self.columns))
-        object.__setattr__(self, "trajectories", tuple(self.trajectories))
+        for name, kind in (("columns", tuple), ("trajectories", tuple), ("inputs", dict), ("covariates", tuple)):
+            object.__setattr__(self, name, kind(getattr(self, name)))
         _check_names(self.columns, "column", self.source)
+        _check_names((*self.columns, *self.inputs, *self.covariates), "column", self.source)
         _check_names([run.name for run in self.trajectories], "trajectory", self.source)
+        for name, interpolation in self.inputs.items():
+            check_interpolation(interpolation, name)
         for run in self.trajectories:
-            if run.y.shape[1] != len(self.columns):
-                has = f"trajectory {run.name!r} has {run.y.shape[1]} columns of values"
-                wanted = f"the dataset has {len(self.columns)}: {', '.join(self.columns)}"
-                raise DataError(f"{has}, but {wanted} ({self.source}).", file=self.source)
+            self._check_width(run, run.y.shape[1], self.columns, "columns of values")
+            self._check_width(run, run.u.shape[1], self.inputs, "inputs")
+            self._check_width(run, len(run.covariates), self.covariates, "covariates")
         if not self.sha256:
             object.__setattr__(self, "sha256", _hash_arrays(self.trajectories))
+
+    def _check_width(self, run: Trajectory, width: int, names: Collection[str], what: str) -> None:
+        if width != len(names):
+            wanted = f"the dataset has {len(names)}{': ' * bool(names)}{', '.join(names)}"
+            message = f"trajectory {run.name!r} has {width} {what}, but {wanted} ({self.source})."
+            raise DataError(message, file=self.source)
 
     @property
     def n_samples(self) -> int:
@@ -122,6 +157,8 @@ class Dataset:
         time: str,
         trajectory: str | None = None,
         columns: Mapping[str, str] | Sequence[str] | None = None,
+        inputs: Mapping[str, str | Mapping[str, str]] | None = None,
+        covariates: Mapping[str, str] | Sequence[str] | None = None,
         source: str = "frame",
     ) -> "Dataset":
         """Read a pandas frame.
@@ -131,6 +168,9 @@ class Dataset:
             time: the column of times.
             trajectory: the column that separates runs; their rows may be interleaved.
             columns: model name -> column, or names, or None for every other column of numbers.
+            inputs: name -> column, or name -> {"column": ..., "interpolation": "linear", "hold" or "cubic"}, of the
+                measured inputs.
+            covariates: name -> column, or names, of the numbers that hold for a whole trajectory.
             source: what messages and reports call the frame.
 
         Raises:
@@ -140,21 +180,24 @@ class Dataset:
         from udesys.data.frame import raw_frame
 
         table = raw_frame(df, source=source, levels=(time, trajectory))
-        return assemble(table, time=time, trajectory=trajectory, columns=columns)
+        roles = {"time": time, "trajectory": trajectory, "columns": columns}
+        return assemble(table, **roles, inputs=inputs, covariates=covariates)
 
     def to_frame(self, trajectory_column: str = "trajectory") -> "pd.DataFrame":
-        """Return a pandas frame: the trajectory's name, the time, then the columns.
+        """Return a pandas frame: the trajectory's name, the time, then the columns, the inputs and the covariates.
 
         Raises:
             DataError: `trajectory_column` is the name of another column.
         """
         import pandas as pd
 
-        if trajectory_column in (self.time, *self.columns):
+        named = (*self.columns, *self.inputs, *self.covariates)
+        if trajectory_column in (self.time, *named):
             message = f"{trajectory_column!r} is already a column. Choose another `trajectory_column`."
             raise DataError(message, file=self.source, column=trajectory_column)
         names = [run.name for run in self.trajectories for _ in run.t]
-        frame = pd.DataFrame(np.concatenate([run.y for run in self.trajectories]), columns=list(self.columns))
+        blocks = [(run.y, run.u, np.tile(run.covariates, (len(run.t), 1))) for run in self.trajectories]
+        frame = pd.DataFrame(np.concatenate([np.hstack(block) for block in blocks]), columns=list(named))
         frame.insert(0, self.time, np.concatenate([run.t for run in self.trajectories]))
         frame.insert(0, trajectory_column, names)
         return frame
@@ -183,13 +226,14 @@ class Dataset:
         for name, *cells in rows:
             padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
             lines.append("  " + "   ".join([name.ljust(widths[0]), *padded]))
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  {line}" for line in self._drivers())])
 
     def _repr_html_(self) -> str:
         import pandas as pd
 
         table = pd.DataFrame(self._summary(), columns=list(_SUMMARY)).to_html(index=False, border=0)
-        return f"<p><b>{html.escape(self._headline())}</b></p>\n{table}"
+        drivers = "".join(f"\n<p>{html.escape(line)}</p>" for line in self._drivers())
+        return f"<p><b>{html.escape(self._headline())}</b></p>\n{table}{drivers}"
 
     def _headline(self) -> str:
         n = len(self.trajectories)
@@ -208,6 +252,27 @@ class Dataset:
             ends = (f"{finite.min():.4g}", f"{finite.max():.4g}") if finite.size else ("n/a", "n/a")
             rows.append((name, str(finite.size), str(values.size - finite.size), *ends))
         return rows
+
+    def _drivers(self) -> list[str]:
+        """Return a line on the inputs and one on the covariates, where there are any."""
+        lines = []
+        if self.inputs:
+            u = np.concatenate([run.u for run in self.trajectories]).T
+            shown = [
+                f"{n} ({kind}, {_span(values)})" for (n, kind), values in zip(self.inputs.items(), u, strict=True)
+            ]
+            lines.append(f"inputs: {', '.join(shown)}")
+        if self.covariates:
+            values = np.array([run.covariates for run in self.trajectories]).T
+            shown = [f"{n} ({_span(column)})" for n, column in zip(self.covariates, values, strict=True)]
+            lines.append(f"covariates: {', '.join(shown)}")
+        return lines
+
+
+def _span(values: np.ndarray) -> str:
+    """Return the range of finite values: "-1 to 1", or the value itself where it is the only one."""
+    low, high = values.min(), values.max()
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
 def first_not_increasing(t: np.ndarray) -> int | None:
@@ -232,4 +297,6 @@ def _hash_arrays(trajectories: Iterable[Trajectory]) -> str:
     for run in trajectories:
         digest.update(run.t.tobytes())
         digest.update(run.y.tobytes())
+        digest.update(run.u.tobytes())  # nothing where there is none: the hash of data without inputs stays
+        digest.update(run.covariates.tobytes())
     return digest.hexdigest()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from udesys.data.dataset import Dataset, Trajectory
+from udesys.data.dataset import Dataset
 from udesys.data.noise import parse_percent
 from udesys.errors import DataError, did_you_mean
 
@@ -56,8 +56,8 @@ def _split_last(dataset: Dataset, share: str | float) -> tuple[Dataset, Dataset]
         if kept < _FEWEST_ROWS:
             message = f"holding out the last {share} of the {n} rows of {run.name!r} leaves nothing to fit."
             raise DataError(f"{message} Hold out less, or whole trajectories.", file=dataset.source)
-        train.append(Trajectory(name=run.name, t=run.t[:kept], y=run.y[:kept]))
-        heldout.append(Trajectory(name=run.name, t=run.t[kept:], y=run.y[kept:]))
+        for part, rows in ((train, slice(None, kept)), (heldout, slice(kept, None))):
+            part.append(replace(run, t=run.t[rows], y=run.y[rows], u=run.u[rows]))
     return replace(dataset, trajectories=tuple(train)), replace(dataset, trajectories=tuple(heldout))
 
 

@@ -27,6 +27,8 @@ def read_table(
     time: str,
     trajectory: str | None = None,
     columns: Mapping[str, str] | Sequence[str] | None = None,
+    inputs: Mapping[str, str | Mapping[str, str]] | None = None,
+    covariates: Mapping[str, str] | Sequence[str] | None = None,
 ) -> Dataset:
     """Read measurements from a CSV, TSV or Parquet file.
 
@@ -39,11 +41,17 @@ def read_table(
         time: the column of times; they must increase within a trajectory.
         trajectory: the column that separates runs; their rows may be interleaved.
         columns: model name -> column, or names, or None for every other column of numbers.
+        inputs: name -> column, or name -> {"column": ..., "interpolation": "linear", "hold" or "cubic"}, of the
+            measured inputs; "linear" where nothing is said. Gaps between measured cells are filled by the same
+            interpolation, those before the first and after the last by the nearest one.
+        covariates: name -> column, or names, of the numbers that hold for a whole trajectory; they may stand in any
+            of its rows, and are the same in all.
 
     Raises:
         DataError: the file, a column or a cell cannot be used; it names the file, row and column.
     """
-    return assemble(read_raw(path), time=time, trajectory=trajectory, columns=columns)
+    roles = {"time": time, "trajectory": trajectory, "columns": columns}
+    return assemble(read_raw(path), **roles, inputs=inputs, covariates=covariates)
 
 
 def read_raw(path: str | Path) -> RawTable:

@@ -13,13 +13,56 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky_banded, lapack
 
 
-class NormalEquations:
-    """J^T J and J^T r of one linearisation, and damped steps from it.
+class Errors:
+    """Squared measurement errors linearised about the nodes.
+
+    Args:
+        weight: (nodes, m) weight of each measurement, states first; zero where missing.
+        error: (nodes, m) measurement minus output.
+        by_state: (nodes, observables, d) derivative of the observables by the state, or None without any.
+        by_parameter: (nodes, observables, p) by the last p components of theta.
+    """
+
+    def __init__(self, weight, error, by_state=None, by_parameter=None):
+        self.d = weight.shape[1] - (0 if by_state is None else by_state.shape[1])
+        self.weight, self.error, self.by_state, self.by_parameter = weight, error, by_state, by_parameter
+
+    def node_gradient(self) -> np.ndarray:
+        """J^T W r by the states, (nodes, d)."""
+        d = self.d
+        gradient = -self.weight[:, :d] * self.error[:, :d]
+        if self.by_state is not None:
+            pulled = np.swapaxes(self.by_state, 1, 2) * self.weight[:, None, d:]
+            gradient -= (pulled @ self.error[:, d:, None])[:, :, 0]
+        return gradient
+
+    def add_to(self, diagonal: np.ndarray, border: np.ndarray, corner: np.ndarray, gradient: np.ndarray, at) -> None:
+        """Add J^T W J and J^T W r to the nodes' blocks (n, d, d), the border (n, d, P + 1) and theta's corner."""
+        d = self.d
+        diagonal[at[:, None], range(d), range(d)] += self.weight[:, :d]
+        border[at, :, -1] -= self.weight[:, :d] * self.error[:, :d]
+        if self.by_state is None:
+            return
+        weight, error = self.weight[:, d:], self.error[:, d:]
+        pulled = np.swapaxes(self.by_state, 1, 2) * weight[:, None]
+        diagonal[at] += pulled @ self.by_state
+        border[at, :, -1] -= (pulled @ error[:, :, None])[:, :, 0]
+        n_p = self.by_parameter.shape[2]
+        if n_p:
+            first = len(gradient) - n_p
+            border[at, :, first:-1] += pulled @ self.by_parameter
+            flat = self.by_parameter.reshape(-1, n_p)
+            weighted = flat * weight.reshape(-1, 1)
+            corner[first:, first:] += flat.T @ weighted
+            gradient[first:] -= weighted.T @ error.reshape(-1)
+
+
+def shooting_equations(start, errors: Errors, penalty, defect, by_node, by_theta, prior, prior_gradient):
+    """Normal equations of multiple shooting, whose interval couples two neighbouring nodes.
 
     Args:
         start: (intervals,) start node of each interval.
-        weight: (nodes, d) weight of the measurement error, zero where missing.
-        error: (nodes, d) measurement minus node.
+        errors: at every node.
         penalty: (d,) weight of a squared defect.
         defect: (intervals, d) flow minus next node (plus multiplier).
         by_node: (intervals, d, d) derivative of the flow by its start.
@@ -27,27 +70,39 @@ class NormalEquations:
         prior: (n_theta,) weight of each squared component of theta.
         prior_gradient: (n_theta,) half the gradient of the prior.
     """
+    n, d, n_theta = len(errors.weight), errors.d, by_theta.shape[2]
+    pulled = np.swapaxes(by_node, 1, 2) * penalty  # by_node^T penalty
+    diagonal = np.zeros((n, d, d))
+    border = np.zeros((n, d, n_theta + 1))
+    weighted = penalty[:, None] * by_theta
+    border[start, :, :-1] = pulled @ by_theta
+    border[start, :, -1] = (pulled @ defect[:, :, None])[:, :, 0]
+    border[start + 1, :, :-1] -= weighted
+    border[start + 1, :, -1] -= penalty * defect
+    flat, weighted = (a.reshape(defect.size, n_theta) for a in (by_theta, weighted))
+    corner = flat.T @ weighted
+    gradient = weighted.T @ defect.reshape(-1) + prior_gradient
+    errors.add_to(diagonal, border, corner, gradient, np.arange(n))
+    diagonal[start] += pulled @ by_node
+    diagonal[start[:, None] + 1, range(d), range(d)] += penalty
+    return NormalEquations(_band(diagonal, -penalty[:, None] * by_node, start), border, corner, gradient, prior)
 
-    def __init__(self, start, weight, error, penalty, defect, by_node, by_theta, prior, prior_gradient):
-        n, d = weight.shape
-        self.n, self.d, self.n_theta, self.prior = n, d, by_theta.shape[2], prior
-        pulled = np.swapaxes(by_node, 1, 2) * penalty  # by_node^T penalty
-        diagonal = np.zeros((n, d, d))
-        diagonal[:, range(d), range(d)] = weight
-        diagonal[start] += pulled @ by_node
-        diagonal[start[:, None] + 1, range(d), range(d)] += penalty
-        self.band = _band(diagonal, -penalty[:, None] * by_node, start)
-        weighted = penalty[:, None] * by_theta
-        border = np.zeros((n, d, self.n_theta + 1))
-        border[:, :, -1] = -weight * error
-        border[start, :, -1] += (pulled @ defect[:, :, None])[:, :, 0]
-        border[start + 1, :, -1] -= penalty * defect
-        border[start, :, :-1] += pulled @ by_theta
-        border[start + 1, :, :-1] -= weighted
-        self.border = np.asfortranarray(border.reshape(n * d, self.n_theta + 1))
-        flat, weighted = (a.reshape(defect.size, self.n_theta) for a in (by_theta, weighted))
-        self.corner = flat.T @ weighted
-        self.gradient = weighted.T @ defect.reshape(-1) + prior_gradient
+
+class NormalEquations:
+    """J^T J and J^T r of one linearisation, and damped steps from it.
+
+    Args:
+        band: lower band storage of the nodes' block.
+        border: (nodes, d, n_theta + 1), the coupling to theta, and the nodes' gradient.
+        corner: (n_theta, n_theta).
+        gradient: (n_theta,), the prior's included.
+        prior: (n_theta,) weight of each squared component of theta.
+    """
+
+    def __init__(self, band, border, corner, gradient, prior):
+        self.n, self.d, self.n_theta = border.shape[0], border.shape[1], border.shape[2] - 1
+        self.band, self.corner, self.gradient, self.prior = band, corner, gradient, prior
+        self.border = np.asfortranarray(border.reshape(self.n * self.d, -1))
 
     def step(self, damping: float, node_damping: np.ndarray, limits=(-np.inf, np.inf)):
         """The damped Gauss-Newton step.
@@ -72,19 +127,100 @@ class NormalEquations:
         except (LinAlgError, ValueError):
             return None
         nodes = -_backward(factor, r + z @ theta).reshape(self.n, self.d)
-        return Step(nodes, theta, schur, factor)
+
+        def correct(gradient):
+            down = _forward(factor, np.asfortranarray(gradient.reshape(-1, 1)))
+            return -_backward(factor, down[:, 0]).reshape(gradient.shape)
+
+        return Step(nodes, theta, schur, correct)
+
+
+class SaddlePoint:
+    """The same step from a system that does not square the condition of the defects: for stiff equations.
+
+    The forces on the residuals, f = penalty (J dn + J_theta dtheta + r), are unknowns beside the nodes:
+
+        -f / penalty + J dn + J_theta dtheta = -r,      J^T f + H dn = -g.
+
+    A sparse LU factor replaces the Cholesky factor; the Schur complement in theta is the same.
+
+    Source: Björck, Numerical Methods for Least Squares Problems (1996), sec. 2.7.
+
+    Args:
+        nodes_of: (steps, run) the nodes that a step couples.
+        sample: (samples,) nodes at which the errors are.
+        n_nodes: number of nodes.
+        errors: the measurement errors.
+        penalty: (rows,) weight of each squared residual.
+        residual: (steps, rows).
+        by_nodes: (steps, rows, run * d).
+        by_theta: (steps, rows, n_theta).
+        prior, prior_gradient: as for `shooting_equations`.
+    """
+
+    def __init__(
+        self, nodes_of, sample, n_nodes, errors: Errors, penalty, residual, by_nodes, by_theta, prior, prior_gradient
+    ):
+        self.n, self.d, self.n_theta, self.prior = n_nodes, errors.d, by_theta.shape[2], prior
+        steps, rows = residual.shape
+        self.n_rows = steps * rows
+        root = np.sqrt(penalty)  # residuals in units of their weight
+        self._root = root
+        self.residual = (residual * root).reshape(-1)
+        self.by_theta = (by_theta * root[:, None]).reshape(self.n_rows, self.n_theta)
+        columns = (nodes_of[:, :, None] * self.d + np.arange(self.d)).reshape(steps, 1, -1)
+        self._columns = np.broadcast_to(columns, by_nodes.shape).reshape(-1)
+        self._rows = np.repeat(np.arange(self.n_rows), by_nodes.shape[2])
+        self._values = (by_nodes * root[:, None]).reshape(-1)
+        self.diagonal = np.zeros((n_nodes, self.d, self.d))
+        border = np.zeros((n_nodes, self.d, self.n_theta + 1))
+        self.corner, self.gradient = np.zeros((self.n_theta, self.n_theta)), prior_gradient.copy()
+        errors.add_to(self.diagonal, border, self.corner, self.gradient, sample)
+        border = border.reshape(n_nodes * self.d, -1)
+        top = np.concatenate([self.by_theta, self.residual[:, None]], 1)
+        self.border = np.concatenate([top, border])
+
+    def step(self, damping: float, node_damping: np.ndarray, limits=(-np.inf, np.inf)):
+        """The damped step, as `NormalEquations.step`; None where the system is singular."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.linalg import splu
+
+        n, d, rows = self.n, self.d, self.n_rows
+        blocks = self.diagonal + np.diag(node_damping)
+        at = rows + np.arange(n * d).reshape(n, d)
+        i = np.concatenate([np.arange(rows), self._rows, rows + self._columns, np.repeat(at, d, 1).reshape(-1)])
+        j = np.concatenate([np.arange(rows), rows + self._columns, self._rows, np.tile(at, (1, d)).reshape(-1)])
+        values = np.concatenate([-np.ones(rows), self._values, self._values, blocks.reshape(-1)])
+        size = rows + n * d
+        try:
+            factor = splu(coo_array((values, (i, j)), shape=(size, size)).tocsc())
+            solved = factor.solve(self.border)
+            pulled = self.border[:, :-1].T @ solved
+            schur = self.corner - pulled[:, :-1] + np.diag(self.prior)
+            schur = 0.5 * (schur + schur.T)
+            damped = schur + damping * np.diag(np.maximum(np.diag(schur), 1e-12))
+            theta = bounded_step(damped, self.gradient - pulled[:, -1], *limits)
+        except (LinAlgError, ValueError, RuntimeError):  # RuntimeError: SuperLU's word for singular
+            return None
+        nodes = -(solved[:, -1] + solved[:, :-1] @ theta)[rows:].reshape(n, d)
+
+        def correct(residual, gradient):
+            weighted = residual * self._root
+            whole = np.concatenate([weighted.reshape(-1), gradient.reshape(-1)])
+            return -factor.solve(whole)[rows:].reshape(n, d)
+
+        return Step(nodes, theta, schur, correct)
 
 
 class Step:
-    """A step in nodes (nodes, d) and theta, with the undamped Schur complement and the nodes' factor."""
+    """A step in nodes (nodes, d) and theta, with the undamped Schur complement.
 
-    def __init__(self, nodes, theta, schur, factor):
-        self.nodes, self.theta, self.schur, self._factor = nodes, theta, schur, factor
+    `correct` gives a chord Newton correction (nodes, d) of the nodes alone: from a new gradient (nodes, d), or for
+    a `SaddlePoint` from new residuals and the gradient of the errors.
+    """
 
-    def restore(self, gradient: np.ndarray) -> np.ndarray:
-        """A chord Newton correction of the nodes alone for a new gradient (nodes, d)."""
-        reduced = _forward(self._factor, np.asfortranarray(gradient.reshape(-1, 1)))
-        return -_backward(self._factor, reduced[:, 0]).reshape(gradient.shape)
+    def __init__(self, nodes, theta, schur, correct):
+        self.nodes, self.theta, self.schur, self.correct = nodes, theta, schur, correct
 
 
 def bounded_step(matrix: np.ndarray, gradient: np.ndarray, low, high) -> np.ndarray:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from udesys.fit.hyperparameters import STUDENT
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import Unknowns
 
 FEASIBLE_DEFECT = 0.05  # of the noise: a fit with larger defects is no solution of its own equation
+STUDENT_CONSTANT = (  # of -2 log density of Student's t beside a Gaussian's
+    2.0 * (math.lgamma(STUDENT / 2) - math.lgamma((STUDENT + 1) / 2)) + math.log(STUDENT / 2)
+)
 INFEASIBLE = 1e9  # added to the evidence of such a fit, so that any feasible one is preferred
 
 
@@ -15,18 +21,26 @@ def largest_defect(problem: ShootingProblem, unknowns: Unknowns) -> float:
     """Largest jump between an interval's end and the next node, in units of the noise."""
     end = problem.flow(unknowns.nodes, unknowns.theta)
     with np.errstate(invalid="ignore"):
-        defect = np.abs((end - unknowns.nodes[problem.start + 1]) / unknowns.sigma).max()
+        defect = np.abs((end - unknowns.nodes[problem.start + 1]) / unknowns.sigma[: problem.d]).max()
     return float(defect) if np.isfinite(defect) else np.inf
 
 
-def minus_twice_log_evidence(problem: ShootingProblem, unknowns: Unknowns) -> float:
+def minus_twice_log_evidence(problem: ShootingProblem, unknowns: Unknowns, worth: np.ndarray | None = None) -> float:
     """-2 log marginal likelihood up to a constant (Laplace approximation); lower is better.
+
+    Args:
+        worth: (m,) share of each column's measurements that counts; the fit's own if None. Fits are compared with
+            one worth.
 
     Source: MacKay, Neural Computation 4 (1992) 415, eq. 2.27 and following.
     """
     u, n = unknowns, problem.field.n_weights
-    error = (problem.mask * (problem.y - u.nodes) ** 2 / u.sigma**2).sum()
-    noise = (2.0 * problem.counts * np.log(u.sigma))[problem.measured].sum()
+    worth = u.worth if worth is None else worth
+    squares = problem.mask * (problem.y - problem.outputs(u.nodes, u.theta)) ** 2 / u.sigma**2
+    if u.loss == "student":
+        squares = (STUDENT + 1.0) * np.log1p(squares / STUDENT) + STUDENT_CONSTANT * problem.mask
+    error = (worth * squares.sum(0)).sum()
+    noise = (2.0 * worth * problem.counts * np.log(u.sigma))[problem.measured].sum()
     value = error + noise + u.penalty(u.theta)
     if u.schur is not None and u.schur.size:
         sign, determinant = np.linalg.slogdet(u.schur)

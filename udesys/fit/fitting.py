@@ -10,23 +10,25 @@ import numpy as np
 
 from udesys.data import Dataset
 from udesys.errors import FitError
-from udesys.fit.evidence import FEASIBLE_DEFECT, largest_defect, minus_twice_log_evidence
-from udesys.fit.problem import ShootingProblem
+from udesys.fit.attempt import Attempt, Setting, attempt, finish, given_mask, prepare, rmse
+from udesys.fit.evidence import FEASIBLE_DEFECT
+from udesys.fit.options import FitOptions
+from udesys.fit.outliers import are_outliers, outlying
 from udesys.fit.result import FitResult, residual_terms, theta_covariance
-from udesys.fit.stages import gradient_matching, multiple_shooting
-from udesys.fit.start import starting_point
+from udesys.fit.start import WEIGHT_PRIOR
+from udesys.fit.windows import windows_of
 from udesys.model import HybridODE
 from udesys.model import tree as T
-from udesys.model.field import HybridField
 from udesys.model.network import ACTIVATIONS
 
 LEAST_SAMPLES = 4  # rows of a trajectory on average; fewer hold no slope worth the name
-MOST_SUBSTEPS = 16
-CHECK_TOLERANCE = 1e-9  # of the smallest spread, in the final simulation
+ADAPTIVE_SAMPLES = 4000  # rows up to which a record without a discrete solution is simulated adaptively
+CHECK_TOLERANCE = 1e-9  # of the smallest spread, in that simulation
 CHECK_STEPS = 500  # between two samples there
-SUBSTEP_ERROR = 0.05  # of the noise: a larger error of the one-interval flow asks for more substeps
 SELF_CONSISTENT = 1.5  # simulated RMSE over node RMSE above which a warning is due
 NULL_STDERR = 1.0  # relative standard error of a parameter that the networks can absorb
+FIRM_START = ("cubic", 1.0)  # beside the others: noisy data ask for few weights, and find them from there
+FULL_ROUNDS = (10.0, 1e3, 1e4)  # weights of the defects on a long record, whose law is nearly known
 
 
 def fit(
@@ -35,15 +37,19 @@ def fit(
     *,
     seed: int = 0,
     noise: Mapping[str, float] | None = None,
+    options: FitOptions | None = None,
     progress: Callable | None = None,
 ) -> FitResult:
     """Fit a hybrid ODE to measurements by Gauss-Newton multiple shooting.
 
+    Method, substeps, noise, regularisation, activation and loss are chosen from the data.
+
     Args:
         model: the known law with its networks.
-        data: its columns are states of the model; missing cells are NaN.
+        data: its columns are states or observables of the model; missing cells are NaN.
         seed: of the networks' random weights; the same seed gives the same fit.
         noise: column -> standard deviation of the measurement noise [data units]; estimated if not given.
+        options: what is not to be chosen from the data.
         progress: called as progress(stage, iteration, cost).
 
     Returns:
@@ -56,16 +62,91 @@ def fit(
     Source: Bock (1981); Bock, Kostina & Schloeder, GAMM-Mitteilungen 30 (2007) 376; MacKay (1992).
     """
     began = time.perf_counter()
+    options = options or FitOptions()
     check_enough(model, data, noise)
     with one_thread(), np.errstate(all="ignore"):  # what is not finite is looked for where it matters
-        attempts = [_attempt(model, data, seed, noise, start, progress) for start in _starts(model)]
-        best = min(attempts, key=lambda a: a.evidence)
+        best = _search(model, data, seed, noise, options, progress)
         if not (np.isfinite(best.unknowns.nodes).all() and np.isfinite(best.unknowns.theta).all()):
             raise FitError(
                 "no start led to finite states. Check the equations' units, give the parameters starts and bounds, "
                 "or give initial values."
             )
         return _result(best, model, data, seed, tuple(noise or ()), time.perf_counter() - began)
+
+
+def _search(model, data, seed, noise, options, progress) -> Attempt:
+    """The best attempt; a long record is searched on windows and then fitted whole from there."""
+    short = windows_of(data)
+    if short is None:
+        return _best_of(model, data, seed, noise, options, progress, pinned=True)
+    best = _best_of(model, short, seed, noise, options, progress, pinned=False)
+    return _whole(best, model, data, noise, options, progress)
+
+
+def _best_of(model, data, seed, noise, options, progress, *, pinned) -> Attempt:
+    """The attempt the evidence prefers, under the loss that the outlier test asks for."""
+    loss = "student" if options.loss == "student" else "gaussian"
+    best = _race(model, data, seed, noise, options, progress, pinned=pinned, loss=loss, trust=None)
+    if options.loss != "auto":
+        return best
+    far = outlying(best.problem, best.unknowns)
+    if not are_outliers(far, best.problem):
+        return best
+    trust = np.where(far, 0.0, 1.0)
+    robust = _race(model, data, seed, noise, options, progress, pinned=pinned, loss="student", trust=trust)
+    return min((best, robust), key=lambda a: a.evidence())
+
+
+def _race(model, data, seed, noise, options, progress, *, pinned, loss, trust) -> Attempt:
+    """All starts, and the one that the evidence prefers."""
+    method = "radau" if options.solver == "radau" else "rk4"
+    attempts: list[Attempt] = []
+    for activation, weight_prior, smoothed, k in _starts(model, options):
+        setting = Setting(
+            activation=activation,
+            weight_prior=weight_prior,
+            smoothed=smoothed,
+            seed=seed + k,
+            method=attempts[-1].setting.method if attempts else method,
+            loss=loss,
+            trust=trust,
+            pinned=pinned,
+        )
+        attempts.append(attempt(model, data, setting, options, noise, progress))
+    if any(a.followed for a in attempts):  # else the record is chaotic, or no start is good enough to tell
+        worth = np.exp(np.mean([np.log(a.unknowns.worth) for a in attempts if a.followed], axis=0))
+        return min(attempts, key=lambda a: a.simulated_evidence(worth))
+    return min(attempts, key=lambda a: a.evidence())
+
+
+def _starts(model: HybridODE, options: FitOptions) -> list[tuple[str, float, bool, int]]:
+    """(activation, prior of the weights, smoothed, number) of every start."""
+    if not model.slots:
+        return [("", WEIGHT_PRIOR, True, 0), ("", WEIGHT_PRIOR, False, 0)]
+    open_ = any(s.name not in model.networks or model.networks[s.name].activation is None for s in model.slots)
+    kinds = [(a, WEIGHT_PRIOR) for a in (ACTIVATIONS if open_ else ACTIVATIONS[:1])]
+    if open_:
+        kinds.append(FIRM_START)
+    return [(*kind, k % 2 == 0, k) for kind in kinds for k in range(options.restarts or 1)]
+
+
+def _whole(best: Attempt, model, data, noise, options, progress) -> Attempt:
+    """The whole record from the law that its windows gave."""
+    setting = Setting(
+        activation=best.setting.activation,
+        weight_prior=best.setting.weight_prior,
+        smoothed=True,
+        seed=best.setting.seed,
+        method=best.setting.method,
+        loss=best.setting.loss,
+    )
+    problem, unknowns, rng = prepare(model, data, setting, options, noise)
+    known, field = best.unknowns, best.problem.field
+    problem.field.scales = field.scales
+    unknowns.theta, unknowns.prior, unknowns.sigma = known.theta.copy(), known.prior.copy(), known.sigma.copy()
+    unknowns.effective = known.effective
+    given = given_mask(model, noise)
+    return finish(problem, unknowns, rng, setting, options, given, list(best.stages), progress, FULL_ROUNDS)
 
 
 @contextlib.contextmanager
@@ -83,10 +164,10 @@ def one_thread():
 
 def check_enough(model: HybridODE, data: Dataset, noise: Mapping[str, float] | None = None) -> None:
     """Raise FitError where the data cannot determine anything: too few samples, or nothing measured depends on it."""
-    measured = [c for c in data.columns if c in model.states and data.n_measured[c] > 0]
+    measured = [c for c in data.columns if c in model.measurable and data.n_measured[c] > 0]
     if not measured:
         raise FitError(
-            f"no state is measured: the states are {', '.join(model.states)}, the columns "
+            f"no state is measured: the states are {', '.join(model.measurable)}, the columns "
             f"{', '.join(data.columns)}. Name the columns like the states, or map them with `columns`."
         )
     _refuse_unseen(model, measured)
@@ -118,7 +199,7 @@ def _refuse_unseen(model: HybridODE, measured: list[str]) -> None:
             for names in needs.values():
                 if names & outputs:
                     names |= {slot.name}.union(*map(T.symbols, call.args))
-    seen, new = set(), set(measured)
+    seen, new = set(), set(measured).union(*(T.symbols(model.observe[n]) for n in measured if n in model.observe))
     while new:
         seen |= new
         new = set().union(*(needs.get(name, ()) for name in new)) - seen
@@ -130,92 +211,42 @@ def _refuse_unseen(model: HybridODE, measured: list[str]) -> None:
             )
 
 
-def _starts(model: HybridODE) -> list[tuple[str, bool]]:
-    """(activation, smoothed) of every restart."""
-    if not model.slots:
-        return [("", True), ("", False)]
-    open_ = any(s.name not in model.networks or model.networks[s.name].activation is None for s in model.slots)
-    return [(a, True) for a in (ACTIVATIONS if open_ else ACTIVATIONS[:1])]
-
-
-class _Attempt:
-    """One restart, run to its end."""
-
-    def __init__(self, problem, unknowns, stages, activation):
-        self.problem, self.unknowns, self.stages, self.activation = problem, unknowns, stages, activation
-        self.evidence = minus_twice_log_evidence(problem, unknowns)
-
-
-def _attempt(model, data, seed, noise, start, progress) -> _Attempt:
-    activation, smoothed = start
-    field = HybridField(model, {slot.name: activation for slot in model.slots})
-    problem = ShootingProblem(model, data, field)
-    rng = np.random.default_rng(seed)
-    unknowns = starting_point(problem, rng, smoothed=smoothed)
-    given = np.array([state in (noise or {}) for state in model.states])
-    for column, sd in (noise or {}).items():
-        unknowns.sigma[model.states.index(column)] = sd
-    stages = [gradient_matching.run(problem, unknowns, rng, progress)]
-    refine_substeps(problem, unknowns)
-    while True:
-        stages.append(multiple_shooting.run(problem, unknowns, rng, progress, given_noise=given))
-        if not refine_substeps(problem, unknowns):
-            return _Attempt(problem, unknowns, tuple(stages), activation)
-
-
-def refine_substeps(problem: ShootingProblem, unknowns) -> bool:
-    """Double the substeps until doubling no longer matters beside the noise; True where they changed."""
-    before = problem.substeps
-    coarse = problem.flow(unknowns.nodes, unknowns.theta)
-    while problem.substeps < MOST_SUBSTEPS:
-        problem.substeps *= 2
-        fine = problem.flow(unknowns.nodes, unknowns.theta)
-        with np.errstate(invalid="ignore"):
-            error = np.abs(fine - coarse) / unknowns.sigma
-        if not np.isfinite(error).all() or error.max() < SUBSTEP_ERROR:
-            problem.substeps //= 2
-            break
-        coarse = fine
-    return problem.substeps != before
-
-
-def _result(best: _Attempt, model, data, seed, given_noise, seconds) -> FitResult:
+def _result(best: Attempt, model, data, seed, given_noise, seconds) -> FitResult:
     problem, unknowns = best.problem, best.unknowns
-    defect = largest_defect(problem, unknowns)
-    columns = [(c, model.states.index(c)) for c in data.columns]
-    simulated, nodes_rmse = _simulated_errors(problem, unknowns), _node_errors(problem, unknowns)
+    columns = [(c, model.measurable.index(c)) for c in data.columns]
+    simulated = _simulated_errors(best)
     parameters = _parameters(problem, unknowns)
     pieces = tuple(unknowns.nodes[a:b].copy() for a, b in zip(*problem.segments, strict=True))
     initial = {
         tr.name: {s: float(v) for s, v in zip(model.states, x[0], strict=True)}
         for tr, x in zip(data.trajectories, pieces, strict=True)
     }
-    warnings = _warnings(best, defect, simulated, nodes_rmse, parameters)
     return FitResult(
         model=model,
         data=data,
         seed=seed,
-        converged=defect < FEASIBLE_DEFECT and best.stages[-1].stopped == "converged",
+        converged=best.feasible and best.stages[-1].stopped == "converged",
         parameters=parameters,
         initial=initial,
         noise={c: float(unknowns.sigma[j]) for c, j in columns},
         given_noise=given_noise,
         error={c: float(simulated[j]) for c, j in columns},
+        node_error={c: float(best.node_errors[j]) for c, j in columns},
         states=pieces,
         terms=residual_terms(problem, unknowns),
-        activation=_chosen(best),
+        activation=", ".join(dict.fromkeys(layout.activation for layout in problem.field.layouts)),
+        loss=unknowns.loss,
+        outliers=int((outlying(problem, unknowns)).sum()) if unknowns.loss == "student" else 0,
+        method=problem.method,
+        evidence=best.evidence(),
         effective_weights=float(unknowns.effective or 0.0),
-        largest_defect=defect,
+        largest_defect=best.defect,
         stages=best.stages,
-        warnings=warnings,
+        warnings=_warnings(best, simulated, parameters),
         seconds=seconds,
         problem=problem,
         unknowns=unknowns,
     )
-
-
-def _chosen(best: _Attempt) -> str:
-    return ", ".join(dict.fromkeys(layout.activation for layout in best.problem.field.layouts))
 
 
 def _parameters(problem, unknowns) -> dict[str, tuple[float, float]]:
@@ -226,41 +257,43 @@ def _parameters(problem, unknowns) -> dict[str, tuple[float, float]]:
     return {name: (float(v), float(e)) for name, v, e in zip(field.parameters, values, errors, strict=True)}
 
 
-def _rmse(problem, states) -> np.ndarray:
-    squares = (problem.mask * (problem.y - states) ** 2).sum(0)
-    return np.sqrt(squares / np.maximum(problem.counts, 1))
-
-
-def _node_errors(problem, unknowns) -> np.ndarray:
-    return _rmse(problem, unknowns.nodes)
-
-
-def _simulated_errors(problem, unknowns) -> np.ndarray:
-    """RMSE per state of one plain adaptive simulation of every trajectory from its start; NaN where it fails."""
+def _simulated_errors(best: Attempt) -> np.ndarray:
+    """(m,) RMSE of one plain simulation of every trajectory from its start; NaN where it fails."""
+    problem, unknowns = best.problem, best.unknowns
+    if best.simulated is not None:
+        return best.simulated_errors
+    if problem.n_nodes > ADAPTIVE_SAMPLES or problem.method != "rk4":
+        return np.full(problem.m, np.nan)
     states = np.empty_like(unknowns.nodes)
     starts = unknowns.nodes[problem.first]
     atol = CHECK_TOLERANCE * float(unknowns.spread.min())
     for k, (a, b) in enumerate(zip(*problem.segments, strict=True)):
         solution = problem.simulate(starts, unknowns.theta, k, problem.t[a:b], atol=atol, max_steps=CHECK_STEPS)
         states[a:b] = solution.x[0].numpy()
-    return _rmse(problem, states)
+    return rmse(problem, states, unknowns)
 
 
-def _warnings(best, defect, simulated, nodes_rmse, parameters) -> tuple[str, ...]:
+def _warnings(best: Attempt, simulated: np.ndarray, parameters: dict) -> tuple[str, ...]:
     warnings = []
-    problem = best.problem
-    if not defect < FEASIBLE_DEFECT:
+    problem, names = best.problem, best.problem.model.measurable
+    if not best.defect < FEASIBLE_DEFECT:
         warnings.append(
-            f"the fit did not close its intervals (largest jump {defect:.2g} noise sd); treat it as a start."
+            f"the fit did not close its intervals (largest jump {best.defect:.2g} noise sd); treat it as a start."
         )
     if best.stages[-1].stopped != "converged":
         warnings.append(f"the fit stopped early: {best.stages[-1].stopped}.")
-    for j, name in enumerate(problem.model.states):
-        if problem.measured[j] and not simulated[j] < SELF_CONSISTENT * nodes_rmse[j] + 1e-9 * best.unknowns.spread[j]:
+    for j, name in enumerate(names):
+        near = SELF_CONSISTENT * best.node_errors[j] + 1e-9 * best.unknowns.spread[j]
+        if problem.measured[j] and not simulated[j] < near:
             warnings.append(
                 f"one long simulation misses {name} (RMSE {simulated[j]:.3g}, interval by interval "
-                f"{nodes_rmse[j]:.3g}): the system is chaotic or the hybrid is unstable."
+                f"{best.node_errors[j]:.3g}): the system is chaotic or the hybrid is unstable."
             )
+    if best.unknowns.loss == "student":
+        far = int(outlying(problem, best.unknowns).sum())
+        warnings.append(
+            f"{far} of {int(problem.counts.sum())} measured values are outliers; the fit used a robust loss."
+        )
     for name, (value, stderr) in parameters.items():
         if problem.model.slots and stderr > NULL_STDERR * abs(value):
             warnings.append(

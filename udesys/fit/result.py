@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from udesys.data import Dataset
+from udesys.errors import FitError, did_you_mean
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import StageReport, Unknowns
 from udesys.model import HybridODE
+
+TERM_CHUNK = 4096  # points at which a term's band is evaluated at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +48,15 @@ class FitResult:
         noise: measured column -> standard deviation of the noise.
         given_noise: columns whose noise was given, not estimated.
         error: measured column -> RMSE of one plain simulation from the initial values.
+        node_error: measured column -> RMSE of the fitted states; the same as `error` where one simulation follows
+            the data.
         states: per trajectory (time, state), the fitted states at the sample times.
         terms: term name -> ResidualTerm.
         activation: the activation the evidence chose; empty without networks.
+        loss: "gaussian", or "student" where an outlier test asked for a robust one.
+        outliers: how many measurements it found.
+        method: of the intervals, "rk4" or "radau" for a stiff system.
+        evidence: -2 log marginal likelihood up to a constant; lower is better.
         effective_weights: how many weights the data determine.
         largest_defect: largest jump between intervals, in units of the noise.
         stages: what each stage did.
@@ -66,9 +75,14 @@ class FitResult:
     noise: dict[str, float]
     given_noise: tuple[str, ...]
     error: dict[str, float]
+    node_error: dict[str, float]
     states: tuple[np.ndarray, ...]
     terms: dict[str, ResidualTerm]
     activation: str
+    loss: str
+    outliers: int
+    method: str
+    evidence: float
     effective_weights: float
     largest_defect: float
     stages: tuple[StageReport, ...]
@@ -92,6 +106,49 @@ class FitResult:
         solution = self.problem.simulate(starts, self.unknowns.theta, trajectory, grid, atol=atol)
         return solution.x[0].numpy()[len(grid) - len(t) :]
 
+    def term(self, name: str, points) -> tuple[np.ndarray, np.ndarray]:
+        """A missing term anywhere, with its posterior standard deviation.
+
+        Args:
+            name: as in `terms`.
+            points: (n, arguments), or (n,) for one argument [data units].
+
+        Returns:
+            Values (n,) [data units per time unit], and standard deviations (n,).
+
+        Raises:
+            FitError: there is no such term, or the points have another number of arguments.
+        """
+        for k, slot in enumerate(self.model.slots):
+            if name in slot.terms:
+                points = np.asarray(points, float)
+                points = points[:, None] if points.ndim == 1 else points
+                if points.ndim != 2 or points.shape[1] != len(slot.arguments):
+                    wanted = f"(n, {len(slot.arguments)}): {', '.join(slot.arguments)}"
+                    raise FitError(f"points of {name} must be {wanted}, but are {points.shape}.")
+                values, std = term_values(self.problem, self.unknowns, k, points, theta_covariance(self.unknowns))
+                j = slot.terms.index(name)
+                return values[:, j], std[:, j]
+        raise FitError(f"there is no term {name!r}. {did_you_mean(name, self.model.terms)}")
+
+    def simulate_data(self, data: Dataset, x0="first") -> list[np.ndarray]:
+        """Simulate other data, with their own inputs and covariates, by the fitted hybrid.
+
+        Args:
+            data: gives the times, the inputs and the covariates; its columns may guide the solution.
+            x0: (trajectories, d) states at the first samples [data units]; "first" takes the measured ones, with
+                unmeasured velocities by the slope of the data.
+
+        Returns:
+            One (time, d) array for each trajectory; NaN where there is no finite solution.
+
+        Raises:
+            FitError: x0 has another shape.
+        """
+        from udesys.fit.simulating import simulate_data
+
+        return simulate_data(self, data, x0)
+
     def to_dict(self) -> dict:
         """Plain values for JSON."""
         return {
@@ -100,8 +157,12 @@ class FitResult:
             "parameters": {n: {"value": v, "stderr": s} for n, (v, s) in self.parameters.items()},
             "initial": {run: dict(x0) for run, x0 in self.initial.items()},
             "noise": dict(self.noise),
-            "error": {"fit": dict(self.error)},
+            "error": {"fit": dict(self.error), "nodes": dict(self.node_error)},
             "activation": self.activation,
+            "loss": self.loss,
+            "outliers": self.outliers,
+            "method": self.method,
+            "evidence": self.evidence,
             "effective_weights": self.effective_weights,
             "largest_defect": self.largest_defect,
             "stages": [{**vars(s), "notes": list(s.notes)} for s in self.stages],
@@ -152,17 +213,31 @@ def residual_terms(problem: ShootingProblem, unknowns: Unknowns) -> dict[str, Re
     with torch.inference_mode():
         theta = torch.as_tensor(unknowns.theta)
         for k, slot in enumerate(problem.model.slots):
-            points = field_.arguments(k, torch.as_tensor(problem.t), torch.as_tensor(unknowns.nodes), theta)
-            values, slopes = field_.term(k, points, theta, jacobian=True)
-            block = covariance[field_.weights_of[k], field_.weights_of[k]]
-            slopes = slopes.numpy()
-            variance = np.einsum("now,wv,nov->no", slopes, block, slopes)
+            points = field_.arguments(
+                k, *map(torch.as_tensor, (problem.t, unknowns.nodes)), theta, torch.as_tensor(problem.u)
+            )
+            values, std = term_values(problem, unknowns, k, points.numpy(), covariance)
             for j, term in enumerate(slot.terms):
-                std = np.sqrt(np.maximum(variance[:, j], 0.0))
                 terms[term] = ResidualTerm(
-                    name=term, arguments=slot.arguments, points=points.numpy(), values=values[:, j].numpy(), std=std
+                    name=term, arguments=slot.arguments, points=points.numpy(), values=values[:, j], std=std[:, j]
                 )
     return terms
+
+
+def term_values(problem: ShootingProblem, unknowns: Unknowns, slot: int, points: np.ndarray, covariance: np.ndarray):
+    """Values (n, outputs) of a slot's network at points (n, arguments), and their posterior standard deviations."""
+    import torch
+
+    values, std, field_ = [], [], problem.field
+    block = covariance[field_.weights_of[slot], field_.weights_of[slot]]
+    with torch.inference_mode():
+        for a in range(0, len(points), TERM_CHUNK):
+            piece = torch.as_tensor(points[a : a + TERM_CHUNK])
+            value, slopes = field_.term(slot, piece, torch.as_tensor(unknowns.theta), jacobian=True)
+            slopes = slopes.numpy()
+            values.append(value.numpy())
+            std.append(np.sqrt(np.maximum(((slopes @ block) * slopes).sum(2), 0.0)))
+    return np.concatenate(values), np.concatenate(std)
 
 
 def theta_covariance(unknowns: Unknowns) -> np.ndarray:

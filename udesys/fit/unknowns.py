@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,12 +14,17 @@ class Unknowns:
     Attributes:
         nodes: (nodes, d) states at the sample times [data units].
         theta: (n_theta,) network weights, then scaled parameters.
-        sigma: (d,) standard deviation of the measurement noise [data units]; for an unmeasured state a
-            comparable share of its spread.
-        spread: (d,) standard deviation of each state along the data [data units].
+        sigma: (m,) standard deviation of the measurement noise, states first [data units]; for an unmeasured
+            state a comparable share of its spread.
+        spread: (m,) standard deviation of each state and observable along the data [data units].
         prior: (n_theta,) weight of each squared deviation of theta from `center`.
-        center: (n_theta,) zero for weights, the start for parameters.
+        center: (n_theta,) zero for weights; the prior's mean, or the start, for parameters.
         bounds: (2, n_theta) lowest and highest theta.
+        trust: (nodes, m) weight of each measurement beside the others: 1, less for an outlier under a robust loss.
+        loss: "gaussian" or "student".
+        worth: (m,) share of a column's measurements that count as independent; 1 unless its residuals wander.
+        schur: (n_theta, n_theta) normal matrix of theta with the nodes eliminated.
+        effective: how many weights the data determine.
     """
 
     nodes: np.ndarray
@@ -29,6 +34,9 @@ class Unknowns:
     prior: np.ndarray
     center: np.ndarray
     bounds: np.ndarray
+    trust: np.ndarray
+    worth: np.ndarray
+    loss: str = "gaussian"
     schur: np.ndarray | None = None
     effective: float | None = None
 
@@ -60,4 +68,4 @@ class StageReport:
     after: float
     stopped: str
     seconds: float = 0.0
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()

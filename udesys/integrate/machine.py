@@ -111,11 +111,14 @@ def _run(code, reg, base):
 
 
 @njit(cache=True, error_model="numpy")
-def _derivatives(code, out, reg, base, d, n_p, t, y, dy, sensitive):
+def _derivatives(code, out, reg, base, d, n_p, t, pieces, offset, y, dy, sensitive):
     """dy/dt of the state and, after it, of its sensitivities (row-major d x (n_p + d))."""
     for j in range(d):
         reg[j] = y[j]
     reg[d + n_p] = t
+    for j in range(pieces.shape[0]):
+        c = pieces[j]
+        reg[d + n_p + 1 + j] = c[0] + offset * (c[1] + offset * (c[2] + offset * c[3]))
     _run(code, reg, base)
     for j in range(d):
         dy[j] = reg[out[j]]
@@ -137,13 +140,13 @@ def _derivatives(code, out, reg, base, d, n_p, t, y, dy, sensitive):
 
 
 @njit(cache=True, error_model="numpy")
-def _simulate(code, constants, out, d, n_p, p, x0, t, lo, hi, steps, sensitive, states, sens, A, B, C):
+def _simulate(code, constants, out, d, n_p, p, x0, t, pieces, lo, hi, steps, sensitive, states, sens, A, B, C):
     width = n_p + d
     m = d + d * width if sensitive else d
-    base = d + n_p + 1 + constants.shape[0]
+    base = d + n_p + 1 + pieces.shape[1] + constants.shape[0]
     reg = np.zeros(base + code.shape[0])
     reg[d : d + n_p] = p
-    reg[d + n_p + 1 : base] = constants
+    reg[base - constants.shape[0] : base] = constants
     k = np.zeros((A.shape[0], m))
     y = np.zeros(m)
     z = np.zeros(m)
@@ -166,7 +169,8 @@ def _simulate(code, constants, out, d, n_p, p, x0, t, lo, hi, steps, sensitive, 
                             if w != 0.0:
                                 for q in range(m):
                                     z[q] += w * k[r, q]
-                        _derivatives(code, out, reg, base, d, n_p, now + C[s] * h, z, k[s], sensitive)
+                        at, offset = now + C[s] * h, (step + C[s]) * h
+                        _derivatives(code, out, reg, base, d, n_p, at, pieces[i - 1], offset, z, k[s], sensitive)
                     for s in range(A.shape[0]):
                         w = h * B[s]
                         if w != 0.0:
@@ -184,18 +188,21 @@ def _simulate(code, constants, out, d, n_p, p, x0, t, lo, hi, steps, sensitive, 
     return True
 
 
-def simulate(program, d, p, x0, t, segments, steps, *, sensitivities=False):
+def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivities=False):
     """Simulate segments of one time axis, each from its own start, with Dormand & Prince's order-8 formula.
 
     Args:
         program: code (ops, 3), constants and outputs of `model.program.Program`; inputs are the d states,
-            the parameters p and t; outputs are dx/dt and, for sensitivities, df/dx and df/dp by rows.
+            the parameters p, t and the k driving inputs; outputs are dx/dt and, for sensitivities, df/dx and df/dp
+            by rows.
         d: number of states.
         p: (n_p,) parameters.
         x0: (segments, d) starts.
         t: (time,) all sample times, segment after segment.
         segments: (lo, hi) index arrays; a segment is t[lo:hi].
         steps: (time,) equal steps taken between sample i and i + 1.
+        pieces: (time, k, 4) cubics of the driving inputs between sample i and i + 1, c0 to c3 of
+            c0 + c1 s + c2 s^2 + c3 s^3 at s after sample i; None without inputs.
         sensitivities: also return d x(t) / d (p, x0).
 
     Returns:
@@ -206,6 +213,7 @@ def simulate(program, d, p, x0, t, segments, steps, *, sensitivities=False):
     """
     states = np.full((len(t), d), np.nan)
     sens = np.zeros((len(t) if sensitivities else 0, d, len(p) + d))
+    pieces = np.zeros((len(t), 0, 4)) if pieces is None else np.ascontiguousarray(pieces, float)
     fine = _simulate(
         program.code,
         program.constants,
@@ -215,6 +223,7 @@ def simulate(program, d, p, x0, t, segments, steps, *, sensitivities=False):
         np.asarray(p, float),
         np.ascontiguousarray(x0, float),
         t,
+        pieces,
         segments[0],
         segments[1],
         steps,

@@ -36,6 +36,8 @@ class ClosedForm:
     Attributes:
         names: the unknowns: estimated parameters, then `(term, constant)` pairs.
         values: (unknowns,) their values.
+        rhs: one tree per state over `inputs`.
+        observed: one tree per observable, likewise.
     """
 
     def __init__(self, model: HybridODE, formulas: Mapping[str, Formula], parameters: Mapping[str, float]):
@@ -53,13 +55,14 @@ class ClosedForm:
             renamed[term] = T.substitute(formulas[term].tree, names)
         fixed = model.fixed_values
         self.rhs = tuple(T.substitute(r, fixed) for r in model.with_formulas(renamed))
+        self.observed = tuple(T.substitute(tree, fixed) for tree in model.observe.values())
         self._symbols = [*model.estimated, *(unique[p] for p in pairs)]
-        self._program = self._sensitive = None
+        self._program = self._sensitive = self._observing = self._observing_slopes = None
 
     @property
     def inputs(self) -> list[str]:
-        """States, unknowns and t: the inputs of the programs."""
-        return [*self.model.states, *self._symbols, "t"]
+        """States, unknowns, t, then the model's inputs and covariates: the inputs of the programs."""
+        return [*self.model.states, *self._symbols, "t", *self.model.exogenous]
 
     @property
     def program(self) -> Program:
@@ -77,13 +80,59 @@ class ClosedForm:
             self._sensitive = Program([*self.rhs, *by_state, *by_unknown], self.inputs)
         return self._sensitive
 
-    def simulate(self, x0, t, segments, steps, *, values=None, sensitivities=False):
+    def simulate(self, x0, t, segments, steps, *, pieces=None, values=None, sensitivities=False):
         """Simulate segments of one time axis; see `integrate.machine.simulate`."""
         from udesys.integrate.machine import simulate
 
         program = self.sensitive_program if sensitivities else self.program
         values = self.values if values is None else values
-        return simulate(program, self.d, values, x0, t, segments, steps, sensitivities=sensitivities)
+        return simulate(program, self.d, values, x0, t, segments, steps, pieces=pieces, sensitivities=sensitivities)
+
+    # -------------------------------------------------------------- what is measured
+    def outputs(self, t, states, u=None, *, values=None) -> np.ndarray:
+        """(time, m): the states, then the observables.
+
+        Args:
+            t: (time,) [the data's time unit].
+            states: (time, d).
+            u: (time, k) inputs and covariates; None where the model has none.
+            values: (unknowns,); None takes the form's own.
+        """
+        if not self.observed:
+            return states
+        if self._observing is None:
+            self._observing = Program(self.observed, self.inputs)
+        return np.concatenate([states, self._run(self._observing, t, states, u, values)], 1)
+
+    def output_slopes(self, t, states, u=None, *, values=None) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of the observables alone, at points as in `outputs`.
+
+        Returns:
+            By the states (time, observables, d), and by the unknowns (time, observables, unknowns).
+        """
+        n, m = len(states), len(self.observed)
+        if self._observing_slopes is None:
+            by_state = [T.derivative(tree, s) for tree in self.observed for s in self.model.states]
+            by_unknown = [T.derivative(tree, s) for tree in self.observed for s in self._symbols]
+            self._observing_slopes = Program([*by_state, *by_unknown], self.inputs)
+        slopes = self._run(self._observing_slopes, t, states, u, values)
+        return slopes[:, : m * self.d].reshape(n, m, self.d), slopes[:, m * self.d :].reshape(n, m, len(self.names))
+
+    def output_sensitivities(self, t, states, sensitivities, u=None, *, values=None) -> np.ndarray:
+        """(time, m, unknowns + d) of states and observables from those of the states (time, d, unknowns + d)."""
+        if not self.observed:
+            return sensitivities
+        by_state, by_unknown = self.output_slopes(t, states, u, values=values)
+        observed = by_state @ sensitivities
+        observed[:, :, : len(self.names)] += by_unknown
+        return np.concatenate([sensitivities, observed], 1)
+
+    def _run(self, program: Program, t, states, u, values) -> np.ndarray:
+        """(time, results) of a program along states."""
+        driving = () if u is None else u.T
+        with np.errstate(all="ignore"):
+            columns = program.run([*states.T, *(self.values if values is None else values), t, *driving])
+        return np.stack([np.broadcast_to(np.asarray(c, float), len(states)) for c in columns], 1)
 
     def with_values(self, values) -> ClosedForm:
         """The same form with other values of its unknowns."""
@@ -110,7 +159,16 @@ class ClosedForm:
         values = {s: T.Number(v) for s, v in zip(self._symbols, self.values.tolist(), strict=True)}
         return {s: T.substitute(r, values) for s, r in zip(self.model.states, self.rhs, strict=True)}
 
+    def observed_in_place(self) -> dict[str, T.Tree]:
+        """observable -> its expression with every estimated parameter's value in place."""
+        values = {s: T.Number(v) for s, v in zip(self._symbols, self.values.tolist(), strict=True)}
+        return {n: T.substitute(tree, values) for n, tree in zip(self.model.observe, self.observed, strict=True)}
+
     def equation_texts(self, digits: int = 6) -> dict[str, str]:
         """state -> right side as text; a second-order state has only its velocity's entry."""
         skip = set(self.model.velocity_of)
         return {s: T.to_text(tree, digits) for s, tree in self.numbers_in_place().items() if s not in skip}
+
+    def observed_texts(self, digits: int = 6) -> dict[str, str]:
+        """observable -> its expression as text."""
+        return {name: T.to_text(tree, digits) for name, tree in self.observed_in_place().items()}

@@ -20,8 +20,8 @@ _HELPERS = {
     "sigmoid": "def _sigmoid(a):\n    return 0.5 * (1.0 + math.tanh(0.5 * a))",
 }
 _TAKEN = frozenset(
-    {"t", "x", "math", "abs", "min", "max", "float", "rhs", "parameters", "_sign", "_sigmoid"}
-    | {"SOURCE", "STATES", "PARAMETERS", "START", "INITIAL"}
+    {"t", "x", "u", "math", "abs", "min", "max", "float", "callable", "rhs", "observe", "parameters", "_sign"}
+    | {"_sigmoid", "SOURCE", "STATES", "INPUTS", "OBSERVABLES", "PARAMETERS", "START", "INITIAL", "INPUTS_AT_START"}
 )
 _GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon "
@@ -77,43 +77,48 @@ def python_module(
     initial: Mapping[str, Mapping[str, float]],
     start: Mapping[str, float],
     *,
+    driving: Mapping[str, Mapping[str, float]] | None = None,
     source: str = "",
 ) -> str:
     """A Python module with `rhs(t, x)` of a closed form, its constants and its initial values.
+
+    Where the model has inputs or covariates it is `rhs(t, x, u)`, and where it has observables there is `observe`
+    with the same arguments.
 
     Args:
         form: the closed form.
         initial: trajectory -> state -> value.
         start: trajectory -> time of its initial value [the data's time unit].
+        driving: trajectory -> input or covariate -> value at that time; needed where the model has any.
         source: what the law was found in.
     """
-    states = form.model.states
+    states, inputs, observables = form.model.states, form.model.exogenous, tuple(form.model.observe)
     right, values = named_equations(form)
-    names = _identifiers([*states, *values])
+    observed = tuple(form.model.observe.values())
+    names = _identifiers([*states, *inputs, *values])
     names["t"] = "t"
-    used = {node.op for tree in right for node in T.walk(tree) if isinstance(node, T.Operation)}
+    used = {node.op for tree in (*right, *observed) for node in T.walk(tree) if isinstance(node, T.Operation)}
     helpers = [text for op, text in _HELPERS.items() if op in used]
-    reads = [f"    {names[key]} = parameters[{_quoted(key)}]" for key in values]
-    body = [
-        "def rhs(t, x, parameters=PARAMETERS):",
-        '    """dx/dt at time t and state x, in the order of STATES."""',
-        f"    {', '.join(names[s] for s in states)}{',' * (len(states) == 1)} = x",
-        *reads,
-        "    return [",
-        *(f"        {to_python(tree, names)}," for tree in right),
-        "    ]",
-    ]
+    body = _function("rhs", "dx/dt at time t and state x, in the order of STATES.", right, form, values, names)
+    if observables:
+        what = "What is measured of the state x at time t, in the order of OBSERVABLES."
+        body += ["", "", *_function("observe", what, observed, form, values, names)]
+    slopes = "rhs(START[name], [x0[state] for state in STATES]"
+    slopes += ", [INPUTS_AT_START[name][key] for key in INPUTS])" if inputs else ")"
     return "\n".join(
         [
-            '"""A law that udesys found: dx/dt = rhs(t, x). It needs nothing but Python."""',
+            f'"""A law that udesys found: dx/dt = rhs(t, x{", u" * bool(inputs)}). It needs nothing but Python."""',
             "",
             "import math",
             "",
             f"SOURCE = {_quoted(source)}",
-            f"STATES = ({', '.join(map(_quoted, states))}{',' * (len(states) == 1)})",
+            f"STATES = {_tuple(states)}",
+            *([f"INPUTS = {_tuple(inputs)}"] if inputs else []),
+            *([f"OBSERVABLES = {_tuple(observables)}"] if observables else []),
             _assigned("PARAMETERS", values),
             _assigned("START", start),
             _assigned("INITIAL", {run: dict(x0) for run, x0 in initial.items()}),
+            *([_assigned("INPUTS_AT_START", driving or {})] if inputs else []),
             "",
             "",
             *("\n" + text + "\n\n" for text in helpers),
@@ -122,11 +127,43 @@ def python_module(
             "",
             'if __name__ == "__main__":',
             "    for name, x0 in INITIAL.items():",
-            "        slopes = rhs(START[name], [x0[state] for state in STATES])",
+            f"        slopes = {slopes}",
             '        print(f"{name}: dx/dt at the start", dict(zip(STATES, slopes)))',
             "",
         ]
     ).replace("\n\n\n\n", "\n\n\n")
+
+
+def _function(name: str, what: str, trees, form: ClosedForm, values, names: Mapping[str, str]) -> list[str]:
+    """The lines of a function of time, state and, where there are any, inputs."""
+    states, inputs = form.model.states, form.model.exogenous
+    about = [f'    """{what}"""']
+    reads = [f"    {_unpacked(states, names)} = x"]
+    if inputs:
+        about = [
+            f'    """{what}',
+            "",
+            "    u holds the values of INPUTS at time t, or is a function of t that gives them.",
+            '    """',
+        ]
+        reads.append(f"    {_unpacked(inputs, names)} = u(t) if callable(u) else u")
+    return [
+        f"def {name}(t, x, {'u, ' * bool(inputs)}parameters=PARAMETERS):",
+        *about,
+        *reads,
+        *(f"    {names[key]} = parameters[{_quoted(key)}]" for key in values),
+        "    return [",
+        *(f"        {to_python(tree, names)}," for tree in trees),
+        "    ]",
+    ]
+
+
+def _unpacked(keys, names: Mapping[str, str]) -> str:
+    return ", ".join(names[key] for key in keys) + "," * (len(keys) == 1)
+
+
+def _tuple(keys) -> str:
+    return f"({', '.join(map(_quoted, keys))}{',' * (len(keys) == 1)})"
 
 
 def named_equations(form: ClosedForm) -> tuple[tuple[T.Tree, ...], dict[str, float]]:
@@ -136,7 +173,7 @@ def named_equations(form: ClosedForm) -> tuple[tuple[T.Tree, ...], dict[str, flo
     """
     model = form.model
     found = [c for term in model.terms for c in form.formulas[term].constants]
-    crowded = {c for c in found if found.count(c) > 1} | {*model.parameters, *model.states}
+    crowded = {c for c in found if found.count(c) > 1} | {*model.parameters, *model.states, *model.exogenous}
     values = {n: p.start for n, p in model.parameters.items() if p.fixed} | form.parameters
     values = {n: float(values[n]) for n in model.parameters}
     formulas = {}
@@ -281,4 +318,6 @@ def latex_equations(form: ClosedForm, digits: int = TEX_DIGITS) -> str:
             else (rf"\frac{{\mathrm{{d}} {name}}}{{\mathrm{{d}} t}}")
         )
         rows.append(f"  {left} &= {to_latex(tree, digits)}")
+    for name, tree in form.observed_in_place().items():
+        rows.append(f"  {latex_name(name)} &= {to_latex(tree, digits)}")
     return "\\begin{align}\n" + " \\\\\n".join(rows) + "\n\\end{align}\n"

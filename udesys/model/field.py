@@ -35,7 +35,8 @@ class HybridField:
     """dx/dt of a HybridODE for a batch of points, as a function of states, weights and parameters.
 
     theta is one flat vector: the weights of every network in turn, then the estimated parameters divided
-    by `parameter_scale`.
+    by `parameter_scale`. Where the model has inputs or covariates, their values at the points come as u
+    (points, inputs and covariates).
 
     Args:
         model: the equations.
@@ -77,7 +78,7 @@ class HybridField:
         model, fixed = self.model, self.model.fixed_values
         self.calls = [(k, call) for k, slot in enumerate(model.slots) for call in slot.calls]
         self.outputs = [call.output_name(i) for k, call in self.calls for i in range(model.slots[k].n_outputs)]
-        point = [*model.states, *self.parameters, "t"]
+        point = [*model.states, *self.parameters, "t", *model.exogenous]
         rhs = [T.substitute(r, fixed) for r in model.rhs]
         arguments = [[T.substitute(a, fixed) for a in call.args] for _, call in self.calls]
         self._argument_programs = [Program(a, point) for a in arguments]
@@ -95,42 +96,40 @@ class HybridField:
         """Estimated parameters in their own units, as a list of scalars."""
         return [theta[self.n_weights + j] * s for j, s in enumerate(self.parameter_scale.tolist())]
 
-    def _point(self, t, x, theta) -> list:
-        return [*x.unbind(1), *self.parameter_values(theta), t]
+    def _point(self, t, x, theta, u) -> list:
+        return [*x.unbind(1), *self.parameter_values(theta), t, *(() if u is None else u.unbind(1))]
 
     def _standardised(self, call_index: int, point: list, like):
         import torch
 
         scale = self.scales[self.calls[call_index][0]]
         values = self._argument_programs[call_index].run(point, self._functions)
-        z = torch.stack([torch.broadcast_to(torch.as_tensor(v, dtype=like.dtype), like.shape[:1]) for v in values], 1)
-        return (z - torch.as_tensor(scale.shift)) / torch.as_tensor(scale.width)
+        z = torch.stack([_column(v, like) for v in values], 1)
+        return (z - _on(scale.shift, like)) / _on(scale.width, like)
 
-    def __call__(self, t, x, theta):
-        """dx/dt (points, state) at times t (points,) and states x (points, state)."""
+    def __call__(self, t, x, theta, u=None):
+        """dx/dt (points, state) at times t (points,), states x (points, state) and inputs u."""
         import torch
 
-        point = self._point(t, x, theta)
+        point = self._point(t, x, theta, u)
         outputs = []
         for c, (k, _) in enumerate(self.calls):
             z = self._standardised(c, point, x)
-            out = forward(self.layouts[k], theta[self.weights_of[k]], z) * torch.as_tensor(self.scales[k].output)
+            out = forward(self.layouts[k], theta[self.weights_of[k]], z) * _on(self.scales[k].output, x)
             outputs.extend(out.unbind(1))
         values = self._rhs_program.run([*point, *outputs], self._functions)
-        return torch.stack([torch.as_tensor(v, dtype=x.dtype).expand(len(x)) for v in values], 1)
+        return torch.stack([_column(v, x) for v in values], 1)
 
-    def jacobians(self, t, x, theta) -> Jacobians:
-        """Exact derivatives at the points, with what `weights_of_contraction` needs."""
-        import torch
-
-        point = self._point(t, x, theta)
+    def jacobians(self, t, x, theta, u=None) -> Jacobians:
+        """Exact derivatives at the points, with what `theta_contraction` needs."""
+        point = self._point(t, x, theta, u)
         outputs, by_argument, caches = [], [], []
         for c, (k, _) in enumerate(self.calls):
             z = self._standardised(c, point, x)
             out, by_z, cache = forward_with_jacobian(self.layouts[k], theta[self.weights_of[k]], z)
-            scale = torch.as_tensor(self.scales[k].output)
+            scale = _on(self.scales[k].output, x)
             outputs.extend((out * scale).unbind(1))
-            by_argument.append(by_z * scale[:, None] / torch.as_tensor(self.scales[k].width))
+            by_argument.append(by_z * scale[:, None] / _on(self.scales[k].width, x))
             caches.append(cache)
         everything = [*point, *outputs]
         by_state, by_parameter, by_output = (s.evaluate(everything, x, self._functions) for s in self._slopes)
@@ -142,7 +141,7 @@ class HybridField:
             by_state = by_state + through @ argument_by_state.evaluate(point, x, self._functions)
             if argument_by_parameter.entries:
                 by_parameter = by_parameter + through @ argument_by_parameter.evaluate(point, x, self._functions)
-        return Jacobians(by_state, by_parameter * torch.as_tensor(self.parameter_scale), by_output, caches)
+        return Jacobians(by_state, by_parameter * _on(self.parameter_scale, x), by_output, caches)
 
     def theta_contraction(self, jacobians: Jacobians, by_slope):
         """Sum over stages of by_slope[n, s] @ df/dtheta[n, s].
@@ -157,12 +156,12 @@ class HybridField:
         import torch
 
         n, s, rows, d = by_slope.shape
-        result = torch.zeros((n, rows, self.n_theta), dtype=by_slope.dtype)
+        result = torch.zeros((n, rows, self.n_theta), dtype=by_slope.dtype, device=by_slope.device)
         contraction = by_slope @ jacobians.by_output.reshape(n, s, d, -1) if self.outputs else None
         first = 0
         for (k, _), cache in zip(self.calls, jacobians.caches, strict=True):
             n_out = self.layouts[k].sizes[-1]
-            scaled = contraction[..., first : first + n_out] * torch.as_tensor(self.scales[k].output)
+            scaled = contraction[..., first : first + n_out] * _on(self.scales[k].output, by_slope)
             first += n_out
             result[:, :, self.weights_of[k]] += weight_jacobian(self.layouts[k], cache, scaled)
         if self.parameters:
@@ -171,14 +170,12 @@ class HybridField:
         return result
 
     # -------------------------------------------------------------- the missing terms
-    def arguments(self, slot_index: int, t, x, theta):
+    def arguments(self, slot_index: int, t, x, theta, u=None):
         """Arguments (points, arguments) of a slot's first call, in data units."""
-        import torch
-
         c = next(i for i, (k, _) in enumerate(self.calls) if k == slot_index)
         scale = self.scales[slot_index]
-        z = self._standardised(c, self._point(t, x, theta), x)
-        return z * torch.as_tensor(scale.width) + torch.as_tensor(scale.shift)
+        z = self._standardised(c, self._point(t, x, theta, u), x)
+        return z * _on(scale.width, x) + _on(scale.shift, x)
 
     def term(self, slot_index: int, arguments, theta, *, jacobian=False):
         """Values (points, outputs) of a slot's network at arguments (points, arguments) in data units.
@@ -190,14 +187,28 @@ class HybridField:
         import torch
 
         scale, layout = self.scales[slot_index], self.layouts[slot_index]
-        z = (arguments - torch.as_tensor(scale.shift)) / torch.as_tensor(scale.width)
+        z = (arguments - _on(scale.shift, arguments)) / _on(scale.width, arguments)
         weights = theta[self.weights_of[slot_index]]
         out, _, cache = forward_with_jacobian(layout, weights, z)
-        width = torch.as_tensor(scale.output)
+        width = _on(scale.output, arguments)
         if not jacobian:
             return out * width
         eye = torch.diag(width).expand(len(z), 1, len(width), len(width))
         return out * width, weight_jacobian(layout, cache, eye)
+
+
+def _on(values: np.ndarray, like):
+    """An array as a tensor where another tensor is."""
+    import torch
+
+    return torch.as_tensor(values, device=like.device)
+
+
+def _column(value, like):
+    """A number or (points,) tensor as a (points,) tensor like another one."""
+    import torch
+
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device).expand(len(like))
 
 
 class _SparseJacobian:
@@ -212,7 +223,7 @@ class _SparseJacobian:
     def evaluate(self, values, like, functions):
         import torch
 
-        result = torch.zeros((len(like), *self.shape), dtype=like.dtype)
+        result = torch.zeros((len(like), *self.shape), dtype=like.dtype, device=like.device)
         for ((i, j), _), value in zip(self.entries, self._program.run(values, functions), strict=True):
             result[:, i, j] = value
         return result

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from udesys.errors import ModelError, did_you_mean
 from udesys.model import tree as T
-from udesys.model.grammar import RESERVED, NetworkCall, parse_equations
+from udesys.model.grammar import RESERVED, NetworkCall, parse_equations, parse_expression
 from udesys.model.network import Network
 from udesys.model.parameter import Parameter, is_number
 
@@ -52,12 +52,18 @@ class HybridODE:
             neither a state nor listed is estimated.
         networks: name -> `Network` where its size or activation matters.
         initial: state -> "free", "data" or a number [the state's unit].
+        inputs: names of known functions of time, measured with the data (a force, a dose).
+        covariates: names of known numbers that differ between trajectories (a temperature).
+        observe: name -> expression over states, parameters, t, inputs and covariates: a measured quantity that
+            is a function of the state.
+        positive: states that are never below zero.
 
     Attributes:
         states: names of the states; a second-order state is followed by its velocity.
         rhs: one tree per state; network outputs are symbols.
         parameters: name -> Parameter in order of appearance.
         slots: the networks.
+        observe: name -> tree.
 
     Raises:
         ModelError: an equation cannot be read, or a name is unknown or used twice.
@@ -69,6 +75,11 @@ class HybridODE:
         parameters: Mapping | None = None,
         networks: Mapping | None = None,
         initial: Mapping | None = None,
+        *,
+        inputs: Sequence[str] = (),
+        covariates: Sequence[str] = (),
+        observe: Mapping[str, str] | None = None,
+        positive: Sequence[str] = (),
     ):
         self.text = "\n".join(line.strip() for line in str(equations).strip().splitlines())
         self.networks = {n: _network(n, v) for n, v in (networks or {}).items()}
@@ -77,31 +88,69 @@ class HybridODE:
         self.states, self.rhs = _first_order(parsed)
         self.velocity_of = {e.state: f"{e.state}'" for e in parsed if e.order == 2}
         self.slots = _slots(parsed)
+        self.inputs, self.covariates = _names("inputs", inputs), _names("covariates", covariates)
         listed = {n: _parameter(n, v) for n, v in (parameters or {}).items()}
+        self._check_names(listed)
+        self.observe = self._parse_observe(observe or {}, listed)
         self.parameters = self._name_parameters(parsed, listed)
         self._check_fixed_values(parsed)
         self.initial = self._check_initial(initial or {})
+        self.positive = self._check_positive(positive)
         _refuse_unused(self.networks, [s.name for s in self.slots], "network")
 
     # -------------------------------------------------------------- checking
+    def _check_names(self, listed: Mapping) -> None:
+        """Refuse a name that stands for two things."""
+        taken = dict.fromkeys(RESERVED, "a reserved name") | dict.fromkeys(self.states, "a state")
+        groups = (("parameter", listed), ("input", self.inputs), ("covariate", self.covariates))
+        for what, names in groups:
+            for name in names:
+                if name in taken:
+                    raise ModelError(f"{what} {name!r} is {taken[name]}. Choose another name.")
+                taken[name] = f"{'an' if what == 'input' else 'a'} {what}"
+
+    def _parse_observe(self, observe: Mapping, listed: Mapping) -> dict[str, T.Tree]:
+        taken = {*self.states, *self.exogenous, *listed, *RESERVED}
+        trees = {}
+        for name, text in observe.items():
+            if not isinstance(name, str) or name in taken:
+                raise ModelError(f"observe names {name!r}, which is a name of the model already. Choose another name.")
+            if not isinstance(text, str):
+                raise ModelError(f"observe {name} = {text!r} is not understood. Write an expression of the states.")
+            try:
+                trees[name] = parse_expression(text)
+            except ModelError as error:
+                raise ModelError(f"observe {name}: {error}") from None
+            if not T.symbols(trees[name]) & set(self.states):
+                raise ModelError(f"observe {name} = {text!r} holds no state. States are {', '.join(self.states)}.")
+        return trees
+
     def _name_parameters(self, parsed, listed: dict[str, Parameter]) -> dict[str, Parameter]:
-        known = set(self.states)
-        for name in listed:
-            if name in known or name in RESERVED:
-                what = "a state" if name in known else "a reserved name"
-                raise ModelError(f"parameter {name!r} is {what}. Choose another name.")
+        known = {*self.states, *self.exogenous, "t"}
         found: dict[str, Parameter] = {}
+        seen: set[str] = set()
         for equation in parsed:
             for symbol in _in_order(equation.right):
-                if symbol.endswith("]") or symbol == "t" or symbol in known:
+                seen.add(symbol)
+                if symbol.endswith("]") or symbol in known:
                     continue
                 self._refuse_odd_name(symbol, equation)
                 found.setdefault(symbol, listed.get(symbol, Parameter()))
         for slot in self.slots:
             for call in slot.calls:
                 for argument in call.args:
+                    seen |= T.symbols(argument)
                     self._check_argument(slot.name, argument, listed, found)
+        for name, tree in self.observe.items():
+            for symbol in _in_order(tree):
+                seen.add(symbol)
+                if symbol not in known and (symbol.startswith("NN") or symbol.endswith("'")):
+                    raise ModelError(f"observe {name}: {symbol} is no state and no parameter.")
+                if symbol not in known:
+                    found.setdefault(symbol, listed.get(symbol, Parameter()))
         _refuse_unused(listed, list(found), "parameter")
+        for what, names in (("input", self.inputs), ("covariate", self.covariates)):
+            _refuse_unused(dict.fromkeys(names), sorted(n for n in seen if not n.endswith("]")), what)
         return found
 
     def _refuse_odd_name(self, symbol: str, equation) -> None:
@@ -118,7 +167,7 @@ class HybridODE:
 
     def _check_argument(self, network: str, argument: T.Tree, listed: dict, found: dict) -> None:
         for symbol in _in_order(argument):
-            if symbol == "t" or symbol in self.states:
+            if symbol == "t" or symbol in self.states or symbol in self.exogenous:
                 continue
             if symbol not in listed and symbol not in found:
                 close = difflib.get_close_matches(symbol, [*self.states, *listed], n=1)
@@ -129,11 +178,16 @@ class HybridODE:
                     f"States are {', '.join(self.states)}."
                 )
             found.setdefault(symbol, listed.get(symbol, Parameter()))
-        if not T.symbols(argument) & {"t", *self.states}:
+        if not T.symbols(argument) & {"t", *self.states, *self.exogenous}:
             raise ModelError(f"{network} has the argument {T.to_text(argument)!r}, which never changes. Remove it.")
 
     def _check_fixed_values(self, parsed) -> None:
         """Refuse values that make a term infinite or undefined, such as log(k) with k = -1."""
+        for name, tree in self.observe.items():
+            try:
+                T.substitute(tree, self.fixed_values)
+            except ArithmeticError as error:
+                raise ModelError(f"observe {name}, with the fixed values in place: {error} Correct it.") from None
         for equation in parsed:
             for tree in (equation.right, *(argument for call, _ in equation.calls for argument in call.args)):
                 try:
@@ -155,7 +209,27 @@ class HybridODE:
             checked[name] = float(value) if number else value
         return checked
 
+    def _check_positive(self, positive: Sequence[str]) -> tuple[str, ...]:
+        names = _names("positive", positive)
+        for name in names:
+            if name not in self.states:
+                raise ModelError(f"positive names {name!r}, which is no state. {did_you_mean(name, self.states)}")
+            value = self.initial[name]
+            if isinstance(value, float) and value < 0:
+                raise ModelError(f"initial {name} = {value:g} is negative, but {name} is listed as positive.")
+        return names
+
     # -------------------------------------------------------------- reading
+    @property
+    def exogenous(self) -> tuple[str, ...]:
+        """Names of what is known beside the states: inputs, then covariates."""
+        return (*self.inputs, *self.covariates)
+
+    @property
+    def measurable(self) -> tuple[str, ...]:
+        """Names that a column of data may have: states, then observables."""
+        return (*self.states, *self.observe)
+
     @property
     def estimated(self) -> tuple[str, ...]:
         """Names of the parameters that are estimated."""
@@ -216,6 +290,9 @@ class HybridODE:
             lines.append(f"  estimated: {', '.join(self.estimated)}")
         if fixed:
             lines.append(f"  fixed: {', '.join(fixed)}")
+        lines += [f"  measured: {name} = {T.to_text(tree)}" for name, tree in self.observe.items()]
+        if self.exogenous:
+            lines.append(f"  known along the data: {', '.join(self.exogenous)}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -275,6 +352,15 @@ def _slots(parsed) -> tuple[Slot, ...]:
             seen.setdefault(call)
             outputs[call.network] = max(outputs.get(call.network, 0), output + 1)
     return tuple(Slot(name, tuple(c), outputs[name]) for name, c in calls.items())
+
+
+def _names(what: str, names) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(n, str) for n in names):
+        raise ModelError(f'{what} = {names!r} must be a list of names, such as ["force"].')
+    repeated = next((n for n in names if list(names).count(n) > 1), None)
+    if repeated is not None:
+        raise ModelError(f"{what} names {repeated!r} twice. Keep one.")
+    return tuple(names)
 
 
 def _parameter(name: str, value) -> Parameter:

@@ -7,6 +7,7 @@ gives them too, at ten times the cost for networks this small (the tests compare
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -52,7 +53,8 @@ class Layout:
 
     Attributes:
         sizes: arguments, hidden units, outputs.
-        groups: (weights,) index of the layer group of each weight, for the regularisation.
+        groups: (weights,) index of the layer group of each weight, for the regularisation: each hidden layer with
+            its biases, the last layer, its biases, and the skip.
     """
 
     sizes: tuple[int, ...]
@@ -64,10 +66,12 @@ class Layout:
 
     def __post_init__(self):
         slices, groups, start, group = [], [], 0, 0
-        for a, b in zip(self.sizes[:-1], self.sizes[1:], strict=True):
+        last = len(self.sizes) - 2
+        for k, (a, b) in enumerate(itertools.pairwise(self.sizes)):
             slices.append((slice(start, start + a * b), slice(start + a * b, start + a * b + b)))
-            groups += [group] * (a * b) + [group + 1] * b
-            start, group = start + a * b + b, group + 2
+            own = k == last  # a hidden layer shares one group with its biases
+            groups += [group] * (a * b) + [group + own] * b
+            start, group = start + a * b + b, group + 1 + own
         n_skip = self.sizes[0] * self.sizes[-1]
         groups += [group] * n_skip
         for name, value in (

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
+from udesys.assess.forecast import driving_along, first_state, is_rest
+from udesys.integrate.driving import driving_of, evaluate
 from udesys.model import tree as T
 from udesys.model.program import Program
 
@@ -54,7 +57,8 @@ def runs_of(law) -> tuple[list[Run], int]:
     fitted, whole = [], []
     empty = np.empty(0), np.empty((0, len(law.data.columns)))
     for k, run in enumerate(law.data.trajectories):
-        rest = held.pop(run.name, None)
+        rest = held.get(run.name)
+        rest = held.pop(run.name) if rest is not None and is_rest(law.model, run, rest) else None
         held_t, held_y = empty if rest is None else (rest.t, rest.y)
         fitted.append(Run(name=run.name, t=run.t, y=run.y, held_t=held_t, held_y=held_y, index=k))
     for run in held.values():
@@ -87,67 +91,106 @@ def dense_times(run: Run, least: int = DENSE) -> np.ndarray:
 
 
 def start_of(law, run: Run) -> np.ndarray | None:
-    """(d,) where the simulation of a run starts; None where that is not known."""
+    """(d,) where the simulation of a run starts, as its held-out error takes it; None where that is not known."""
     states = law.model.states
     known = law.initial.get(run.name, {})
-    first = run.held_y[0] if run.index is None else run.y[0]
-    measured = dict(zip(law.data.columns, first.tolist(), strict=True))
-    x0 = np.array([known.get(s, measured.get(s, np.nan)) for s in states], dtype=float)
+    x0 = np.array([known.get(s, np.nan) for s in states], dtype=float)
+    if run.index is None and law.initial:
+        guess = np.mean([list(start.values()) for start in law.initial.values()], axis=0)
+        x0 = first_state(law.closed_form, law.heldout, _held_out(law, run), guess)[0]
     return x0 if np.isfinite(x0).all() else None
 
 
 def closed_form_curve(law, run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Times and states (time, d) of the closed form, as far as its simulation stays finite."""
+    """Times, and states and observables (time, m), of the closed form, as far as its simulation stays finite."""
     t, x0 = dense_times(run), start_of(law, run)
     if x0 is None or len(t) < 2:
-        return t[:0], np.empty((0, len(law.model.states)))
+        return t[:0], np.empty((0, len(law.model.measurable)))
+    driving = driving_of_run(law, run)
+    u = None if driving is None else driving.values(t)
+
+    def outputs(n: int, effort: int) -> np.ndarray | None:
+        states = _simulated(law, x0, t[:n], effort, driving)
+        return states if states is None else law.closed_form.outputs(t[:n], states, u if u is None else u[:n])
+
     for effort in EFFORTS:
-        states = _simulated(law, x0, t, effort)
-        if states is not None:
-            return t, states
+        found = outputs(len(t), effort)
+        if found is not None:
+            return t, found
     good, bad = 1, len(t)  # the longest beginning that can be simulated, by halving
     while bad - good > max(1, len(t) // DENSE):
         middle = (good + bad) // 2
-        good, bad = (middle, bad) if _simulated(law, x0, t[:middle], 1) is not None else (good, middle)
-    return t[:good], x0[None] if good == 1 else _simulated(law, x0, t[:good], 1)
+        good, bad = (middle, bad) if outputs(middle, 1) is not None else (good, middle)
+    return t[:good], outputs(good, 1)
 
 
-def _simulated(law, x0, t, effort: int) -> np.ndarray | None:
+def _simulated(law, x0, t, effort: int, driving) -> np.ndarray | None:
     segments = np.zeros(1, np.int64), np.array([len(t)], np.int64)
     steps = np.full(len(t), effort * -(-STEPS // len(t)), np.int64)
-    states, _ = law.closed_form.simulate(x0[None], np.ascontiguousarray(t), segments, steps)
+    t = np.ascontiguousarray(t)
+    pieces = None if driving is None else driving.along(t)
+    states, _ = law.closed_form.simulate(x0[None], t, segments, steps, pieces=pieces)
     return states if states is not None and np.isfinite(states).all() else None
 
 
+def driving_of_run(law, run: Run):
+    """The inputs and covariates of a run, held-out part included; None without any."""
+    if run.index is None:
+        return driving_of(law.heldout, _held_out(law, run), law.model.exogenous)
+    return driving_along(law.model, law.data, law.heldout, law.data.trajectories[run.index])
+
+
+def _held_out(law, run: Run):
+    """The trajectory of a run that is held out whole."""
+    return law.heldout.select(run.name).trajectories[0]
+
+
 def hybrid_curve(law, run: Run) -> tuple[np.ndarray, np.ndarray] | None:
-    """Times and states (time, d) of the fitted hybrid; None for a run that it was not fitted to."""
+    """Times, and states and observables (time, m), of the fitted hybrid; None for a run that it was not fitted to."""
     if law.fit is None or run.index is None:
         return None
-    fitted = law.fit.states[run.index]
+    fitted, driving = law.fit.states[run.index], driving_of_run(law, run)
     if len(run.t) < DENSE_HYBRID:
         t = dense_times(run, DENSE_HYBRID)
-        x = _hybrid_states(law.fit, fitted[0], t)
+        x = _hybrid_states(law.fit, fitted[0], t, driving)
     elif run.continues and len(run.held_t) <= MOST_HYBRID:  # the fitted states are dense enough
         t = np.concatenate([run.t, run.held_t])
-        x = np.concatenate([fitted, _hybrid_states(law.fit, fitted[-1], t[len(run.t) - 1 :])[1:]])
+        x = np.concatenate([fitted, _hybrid_states(law.fit, fitted[-1], t[len(run.t) - 1 :], driving)[1:]])
     else:
-        return run.t, fitted
+        t, x = run.t, fitted
     finite = np.isfinite(x).all(axis=1)
     end = len(t) if finite.all() else int(np.argmin(finite))
-    return t[:end], x[:end]
+    return t[:end], _hybrid_outputs(law.fit, t[:end], x[:end], driving)
 
 
-def _hybrid_states(fit, x0: np.ndarray, t: np.ndarray) -> np.ndarray:
+def _hybrid_outputs(fit, t: np.ndarray, x: np.ndarray, driving) -> np.ndarray:
+    """(time, m) states and observables of the hybrid."""
+    u = np.zeros((len(t), 0)) if driving is None else driving.values(t)
+    return np.concatenate([x, fit.problem.observation.values(t, x, fit.unknowns.theta, u)], 1)
+
+
+def _hybrid_states(fit, x0: np.ndarray, t: np.ndarray, driving) -> np.ndarray:
     """States (time, d) in equal steps, whose cost is known; a network may turn stiff past its data."""
     import torch
 
-    from udesys.integrate import solve
+    from udesys.integrate.onestep import RK4, step
 
+    substeps = int(fit.problem.substeps.max())
+    pieces = None if driving is None else driving.along(t)
     with torch.inference_mode():
-        theta, times = torch.as_tensor(fit.unknowns.theta), torch.as_tensor(t)
-        solution = solve(lambda t, x: fit.problem.field(torch.as_tensor(t).expand(len(x)), x, theta),
-                         torch.as_tensor(x0)[None], times, method="rk4", substeps=fit.problem.substeps)
-    return solution.x[0].numpy()
+        theta, x = torch.as_tensor(fit.unknowns.theta), torch.as_tensor(x0)[None]
+        states = [x]
+        for i, (now, after) in enumerate(pairwise(t.tolist())):
+
+            def slope(time, x, i=i, now=now):  # of the piece that starts here: a held input jumps at the next sample
+                u = None if pieces is None else torch.as_tensor(evaluate(pieces[i], time - now))[None]
+                return fit.problem.field(torch.full((1,), time, dtype=x.dtype), x, theta, u)
+
+            h = (after - now) / substeps
+            for k in range(substeps):
+                x, _ = step(slope, now + k * h, x, h, RK4)
+            states.append(x)
+    return torch.cat(states).numpy()
 
 
 # ------------------------------------------------------------------ formulas

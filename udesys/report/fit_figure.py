@@ -45,9 +45,9 @@ def draw_fit(law) -> Picture:
     panels = np.atleast_1d(picture.subplots(len(columns), 1, sharex=True))
     curves = [(closed_form_curve(law, run), hybrid_curve(law, run)) for run in runs]
     for j, (column, panel) in enumerate(zip(columns, panels, strict=True)):
-        state = law.model.states.index(column)
+        place = law.model.measurable.index(column)
         for k, (run, (closed, hybrid)) in enumerate(zip(runs, curves, strict=True)):
-            _draw_run(panel, run, j, _colours(k, len(runs)), closed, hybrid, state)
+            _draw_run(panel, run, j, _colours(k, len(runs)), closed, hybrid, place)
         keep_near(panel.yaxis, [part[:, j] for run in runs for part in (run.y, run.held_y)])
         panel.set_ylabel(plain(column))
         panel.set_title(_errors_text(law, column), loc="right", color=INK, pad=4)
@@ -79,14 +79,15 @@ def draw_phase(law) -> Picture:
     if len(states) < 2:
         raise ModelError(f"a phase plane needs two states, but {states[0]} is the only one. Use draw_fit.")
     runs, n_runs = runs_of(law)
-    curves = {run.name: closed_form_curve(law, run)[1] for run in runs}
+    drawn = [(run, closed_form_curve(law, run)[1]) for run in runs]
     pairs = list(combinations(range(min(len(states), STATES_IN_PLANE)), 2))
     measured = [pair for pair in pairs if all(states[k] in law.data.columns for k in pair)]
-    runs = [run for run in runs if measured or len(curves[run.name])]
+    drawn = [(run, curve) for run, curve in drawn if measured or len(curve)]
+    runs = [run for run, _ in drawn]
     picture = Picture(*((5.0, 4.6) if len(pairs) == 1 else (9.6, 3.8)))
     for pair, panel in zip(pairs, np.atleast_1d(picture.subplots(1, len(pairs))), strict=True):
-        for k, run in enumerate(runs):
-            _draw_plane(panel, law, run, pair, curves[run.name], _colours(k, len(runs)), pair in measured)
+        for k, (run, curve) in enumerate(drawn):
+            _draw_plane(panel, law, run, pair, curve, _colours(k, len(runs)), pair in measured)
         for axis, k in zip((panel.xaxis, panel.yaxis), pair, strict=True):
             keep_near(axis, _known_values(law, runs, k, pair in measured))
             axis.set_label_text(plain(states[k]))
@@ -113,20 +114,20 @@ def _draw_points(panel, x, y, colour: str, *, held_out: bool, n: int) -> None:
     panel.plot(x, y, ls="", marker=marker, ms=size, mfc=fill, mec=colour, mew=edge, zorder=3)
 
 
-def _draw_run(panel, run: Run, j: int, colours, closed, hybrid, state: int) -> None:
+def _draw_run(panel, run: Run, j: int, colours, closed, hybrid, place: int) -> None:
     line, point = colours
     n = len(run.t) + len(run.held_t)
     _draw_points(panel, run.t, run.y[:, j], point, held_out=False, n=n)
     _draw_points(panel, run.held_t, run.held_y[:, j], point, held_out=True, n=n)
     t, x = closed
-    panel.plot(t, x[:, state], color=line, lw=1.7 if n <= LONG_SERIES else 1.0, zorder=4)
+    panel.plot(t, x[:, place], color=line, lw=1.7 if n <= LONG_SERIES else 1.0, zorder=4)
     if len(t) and t[-1] < run.span[1]:
         panel.axvline(t[-1], color=line, lw=0.8, ls=":", zorder=2)
         panel.annotate(f"diverges at {t[-1]:.4g}", (t[-1], 0.86), (4, 0), xycoords=("data", "axes fraction"),
                        textcoords="offset points", va="top", color=line, fontsize=8)
     if hybrid is not None:
         t, x = hybrid
-        panel.plot(t, x[:, state], zorder=5, **HYBRID_LINE)
+        panel.plot(t, x[:, place], zorder=5, **HYBRID_LINE)
 
 
 def _draw_plane(panel, law, run: Run, pair: tuple[int, int], closed, colours, measured: bool) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from udesys.fit import FitResult
+from udesys.integrate.driving import evaluate, moved, sample_values
 from udesys.model import HybridODE
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm
@@ -14,6 +15,7 @@ from udesys.model.program import Program
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 GAUSS, GAUSS_WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2  # 4 points an interval: exact to degree 7
+TRUSTED = 0.5  # weight under a robust loss from which a measurement is no outlier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +24,17 @@ class Measurements:
 
     Attributes:
         t: (samples,) [the data's time unit].
-        y: (samples, d), zero where missing.
-        mask: (samples, d), 1 where measured.
-        sigma: (d,) or (samples, d), standard deviation of the noise.
+        y: (samples, m) of the states, then of the observables; zero where missing.
+        mask: (samples, m), 1 where measured.
+        sigma: (m,) or (samples, m), standard deviation of the noise.
         segments: (lo, hi) arrays; trajectory k is lo[k]:hi[k].
         free: (d,) whether the initial value of a state is free.
+        pieces: (samples, k, 4) cubics of the inputs and covariates from each sample on, as `integrate.machine` takes
+            them; None without any.
+        u: (samples, k) their values at the samples; None likewise.
+        start: (intervals,) the sample where each interval starts.
+        h: (intervals,) lengths of the intervals.
+        gauss_t, gauss_u: (intervals, G) times of the Gauss points, and (intervals, G, k) inputs there, or None.
     """
 
     t: np.ndarray
@@ -35,35 +43,78 @@ class Measurements:
     sigma: np.ndarray
     segments: tuple[np.ndarray, np.ndarray]
     free: np.ndarray
+    pieces: np.ndarray | None = None
+    u: np.ndarray | None = None
     start: np.ndarray = field(init=False)
     h: np.ndarray = field(init=False)
     gauss_t: np.ndarray = field(init=False)
+    gauss_u: np.ndarray | None = field(init=False)
 
     def __post_init__(self):
         start = np.concatenate([np.arange(a, b - 1) for a, b in zip(*self.segments, strict=True)])
         h = self.t[start + 1] - self.t[start]
-        for name, value in (("start", start), ("h", h), ("gauss_t", self.t[start][:, None] + h[:, None] * GAUSS)):
+        after = h[:, None] * GAUSS
+        driving = None if self.pieces is None else evaluate(self.pieces[start][:, None], after)
+        made = {"start": start, "h": h, "gauss_t": self.t[start][:, None] + after, "gauss_u": driving}
+        for name, value in made.items():
             object.__setattr__(self, name, value)
 
     @classmethod
     def of_fit(cls, fit: FitResult) -> Measurements:
-        """The data of a fit with the noise it estimated."""
-        problem = fit.problem
-        free = np.array([fit.model.initial[s] == "free" for s in fit.model.states])
+        """The data of a fit with the noise it estimated; what a robust fit took for outliers counts as missing."""
+        problem, unknowns = fit.problem, fit.unknowns
+        trusted = 1.0 if fit.loss == "gaussian" else unknowns.trust >= TRUSTED
+        pieces = u = None
+        if problem.signals is not None:
+            pieces = np.zeros((len(problem.t), *problem.signals.shape[1:]))
+            pieces[problem.start] = problem.signals
+            u = np.concatenate([sample_values(fit.data, run, fit.model.exogenous) for run in fit.data.trajectories])
         return cls(
             t=problem.t,
             y=problem.y,
-            mask=problem.mask,
-            sigma=fit.unknowns.sigma.copy(),
+            mask=problem.mask * trusted,
+            sigma=unknowns.sigma.copy(),
             segments=problem.segments,
-            free=free,
+            free=np.array([fit.model.initial[s] == "free" for s in fit.model.states]),
+            pieces=pieces,
+            u=u,
         )
+
+    @property
+    def gauss_inputs(self) -> list[np.ndarray]:
+        """The time, then every input and covariate, (intervals, G) each: the last inputs of a program."""
+        return [self.gauss_t, *(() if self.gauss_u is None else np.moveaxis(self.gauss_u, 2, 0))]
 
 
 def windows(segments: tuple[np.ndarray, np.ndarray], longest: int) -> tuple[np.ndarray, np.ndarray]:
     """Segments (lo, hi) cut into about equal ones, none with more samples than `longest`."""
     edges = [np.linspace(a, b, -(-(b - a) // longest) + 1).astype(np.int64) for a, b in zip(*segments, strict=True)]
     return np.concatenate([e[:-1] for e in edges]), np.concatenate([e[1:] for e in edges])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """Observables of a reference at the samples, linearised about it; zeros where they are not finite.
+
+    Attributes:
+        values: (samples, observables).
+        by_state: (samples, observables, d).
+        by_parameter: (samples, observables, parameters).
+        known: (samples, observables) whether all of that is finite.
+    """
+
+    values: np.ndarray
+    by_state: np.ndarray
+    by_parameter: np.ndarray
+    known: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        slopes = np.concatenate([self.by_state, self.by_parameter], 2)
+        known = np.isfinite(self.values) & np.isfinite(slopes).all(2)
+        object.__setattr__(self, "known", known)
+        for name in ("values", "by_state", "by_parameter"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, np.where(known if value.ndim == 2 else known[..., None], value, 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +130,7 @@ class Reference:
         by_parameter: (intervals, G, d, parameters), df/dp.
         by_constant: term -> (intervals, G, d, constants), df/dc; empty about a fit.
         std: term -> (intervals, G) standard deviation of the values of the first call; None where unknown.
+        observed: the observables there; None where the model has none.
     """
 
     nodes: np.ndarray
@@ -89,6 +141,7 @@ class Reference:
     by_parameter: np.ndarray
     by_constant: dict[str, np.ndarray]
     std: dict[str, np.ndarray]
+    observed: Observed | None = None
 
 
 def about_fit(fit: FitResult, data: Measurements) -> Reference:
@@ -100,12 +153,13 @@ def about_fit(fit: FitResult, data: Measurements) -> Reference:
     n, g, d = x.shape
     flat, t = torch.as_tensor(x.reshape(n * g, d)), torch.as_tensor(data.gauss_t.reshape(-1))
     theta = torch.as_tensor(unknowns.theta)
+    u = None if data.gauss_u is None else torch.as_tensor(data.gauss_u.reshape(n * g, -1))
     outputs: dict[str, list[np.ndarray]] = {term: [] for term in fit.model.terms}
     with torch.inference_mode():
-        jacobians = problem.field.jacobians(t, flat, theta)
+        jacobians = problem.field.jacobians(t, flat, theta, u)
         for k, call in problem.field.calls:
             slot = fit.model.slots[k]
-            arguments = call_arguments(fit.model, call, x, data.gauss_t, _parameter_values(fit))
+            arguments = call_arguments(fit.model, call, x, data, _parameter_values(fit))
             values = problem.field.term(k, torch.as_tensor(arguments.reshape(n * g, -1)), theta).numpy()
             for j, term in enumerate(slot.terms):
                 outputs[term].append(values[:, j].reshape(n, g))
@@ -121,7 +175,18 @@ def about_fit(fit: FitResult, data: Measurements) -> Reference:
         by_parameter=by_parameter,
         by_constant={},
         std=std,
+        observed=_observed_by_fit(fit),
     )
+
+
+def _observed_by_fit(fit: FitResult) -> Observed | None:
+    problem, unknowns = fit.problem, fit.unknowns
+    if not fit.model.observe:
+        return None
+    point = (problem.t, unknowns.nodes, unknowns.theta, problem.u)
+    with np.errstate(all="ignore"):
+        values, (by_state, by_theta) = problem.observation.values(*point), problem.observation.jacobians(*point)
+    return Observed(values=values, by_state=by_state, by_parameter=by_theta / problem.field.parameter_scale)
 
 
 def _parameter_values(fit: FitResult) -> dict[str, float]:
@@ -130,7 +195,7 @@ def _parameter_values(fit: FitResult) -> dict[str, float]:
 
 def _known_feedback(fit: FitResult) -> np.ndarray:
     """(d, d) where df_i/dx_j is used: x' = another state, and what an unmeasured state does outside the networks."""
-    model, measured = fit.model, fit.problem.measured
+    model, measured = fit.model, fit.problem.measured[: fit.problem.d]
     inside = {
         call.output_name(k): frozenset().union(*map(T.symbols, call.args))
         for slot in model.slots
@@ -148,9 +213,9 @@ def _known_feedback(fit: FitResult) -> np.ndarray:
 
 def about_closed_form(form: ClosedForm, data: Measurements, x0: np.ndarray, steps: np.ndarray) -> Reference | None:
     """A closed form's simulation as reference; None where it diverges."""
-    grid, lo, hi = _merged_grid(data)
+    grid, lo, hi, pieces = _merged_grid(data)
     fine_steps = np.ones(len(grid), dtype=np.int64) * max(1, int(steps.max()) // 2)
-    states, _ = form.simulate(x0, grid, (lo, hi), fine_steps)
+    states, _ = form.simulate(x0, grid, (lo, hi), fine_steps, pieces=pieces)
     if states is None:
         return None
     at_sample = np.concatenate(
@@ -160,7 +225,7 @@ def about_closed_form(form: ClosedForm, data: Measurements, x0: np.ndarray, step
     x = states[at_start[:, None] + np.arange(1, 5)]
     n, g, d = x.shape
     model, names = form.model, form.names
-    columns = [*np.moveaxis(x, 2, 0), *form.values, data.gauss_t]
+    columns = [*np.moveaxis(x, 2, 0), *form.values, *data.gauss_inputs]
     values = [np.broadcast_to(v, (n, g)) for v in form.sensitive_program.run(columns)]
     by_state = np.stack(values[d : d + d * d], -1).reshape(n, g, d, d)
     by_unknown = np.stack(values[d + d * d :], -1).reshape(n, g, d, len(names)) if names else np.zeros((n, g, d, 0))
@@ -170,7 +235,7 @@ def about_closed_form(form: ClosedForm, data: Measurements, x0: np.ndarray, step
     outputs = {term: [] for term in model.terms}
     for slot in model.slots:
         for call in slot.calls:
-            arguments = call_arguments(model, call, x, data.gauss_t, form.parameters)
+            arguments = call_arguments(model, call, x, data, form.parameters)
             for term in slot.terms:
                 outputs[term].append(_formula_values(form, term, slot.arguments, arguments))
     return Reference(
@@ -182,21 +247,39 @@ def about_closed_form(form: ClosedForm, data: Measurements, x0: np.ndarray, step
         by_parameter=by_unknown[..., : len(model.estimated)],
         by_constant={term: by_unknown[..., k] for term, k in places.items()},
         std={},
+        observed=_observed_by_form(form, data, states[at_sample]),
+    )
+
+
+def _observed_by_form(form: ClosedForm, data: Measurements, nodes: np.ndarray) -> Observed | None:
+    if not form.observed:
+        return None
+    by_state, by_unknown = form.output_slopes(data.t, nodes, data.u)
+    return Observed(
+        values=form.outputs(data.t, nodes, data.u)[:, form.d :],
+        by_state=by_state,
+        by_parameter=by_unknown[..., : len(form.model.estimated)],
     )
 
 
 def _merged_grid(data: Measurements):
-    """Samples with the Gauss points of each interval between them, and the segments on that grid."""
-    pieces, lo, hi, length, interval = [], [], [], 0, 0
+    """Samples with the Gauss points of each interval between them, the segments on that grid, and its inputs."""
+    parts, lo, hi, length, interval, at_start = [], [], [], 0, 0, []
     for a, b in zip(*data.segments, strict=True):
         inner = data.gauss_t[interval : interval + b - a - 1]
         interval += b - a - 1
-        piece = np.append(np.column_stack([data.t[a : b - 1], inner]).ravel(), data.t[b - 1])
-        pieces.append(piece)
+        part = np.append(np.column_stack([data.t[a : b - 1], inner]).ravel(), data.t[b - 1])
+        parts.append(part)
         lo.append(length)
-        length += len(piece)
+        at_start.append(length + 5 * np.arange(b - a - 1))
+        length += len(part)
         hi.append(length)
-    return np.concatenate(pieces), np.array(lo, dtype=np.int64), np.array(hi, dtype=np.int64)
+    pieces = None
+    if data.pieces is not None:
+        after = data.h[:, None] * np.append(0.0, GAUSS)
+        pieces = np.zeros((length, *data.pieces.shape[1:]))
+        pieces[np.concatenate(at_start)[:, None] + np.arange(5)] = moved(data.pieces[data.start][:, None], after)
+    return np.concatenate(parts), np.array(lo, dtype=np.int64), np.array(hi, dtype=np.int64), pieces
 
 
 def _formula_values(form: ClosedForm, term: str, names, arguments: np.ndarray) -> np.ndarray:
@@ -206,9 +289,9 @@ def _formula_values(form: ClosedForm, term: str, names, arguments: np.ndarray) -
     return np.broadcast_to(value, arguments.shape[:-1])
 
 
-def call_arguments(model: HybridODE, call, x: np.ndarray, t: np.ndarray, parameters: dict) -> np.ndarray:
-    """(intervals, G, arguments) of one network call."""
+def call_arguments(model: HybridODE, call, x: np.ndarray, data: Measurements, parameters: dict) -> np.ndarray:
+    """(intervals, G, arguments) of one network call at states x (intervals, G, d) of the Gauss points."""
     trees = [T.substitute(a, model.fixed_values) for a in call.args]
-    program = Program(trees, [*model.states, *model.estimated, "t"])
-    values = program.run([*np.moveaxis(x, 2, 0), *(parameters[n] for n in model.estimated), t])
-    return np.stack([np.broadcast_to(np.asarray(v, float), t.shape) for v in values], axis=-1)
+    program = Program(trees, [*model.states, *model.estimated, "t", *model.exogenous])
+    values = program.run([*np.moveaxis(x, 2, 0), *(parameters[n] for n in model.estimated), *data.gauss_inputs])
+    return np.stack([np.broadcast_to(np.asarray(v, float), data.gauss_t.shape) for v in values], axis=-1)

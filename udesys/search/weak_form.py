@@ -8,6 +8,7 @@ so the columns, integrated along the reference, are regressed on the raw data; n
 Long records are cut into windows with starts of their own, because errors of the reference add up along the way;
 free starts and the parameters of the known law are projected out. About the fitted hybrid, A keeps
 only x' = v (what the networks feed back is not known well enough); about a closed form, A is its Jacobian.
+A measured observable h(x, p) shows dh/dx d + dh/dp dp, linearised about the reference too.
 
 Source: Schaeffer & McCalla, Phys. Rev. E 96 (2017) 023302 (integral terms); Messenger & Bortz (2021).
 """
@@ -15,7 +16,6 @@ Source: Schaeffer & McCalla, Phys. Rev. E 96 (2017) 023302 (integral terms); Mes
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import expm
 
 from udesys.model import HybridODE
 from udesys.model import tree as T
@@ -24,6 +24,8 @@ from udesys.search.reference import GAUSS, GAUSS_WEIGHTS, Measurements, Referenc
 from udesys.search.task import Task
 
 LONGEST = 64  # samples of a window; each is (first node, node after the last, first interval)
+TAYLOR_NORM, TAYLOR_TERMS = 0.25, 12  # of a matrix, and terms of the exponential's series: they leave 2e-18
+MOST_SQUARINGS = 60  # beyond, the exponential overflows
 
 
 class WeakForm:
@@ -36,13 +38,17 @@ class WeakForm:
         self.carry = _exponential(a * h)
         self.to_end = np.stack([_exponential(a * h * (1 - g)) for g in GAUSS], 1)
         sigma = np.broadcast_to(data.sigma, data.y.shape)
-        self.weight = data.mask / sigma
+        self.mask = data.mask
+        if reference.observed is not None:
+            known = np.concatenate([np.ones_like(reference.nodes), reference.observed.known], 1)
+            self.mask = data.mask * known
+        self.weight = self.mask / sigma
         pieces = zip(*windows(data.segments, LONGEST), strict=True)
         self.windows = [(a, b, int(np.searchsorted(data.start, a))) for a, b in pieces]
 
     def respond(self, forcing: np.ndarray) -> np.ndarray:
         """(samples, d, columns) from forcings integrated over each interval (intervals, d, columns)."""
-        n, d = self.data.y.shape
+        n, d = self.reference.nodes.shape
         result = np.zeros((n, d, forcing.shape[2]))
         for a, b, first in self.windows:
             piece = forcing[first : first + b - a - 1]
@@ -58,9 +64,32 @@ class WeakForm:
         carried = self.to_end @ columns
         return self.data.h[:, None, None] * np.einsum("g,ngdp->ndp", GAUSS_WEIGHTS, carried)
 
+    def observed(self, response: np.ndarray) -> np.ndarray:
+        """(samples, m, columns) of states and observables from the states' (samples, d, columns)."""
+        if self.reference.observed is None:
+            return response
+        return np.concatenate([response, self.reference.observed.by_state @ response], 1)
+
+    def misfit(self) -> np.ndarray:
+        """(samples, m) measurements less what the reference says."""
+        reference = self.reference
+        if reference.observed is None:
+            return self.data.y - reference.nodes
+        return self.data.y - np.concatenate([reference.nodes, reference.observed.values], 1)
+
+    def by_unknown(self, others: list[np.ndarray]) -> np.ndarray:
+        """(samples, m, unknowns) response to the known law's parameters, then to other slopes of its right side."""
+        reference = self.reference
+        columns = np.concatenate([reference.by_parameter, *others], axis=-1)
+        response = self.observed(self.respond(self.integrated(columns)))
+        if reference.observed is not None:
+            direct = reference.observed.by_parameter
+            response[:, reference.nodes.shape[1] :, : direct.shape[2]] += direct
+        return response
+
     def starts(self) -> np.ndarray:
         """(samples, d, d) response to the value at the start of the sample's own window."""
-        n, d = self.data.y.shape
+        n, d = self.reference.nodes.shape
         result = np.zeros((n, d, d))
         for a, b, first in self.windows:
             result[a] = np.eye(d)
@@ -76,7 +105,8 @@ class WeakForm:
         points = np.concatenate([p.reshape(-1, p.shape[-1]) for p in response.arguments])
         values = np.concatenate([u.reshape(-1) for u in self.reference.outputs[term]])
         std = self.reference.std.get(term)
-        std = np.ones_like(values) if std is None else np.tile(std.reshape(-1), len(calls))
+        unknown = std is None or not np.isfinite(std).all()
+        std = np.ones_like(values) if unknown else np.tile(std.reshape(-1), len(calls))
         std = np.maximum(std, 1e-6 * max(np.abs(values).max(), 1e-300))
         return Task(
             term=term,
@@ -85,7 +115,7 @@ class WeakForm:
             values=values,
             std=std,
             response=response,
-            taken=frozenset((*self.model.states, *self.model.parameters)),
+            taken=frozenset((*self.model.states, *self.model.parameters, *self.model.exogenous)),
         )
 
     def _slot(self, term: str):
@@ -104,12 +134,12 @@ class WeakForm:
                     names.append(call.output_name(k))
                     values.append(reference.outputs[term][c])
         trees = [T.derivative(T.substitute(r, model.fixed_values), output) for r in model.rhs]
-        program = Program(trees, [*model.states, *model.estimated, *names, "t"])
+        program = Program(trees, [*model.states, *model.estimated, *names, "t", *model.exogenous])
         inputs = [
             *np.moveaxis(reference.x, 2, 0),
             *(reference.parameters[n] for n in model.estimated),
             *values,
-            self.data.gauss_t,
+            *self.data.gauss_inputs,
         ]
         shape = self.data.gauss_t.shape
         return np.stack([np.broadcast_to(np.asarray(v, float), shape) for v in program.run(inputs)], -1)
@@ -121,22 +151,21 @@ class _Response:
     def __init__(self, form: WeakForm, calls, term: str):
         self.form, data, reference = form, form.data, form.reference
         self.arguments = [
-            call_arguments(form.model, call, reference.x, data.gauss_t, reference.parameters) for _, call in calls
+            call_arguments(form.model, call, reference.x, data, reference.parameters) for _, call in calls
         ]
         weights = data.h[:, None, None] * GAUSS_WEIGHTS[None, :, None]
         self.pull = [weights * (form.to_end @ leverage[..., None])[..., 0] for leverage, _ in calls]
         own = self._respond(np.concatenate([u[..., None] for u in reference.outputs[term]], axis=1))
         touched = np.abs(self._respond(np.ones((len(data.h), len(calls) * len(GAUSS), 1)))).max((0, 2)) > 0
-        self.rows = (data.mask > 0) & touched[None, :]
+        self.rows = (form.mask > 0) & touched[None, :]
         window = np.repeat(np.arange(len(form.windows)), [b - a for a, b, _ in form.windows])
         self.owner = np.broadcast_to(window[:, None], self.rows.shape)[self.rows]
         self.start_basis = self._start_basis()
         self.nuisance = np.zeros((int(self.rows.sum()), 0))
         others = [v for t, v in reference.by_constant.items() if t != term]
-        columns = np.concatenate([reference.by_parameter, *others], axis=-1)
-        if columns.shape[-1]:
-            self.nuisance = _basis(self._clean(form.respond(form.integrated(columns))))
-        self.target = self._clean((data.y - reference.nodes)[..., None] + own)[:, 0]
+        if sum(v.shape[-1] for v in (reference.by_parameter, *others)):
+            self.nuisance = _basis(self._clean(form.by_unknown(others)))
+        self.target = self._clean(form.misfit()[..., None] + own)[:, 0]
 
     def apply(self, columns: np.ndarray) -> np.ndarray:
         """(rows, terms) of columns (points, terms)."""
@@ -146,16 +175,16 @@ class _Response:
         return self._clean(self._respond(joined))
 
     def _respond(self, columns: np.ndarray) -> np.ndarray:
-        """columns (intervals, calls * G, terms) -> (samples, d, terms)."""
+        """columns (intervals, calls * G, terms) -> (samples, m, terms)."""
         pull = np.concatenate(self.pull, axis=1)
-        return self.form.respond(np.swapaxes(pull, 1, 2) @ columns)
+        return self.form.observed(self.form.respond(np.swapaxes(pull, 1, 2) @ columns))
 
     def _whiten(self, response: np.ndarray) -> np.ndarray:
         return (response * self.form.weight[..., None])[self.rows]
 
     def _start_basis(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(rows, orthonormal columns) of every window's free start."""
-        columns, data, found = self._whiten(self.form.starts()), self.form.data, []
+        columns, data, found = self._whiten(self.form.observed(self.form.starts())), self.form.data, []
         for k, (a, _, _) in enumerate(self.form.windows):
             free = data.free if a in data.segments[0] else np.ones_like(data.free)
             rows = np.flatnonzero(self.owner == k)
@@ -184,5 +213,23 @@ def _basis(columns: np.ndarray) -> np.ndarray:
 
 
 def _exponential(a: np.ndarray) -> np.ndarray:
-    """Matrix exponentials of a batch of small matrices."""
-    return expm(a) if np.any(a) else np.broadcast_to(np.eye(a.shape[-1]), a.shape)
+    """Matrix exponentials of a batch of small matrices: Taylor's series of a share, squared up, all at once.
+
+    SciPy's `expm` takes them one by one, and its linear algebra in threads costs a millisecond each on a busy machine.
+
+    Source: Moler & Van Loan, SIAM Review 45 (2003) 3, method 3.
+    """
+    eye = np.eye(a.shape[-1])
+    norms = np.abs(a).sum(-1).max(-1, initial=0.0)
+    largest = norms[np.isfinite(norms)].max(initial=0.0)
+    if largest == 0.0 and np.isfinite(norms).all():
+        return np.broadcast_to(eye, a.shape)
+    squarings = int(np.clip(np.ceil(np.log2(max(largest, 1e-300) / TAYLOR_NORM)), 0, MOST_SQUARINGS))
+    with np.errstate(all="ignore"):
+        share = a / 2.0**squarings
+        result = eye + share / TAYLOR_TERMS
+        for k in range(TAYLOR_TERMS - 1, 0, -1):
+            result = eye + share @ result / k
+        for _ in range(squarings):
+            result = result @ result
+    return result

@@ -25,10 +25,10 @@ def criterion(
     """Lower is better.
 
     Args:
-        squares: (d,) residual sum of squares of each measured state [data units squared].
-        counts: (d,) measurements of each.
-        worth: (d,) independent measurements they amount to, n_d above (see `select.correlation`).
-        floor: (d,) error below which nothing is told apart [data units].
+        squares: (m,) residual sum of squares of each state and observable [data units squared].
+        counts: (m,) measurements of each.
+        worth: (m,) independent measurements they amount to, n_d above (see `fit.correlation`).
+        floor: (m,) error below which nothing is told apart [data units].
         n_constants: estimated constants and parameters.
         prior: description length of the forms [nats].
     """

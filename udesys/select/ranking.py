@@ -21,7 +21,7 @@ from udesys.search.prior import known_forms, law_length
 from udesys.search.reference import Measurements, about_closed_form, about_fit, windows
 from udesys.search.weak_form import WeakForm
 from udesys.select.combining import joint_starts, leaders, near_choices
-from udesys.select.correlation import effective_counts
+from udesys.fit.correlation import effective_counts
 from udesys.select.criterion import FLOOR, criterion
 from udesys.select.refit import Refit, Refitter, replace_data
 from udesys.select.selection import Ranked, Selection, pick
@@ -65,7 +65,8 @@ class _Selector:
         steps = np.ones(len(self.data.t), dtype=np.int64)
         steps[self.data.start] = np.clip(np.ceil(spacing), 1, MOST_STEPS)
         bounds = {n: p.bounds for n, p in self.model.parameters.items()}
-        self.refitter = Refitter(self.data, fit.unknowns.nodes, bounds, steps)
+        priors = {n: p.prior for n, p in self.model.parameters.items() if p.prior}
+        self.refitter = Refitter(self.data, fit.unknowns.nodes, bounds, steps, priors=priors)
         self.counts = self.worth = self.data.mask.sum(0)
         magnitude = (self.data.mask * np.abs(self.data.y)).sum(0) / np.maximum(self.counts, 1)
         self.floor = FLOOR * np.maximum(magnitude, 1e-300)
@@ -144,6 +145,7 @@ class _Selector:
         choice = {t: choice[t].with_constants(constants[t]) for t in self.model.terms}
         prior = law_length({t: [part for part, _ in c.parts] for t, c in choice.items()}, self.known)
         value = criterion(refit.squares, self.counts, self.worth, self.floor, len(refit.form.values), prior)
+        value += refit.penalty
         ranked = Ranked(choice, refit, value)
         self.seen[ranked.key] = ranked
         return ranked
@@ -257,9 +259,9 @@ class _Selector:
         """Double the solver's steps until that no longer matters beside the noise of the best law."""
         noise = STEP_ERROR * np.broadcast_to(self.data.sigma, self.data.y.shape).mean(0)
         allowed = np.maximum(noise, 0.3 * self.floor)
-        steps, coarse = self.refitter.steps, best.refit.states
+        steps, coarse = self.refitter.steps, best.refit.outputs
         while steps.max() < MOST_STEPS:
-            fine, _ = best.refit.form.simulate(best.refit.x0, self.data.t, self.data.segments, 2 * steps)
+            fine = self.refitter.simulate(best.refit, 2 * steps)
             if fine is None:
                 break
             change = np.sqrt(((fine - coarse) ** 2).mean(0))
@@ -272,11 +274,11 @@ class _Selector:
         return self._again(best)
 
     def _own_noise(self, ranked: Ranked) -> np.ndarray:
-        """(d,) noise of each column by a law's own residuals; given noise stays."""
+        """(m,) noise of each column by a law's own residuals; given noise stays."""
         columns = max(int((self.counts > 0).sum()), 1)
         spent = (ranked.n_constants + self.data.free.sum() * len(self.data.segments[0])) / columns
         sigma = np.sqrt(ranked.refit.squares / np.maximum(self.counts - spent, 1))
-        sought = (self.counts > 0) & ~np.isin(self.model.states, self.fit.given_noise)
+        sought = (self.counts > 0) & ~np.isin(self.model.measurable, self.fit.given_noise)
         return np.where(sought, np.maximum(sigma, self.floor), self.data.sigma)
 
     def _reweighted(self, best: Ranked) -> Ranked:
@@ -313,7 +315,7 @@ class _Selector:
 
         Simple laws that full counts put far behind come into reach then, so the leaders of every size are tried.
         """
-        self.worth = effective_counts(best.refit.states - self.data.y, self.data.mask, self.data.segments)
+        self.worth = effective_counts(best.refit.outputs - self.data.y, self.data.mask, self.data.segments)
         if not (self.worth < self.counts).any():
             return best
         for ranked in list(self.seen.values()):

@@ -32,9 +32,11 @@ class Refit:
     Attributes:
         form: the closed form.
         x0: (trajectories, d) initial values.
-        squares: (d,) residual sums of squares [data units squared].
-        cost: squared errors in units of the noise.
+        squares: (m,) residual sums of squares of states and observables [data units squared].
+        cost: squared errors in units of the noise, `penalty` included.
         states: (samples, d) its simulation.
+        outputs: (samples, m) its states, then its observables.
+        penalty: squared deviations of parameters from their priors, in units of these.
     """
 
     form: ClosedForm
@@ -42,6 +44,8 @@ class Refit:
     squares: np.ndarray
     cost: float
     states: np.ndarray
+    outputs: np.ndarray
+    penalty: float = 0.0
 
 
 @dataclass
@@ -53,6 +57,7 @@ class Point:
     cost: float
     residual: np.ndarray
     states: np.ndarray
+    outputs: np.ndarray
 
 
 class Refitter:
@@ -63,11 +68,22 @@ class Refitter:
         nodes: (samples, d) states of the hybrid fit, from which windows start.
         bounds: parameter -> (low, high).
         steps: (samples,) solver steps between a sample and the next.
+        priors: parameter -> (mean, standard deviation).
         frozen: keep the values and fit the starts alone.
     """
 
-    def __init__(self, data: Measurements, nodes: np.ndarray, bounds: dict, steps: np.ndarray, *, frozen: bool = False):
+    def __init__(
+        self,
+        data: Measurements,
+        nodes: np.ndarray,
+        bounds: dict,
+        steps: np.ndarray,
+        *,
+        priors: dict | None = None,
+        frozen: bool = False,
+    ):
         self.data, self.nodes, self.bounds, self.steps, self.frozen = data, nodes, bounds, steps, frozen
+        self.priors = priors or {}
 
     def refit(
         self,
@@ -97,8 +113,10 @@ class Refitter:
         return self._done(form, min(found, key=lambda p: p.cost)) if found else None
 
     def _done(self, form: ClosedForm, point: Point) -> Refit:
-        squares = (self.data.mask * (point.states - self.data.y) ** 2).sum(0)
-        return Refit(form.with_values(point.values), point.x0, squares, point.cost, point.states)
+        squares = (self._errors(point.states, point.outputs) ** 2).sum(0)
+        penalty = float((self._prior_errors(form, point.values)[0] ** 2).sum())
+        found = form.with_values(point.values)
+        return Refit(found, point.x0, squares, point.cost, point.states, point.outputs, penalty)
 
     def _through_windows(self, form: ClosedForm, iterations: int) -> Point | None:
         """Short windows from the fitted nodes, then growing horizons: for starts that one long solve rejects."""
@@ -120,22 +138,43 @@ class Refitter:
             values, x0 = point.values, point.x0
         return point
 
+    def simulate(self, refit: Refit, steps: np.ndarray) -> np.ndarray | None:
+        """(samples, m) states and observables of a refitted form with other steps; None where it diverges."""
+        data, form = self.data, refit.form
+        states, _ = form.simulate(refit.x0, data.t, data.segments, steps, pieces=data.pieces)
+        return None if states is None else form.outputs(data.t, states, data.u)
+
     # -------------------------------------------------------------- Levenberg-Marquardt
     def _evaluate(self, form, values, x0, segments) -> Point | None:
-        states, _ = form.simulate(x0, self.data.t, segments, self.steps, values=values)
+        data = self.data
+        states, _ = form.simulate(x0, data.t, segments, self.steps, pieces=data.pieces, values=values)
         if states is None:
             return None
-        residual = self._residual(states)
-        cost = float((residual**2).sum())
-        return Point(values, x0, cost, residual, states) if np.isfinite(cost) else None
+        outputs = form.outputs(data.t, states, data.u, values=values)
+        residual = data.mask / data.sigma * self._errors(states, outputs)
+        cost = float((residual**2).sum() + (self._prior_errors(form, values)[0] ** 2).sum())
+        return Point(values, x0, cost, residual, states, outputs) if np.isfinite(cost) else None
 
-    def _residual(self, states) -> np.ndarray:
-        weight = self.data.mask / self.data.sigma
-        return np.where(np.isfinite(states), weight * (states - self.data.y), 0.0)
+    def _errors(self, states, outputs) -> np.ndarray:
+        """(samples, m) what a simulation misses [data units]; zero where nothing is measured or simulated."""
+        return np.where(self._counted(states), outputs - self.data.y, 0.0)
+
+    def _prior_errors(self, form: ClosedForm, values) -> tuple[np.ndarray, np.ndarray]:
+        """(unknowns,) deviations from the priors in their standard deviations, and the slopes; zero without one."""
+        errors, slopes = np.zeros(len(values)), np.zeros(len(values))
+        for k, name in enumerate(form.names):
+            if name in self.priors:
+                mean, sd = self.priors[name]
+                errors[k], slopes[k] = (values[k] - mean) / sd, 1.0 / sd
+        return errors, slopes
+
+    def _counted(self, states) -> np.ndarray:
+        return (self.data.mask > 0) & np.isfinite(states).all(1, keepdims=True)
 
     def _descend(self, form, values, x0, segments, iterations, hopeless=None) -> Point | None:
         low, high = self._limits(form)
-        point = self._evaluate(form, np.clip(values, low, high), x0.copy(), segments)
+        least = np.array([0.0 if name in form.model.positive else -np.inf for name in form.model.states])
+        point = self._evaluate(form, np.clip(values, low, high), np.maximum(x0, least), segments)
         if point is None:
             return None
         damping, quiet = 1e-3, 0
@@ -147,9 +186,8 @@ class Refitter:
             for _ in range(TRIALS):
                 step = system.step(damping, point.values, low, high)
                 if step is not None:
-                    trial = self._evaluate(
-                        form, np.clip(point.values + step[0], low, high), point.x0 + step[1], segments
-                    )
+                    moved, starts = np.clip(point.values + step[0], low, high), point.x0 + step[1]
+                    trial = self._evaluate(form, moved, np.maximum(starts, least), segments)
                     if trial is not None and trial.cost < point.cost:
                         accepted = trial
                         break
@@ -173,27 +211,37 @@ class Refitter:
 
     def linearise(self, form: ClosedForm, point: Point, segments) -> EliminatedSystem | None:
         """Normal equations of the residuals in the values, with the starts eliminated; None where not finite."""
-        _, sens = form.simulate(point.x0, self.data.t, segments, self.steps, values=point.values, sensitivities=True)
-        if sens is None or not np.isfinite(sens).all():
+        data, values = self.data, point.values
+        simulation = form.simulate(
+            point.x0, data.t, segments, self.steps, pieces=data.pieces, values=values, sensitivities=True
+        )
+        if simulation[1] is None or not np.isfinite(simulation[1]).all():
             return None
-        weight = np.broadcast_to(self.data.mask / self.data.sigma, point.residual.shape)
-        at_start = np.isin(segments[0], self.data.segments[0])  # a window further on starts free
-        free = np.where(at_start[:, None], self.data.free, True)
-        system = EliminatedSystem(sens * weight[..., None], point.residual, segments, len(point.values), free)
+        sens = form.output_sensitivities(data.t, *simulation, data.u, values=values)
+        if form.observed:
+            sens = np.where(self._counted(simulation[0])[..., None], sens, 0.0)
+        weight = np.broadcast_to(data.mask / data.sigma, point.residual.shape)
+        at_start = np.isin(segments[0], data.segments[0])  # a window further on starts free
+        free = np.where(at_start[:, None], data.free, True)
+        system = EliminatedSystem(sens * weight[..., None], point.residual, segments, len(values), free)
+        errors, slopes = self._prior_errors(form, values)
+        system.hessian[np.diag_indices(len(values))] += slopes**2
+        system.gradient += errors * slopes
         return system if system.finite else None
 
 
 def replace_data(refitter: Refitter, data: Measurements) -> Refitter:
     """The same refitter on other measurements or weights."""
-    return Refitter(data, refitter.nodes, refitter.bounds, refitter.steps, frozen=refitter.frozen)
+    r = refitter
+    return Refitter(data, r.nodes, r.bounds, r.steps, priors=r.priors, frozen=r.frozen)
 
 
 class EliminatedSystem:
     """J^T J and J^T r over the shared values, each segment's free start eliminated.
 
     Args:
-        jacobian: (samples, d, values + d) weighted sensitivities, by the values and by the segment's own start.
-        residual: (samples, d) weighted residuals.
+        jacobian: (samples, m, values + d) weighted sensitivities, by the values and by the segment's own start.
+        residual: (samples, m) weighted residuals.
         segments: (lo, hi) arrays.
         n_values: number of shared values.
         free: (segments, d) whether a start is estimated.
@@ -206,7 +254,7 @@ class EliminatedSystem:
         self.coupling, self.block = np.zeros((count, n_values, d)), np.zeros((count, d, d))
         self.slope = np.zeros((count, d))
         for k, (a, b) in enumerate(zip(*segments, strict=True)):
-            rows = jacobian[a:b].reshape((b - a) * d, n_values + d)
+            rows = jacobian[a:b].reshape(-1, n_values + d)
             js, jx, r = rows[:, :n_values], rows[:, n_values:] * free[k], residual[a:b].reshape(-1)
             self.hessian += js.T @ js
             self.gradient += js.T @ r

@@ -41,7 +41,7 @@ class Selection:
         data: the measurements with the noise as re-estimated.
         refitter: for further refits on the same footing.
         n_refits: refits made.
-        worth: (d,) independent measurements that each column's amount to.
+        worth: (m,) independent measurements that each column's amount to.
         seconds_proposing: time spent in the engines.
     """
 

@@ -8,14 +8,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from udesys.errors import ModelError
+from udesys.fit.options import FitOptions
 from udesys.model import HybridODE, Network, Parameter
 from udesys.model import tree as T
 from udesys.model.grammar import parse_expression
 from udesys.search.library import Library
 from udesys.search.options import SearchOptions
-from udesys.spec.measurements import read_measurements
+from udesys.spec.measurements import Signals, read_measurements, read_signals
 from udesys.spec.result import Spec, resolved
-from udesys.spec.section import KEYS, LIBRARY_KEYS, NETWORK_KEYS, PARAMETER_KEYS, PLANNED, Section
+from udesys.spec.section import (
+    KEYS,
+    LIBRARY_KEYS,
+    NETWORK_KEYS,
+    PARAMETER_KEYS,
+    PLANNED,
+    TOLERANCE_KEYS,
+    Section,
+)
 
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
@@ -33,6 +42,7 @@ def load_spec(spec: str | Path | Mapping, *, folder: str | Path | None = None) -
     Raises:
         ModelError: the spec cannot be read, a key is unknown, or the model is not well formed.
         DataError: the data file cannot be used.
+        FitError: an option of the fit is not usable.
         SearchError: an option of the search is not usable.
     """
     if isinstance(spec, Mapping):
@@ -74,14 +84,15 @@ def _toml_hint(message: str) -> str:
 
 
 def _build(content: dict, source: str, name: str, home: Path) -> Spec:
-    """The spec from plain values: the model first, then the data it is about."""
+    """The spec from plain values: the names that the data bring, the model, then the data it is about."""
     top = Section(source, "", content, tuple(KEYS))
     sections = {
         key: Section(source, key, top.table.get(key, {}), keys, PLANNED.get(key, ())) for key, keys in KEYS.items()
     }
-    model = _model(sections)
-    measured = read_measurements(sections["data"], model, home)
-    options = _options(sections["search"])
+    signals = read_signals(sections["data"])
+    model = _model(sections, signals)
+    measured = read_measurements(sections["data"], model, signals, home)
+    fit_options, options = _fit_options(sections["fit"]), _options(sections["search"])
     return Spec(
         source=source,
         name=name,
@@ -90,18 +101,31 @@ def _build(content: dict, source: str, name: str, home: Path) -> Spec:
         model=model,
         noise=measured.noise,
         options=options,
+        fit_options=fit_options,
         warnings=(*measured.warnings, *_unused_terms(model, options)),
-        raw=resolved(sections["data"], measured, model, options),
+        raw=resolved(sections, measured, model, fit_options, options),
     )
 
 
-def _model(sections: dict[str, Section]) -> HybridODE:
+def _model(sections: dict[str, Section], signals: Signals) -> HybridODE:
     source = sections["model"]
     equations = source.need("equations", str)
+    observe = source.get("observe", dict, {})
+    for name, text in observe.items():
+        source.typed(text, str, f"observe.{name} in [model]")
     parameters = {n: _parameter(source.source, n, v) for n, v in sections["parameters"].table.items()}
     networks = {n: _network(source.source, n, v) for n, v in sections["networks"].table.items()}
     with source.naming():
-        return HybridODE(equations, parameters, networks, sections["initial"].table)
+        return HybridODE(
+            equations,
+            parameters,
+            networks,
+            sections["initial"].table,
+            inputs=tuple(signals.inputs),
+            covariates=tuple(signals.covariates),
+            observe=observe,
+            positive=source.texts("positive"),
+        )
 
 
 def _parameter(source: str, name: str, value) -> Parameter:
@@ -114,11 +138,11 @@ def _parameter(source: str, name: str, value) -> Parameter:
             "{ start = 0.5, bounds = [0, 5] } to estimate it."
         )
     section = Section(source, where, value, PARAMETER_KEYS)
-    for key, kind in (("unit", str), ("bounds", list), ("fixed", bool)):
+    for key, kind in (("unit", str), ("bounds", list), ("fixed", bool), ("prior", list)):
         section.get(key, kind)
     given = dict(value)
     if "value" in given:
-        for key in ("start", "bounds", "fixed"):
+        for key in ("start", "bounds", "fixed", "prior"):
             if key in given:
                 raise section.refuse(f"[{where}] has both 'value', which fixes it, and {key!r}. Keep one.")
         given |= {"start": given.pop("value"), "fixed": True}
@@ -130,6 +154,14 @@ def _network(source: str, name: str, value) -> Network:
     section = Section(source, f"networks.{name}", value, NETWORK_KEYS)
     with section.naming(f"[{section.name}] "):
         return Network(**value)
+
+
+def _fit_options(section: Section) -> FitOptions:
+    within = Section(section.source, "fit.tolerances", section.get("tolerances", dict, {}), TOLERANCE_KEYS)
+    tolerances = {f"{key}_tolerance": value for key, value in within.table.items()}
+    simple = {key: section.table[key] for key in ("solver", "loss", "restarts", "device") if key in section.table}
+    with section.naming("[fit] "):
+        return FitOptions(stages=section.texts("stages"), **simple, **tolerances)
 
 
 def _options(section: Section) -> SearchOptions:

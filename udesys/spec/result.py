@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udesys.data import Dataset
+from udesys.fit.options import FitOptions
 from udesys.model import HybridODE, Network, Parameter
+from udesys.model import tree as T
 from udesys.search.options import SearchOptions
 
 if TYPE_CHECKING:
@@ -26,11 +28,12 @@ class Spec:
     Attributes:
         source: name of the file, or "spec".
         name: the file's name without its ending.
-        data: the measurements to fit; its columns are states of the model.
+        data: the measurements to fit; its columns are states and observables of the model.
         heldout: the measurements kept aside, or None.
         model: the hybrid.
-        noise: state -> standard deviation of its measurements [data units], or None to estimate it.
+        noise: column -> standard deviation of its noise [data units], or None to estimate it.
         options: how formulas are searched for.
+        fit_options: how the hybrid is fitted.
         warnings: what the user should know.
         raw: the spec fully resolved: every column, parameter, initial value and network written out.
     """
@@ -42,6 +45,7 @@ class Spec:
     model: HybridODE
     noise: dict[str, float] | None
     options: SearchOptions
+    fit_options: FitOptions
     warnings: tuple[str, ...]
     raw: dict = field(repr=False)
 
@@ -84,19 +88,26 @@ class Spec:
             runs = ", ".join(f"{run.name} ({len(run.t)})" for run in self.heldout.trajectories)
             lines.append(f"  held out: {self.heldout.n_samples} samples, by trajectory: {runs}")
         lines += ["Model", *(f"  {equation}" for equation in self.model.equation_of.values())]
+        lines += [f"  {name} = {T.to_text(tree)}, measured" for name, tree in self.model.observe.items()]
+        if self.model.positive:
+            lines.append(f"  never below zero: {', '.join(self.model.positive)}")
         lines += _describe_parameters(self.model)
         lines += _describe_networks(self.model, sum(self.data.n_measured.values()))
         lines.append(f"Noise  {_describe_noise(self.noise, self.data)}")
+        lines.append(f"Fit  {_describe_fit(self.fit_options)}")
         engines = ", ".join(self.options.engines) or "all engines that are ready"
         lines.append(f"Search  {engines}; formulas of at most {self.options.max_terms} terms")
         return "\n".join([*lines, *(f"Warning: {w}" for w in self.warnings)])
 
 
-def resolved(section: Section, measured: Measurements, model: HybridODE, options: SearchOptions) -> dict:
+def resolved(
+    sections: Mapping[str, Section],
+    measured: Measurements,
+    model: HybridODE,
+    fit_options: FitOptions,
+    options: SearchOptions,
+) -> dict:
     """The spec with everything written out, in the shape of the file."""
-    keep = {key: section.table[key] for key in ("noise", "holdout") if key in section.table}
-    data = {"file": Path(os.path.realpath(measured.path)).as_posix(), "time": section.table["time"]}
-    data |= {"trajectory": section.table["trajectory"]} if "trajectory" in section.table else {}
     networks = {}
     for slot in model.slots:
         network = model.networks.get(slot.name, Network())
@@ -106,12 +117,40 @@ def resolved(section: Section, measured: Measurements, model: HybridODE, options
     library |= {"functions": list(options.library.functions), "terms": list(options.library.terms)}
     search = {"engines": list(options.engines), "max_terms": options.max_terms, "library": library}
     return {
-        "data": {**data, "columns": measured.columns, **keep},
-        "model": {"equations": model.text + "\n"},
+        "data": _resolved_data(sections["data"].table, measured),
+        "model": _resolved_model(sections["model"].table, model),
         "parameters": {name: _resolved_parameter(p) for name, p in model.parameters.items()},
         "initial": dict(model.initial),
         "networks": networks,
+        "fit": _resolved_fit(fit_options),
         "search": search,
+    }
+
+
+def _resolved_data(table: Mapping, measured: Measurements) -> dict:
+    data = {"file": Path(os.path.realpath(measured.path)).as_posix(), "time": table["time"]}
+    data |= {"trajectory": table["trajectory"]} if "trajectory" in table else {}
+    data["columns"] = measured.columns
+    if measured.signals.inputs:
+        data["inputs"] = {name: asdict(entry) for name, entry in measured.signals.inputs.items()}
+    if measured.signals.covariates:
+        data["covariates"] = measured.signals.covariates
+    return data | {key: table[key] for key in ("noise", "holdout") if key in table}
+
+
+def _resolved_model(table: Mapping, model: HybridODE) -> dict:
+    made: dict = {"equations": model.text + "\n"}
+    if model.observe:
+        made["observe"] = {name: table["observe"][name] for name in model.observe}
+    return made | ({"positive": list(model.positive)} if model.positive else {})
+
+
+def _resolved_fit(options: FitOptions) -> dict:
+    made = {"stages": list(options.stages), "solver": options.solver, "loss": options.loss}
+    made |= {} if options.restarts is None else {"restarts": options.restarts}
+    return made | {
+        "device": options.device,
+        "tolerances": {"flow": options.flow_tolerance, "gain": options.gain_tolerance},
     }
 
 
@@ -121,7 +160,8 @@ def _resolved_parameter(parameter: Parameter) -> dict | float:
         return {"value": parameter.start, **unit} if unit else parameter.start
     start = {} if parameter.start is None else {"start": parameter.start}
     free = parameter.bounds == (-math.inf, math.inf)
-    return start | ({} if free else {"bounds": list(parameter.bounds)}) | unit
+    prior = {"prior": list(parameter.prior)} if parameter.prior else {}
+    return start | ({} if free else {"bounds": list(parameter.bounds)}) | unit | prior
 
 
 # ------------------------------------------------------------------ the printed text
@@ -134,8 +174,9 @@ def _describe_parameters(model: HybridODE) -> list[str]:
             continue
         low, high = p.bounds
         bounds = "" if (low, high) == (-math.inf, math.inf) else f", between {low:g} and {high:g}"
-        start = "start found by the fit" if p.start is None else f"start {p.start:g}{unit}"
-        rows.append(f"  {name} estimated, {start}{bounds}")
+        start = "start found by the fit" if p.start is None and p.prior is None else f"start {p.guess:g}{unit}"
+        prior = f", prior {p.prior[0]:g} +/- {p.prior[1]:g}" if p.prior else ""
+        rows.append(f"  {name} estimated, {start}{bounds}{prior}")
     initial = [
         f"{s} = {v:g}" if isinstance(v, float) else f"{s} from the data"
         for s, v in model.initial.items()
@@ -162,8 +203,25 @@ def _describe_networks(model: HybridODE, values: int) -> list[str]:
     return [f"Networks  {total} weights, regularised, for {values} measured values", *rows]
 
 
+def _describe_fit(options: FitOptions) -> str:
+    """What was asked for, where it is not what the fit does anyway."""
+    plain, said = FitOptions(), []
+    if options.stages:
+        said.append(f"stages {', '.join(options.stages)}")
+    said += [f"{key} {getattr(options, key)}" for key in ("solver", "loss") if getattr(options, key) != "auto"]
+    if options.restarts is not None:
+        said.append("1 restart" if options.restarts == 1 else f"{options.restarts} restarts")
+    if options.device != plain.device:
+        said.append(f"on {options.device}")
+    for key in ("flow", "gain"):
+        value = getattr(options, f"{key}_tolerance")
+        if value != getattr(plain, f"{key}_tolerance"):
+            said.append(f"{key} tolerance {value:g}")
+    return "; ".join(said) or "stages, solver, loss and restarts chosen by the fit"
+
+
 def _describe_noise(noise: dict[str, float] | None, data: Dataset) -> str:
     if not noise:
         return "estimated from the data"
-    given = ", ".join(f"{state} {sd:.4g}" for state, sd in noise.items())
+    given = ", ".join(f"{name} {sd:.4g}" for name, sd in noise.items())
     return given if len(noise) == len(data.columns) else f"{given}; others estimated from the data"

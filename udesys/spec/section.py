@@ -8,22 +8,20 @@ from collections.abc import Iterator, Mapping
 from udesys.errors import ModelError, UdesysError, did_you_mean
 
 KEYS = {
-    "data": ("file", "time", "trajectory", "columns", "noise", "holdout"),
-    "model": ("equations",),
+    "data": ("file", "time", "trajectory", "columns", "inputs", "covariates", "noise", "holdout"),
+    "model": ("equations", "observe", "positive"),
     "parameters": None,  # any name
     "initial": None,
     "networks": None,
-    "fit": (),
+    "fit": ("stages", "solver", "loss", "restarts", "device", "tolerances"),
     "search": ("engines", "library", "max_terms"),
 }
 PLANNED = {
-    "data": ("inputs", "covariates"),
-    "model": ("observe",),
-    "fit": ("stages", "solver", "tolerances", "restarts", "device"),
     "search": ("operators", "time_limit"),
 }
-PARAMETER_KEYS = ("value", "start", "bounds", "unit", "fixed")
+PARAMETER_KEYS = ("value", "start", "bounds", "unit", "fixed", "prior")
 NETWORK_KEYS = ("hidden", "activation")
+TOLERANCE_KEYS = ("flow", "gain")
 LIBRARY_KEYS = ("degree", "functions", "terms")
 SHOWN = 60  # characters of a value in a message
 
@@ -57,8 +55,7 @@ class Section:
                 raise self.refuse(f"{key!r} in [{name}] is known, but not supported by this version. Leave it out.")
             if keys is not None and key not in keys:
                 what = f"key {key!r} in [{name}]" if name else f"section {key!r}"
-                hint = did_you_mean(str(key), keys) if keys else "It has no keys in this version."
-                raise self.refuse(f"unknown {what}. {hint}")
+                raise self.refuse(f"unknown {what}. {did_you_mean(str(key), keys)}")
 
     def refuse(self, message: str) -> ModelError:
         """The error that names the spec."""

@@ -1,7 +1,8 @@
 """Warm start: weights and parameters alone, matched to the slopes between fixed nodes.
 
 The one-interval flow from every node is compared with the next node, so the unknown law is matched to slopes
-without ever differentiating the data.
+without ever differentiating the data. For a stiff system the flow with a law that is still wrong explodes; there the
+law is integrated along the straight lines between the nodes, and long intervals count for less.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import StageReport, Unknowns
 
 ITERATIONS = 20
+PATH_ITERATIONS = 60
 MOST_INTERVALS = 4000  # of a long record a random subset is enough for a start
+LARGEST_SHARE = 1e3  # of a short interval, where the median one counts 1
 ENOUGH = 1e-3  # relative gain below which an iteration is the last
 
 
@@ -29,7 +32,7 @@ def run(problem: ShootingProblem, unknowns: Unknowns, rng: np.random.Generator, 
     match = _Matching(problem, unknowns, which)
     first = match.cost
     iterations, stopped = 0, "iteration limit"
-    for iterations in range(1, ITERATIONS + 1):
+    for iterations in range(1, (PATH_ITERATIONS if match.along_path else ITERATIONS) + 1):
         gain = match.improve()
         if progress:
             progress("gradient matching", iterations, match.cost)
@@ -53,17 +56,28 @@ class _Matching:
     def __init__(self, problem: ShootingProblem, unknowns: Unknowns, which: np.ndarray):
         self.problem, self.unknowns, self.which = problem, unknowns, which
         self.theta, self.damping = unknowns.theta.copy(), 1e-2
+        self.along_path = problem.method != "rk4"
+        h = problem.h[which][:, None]
+        share = np.minimum(np.median(h) / h, LARGEST_SHARE) if self.along_path else np.ones_like(h)
+        self.weight = share / unknowns.sigma[: problem.d]
         self.target = unknowns.nodes[problem.start[which] + 1]
         self._linearise()
         self.variance = max(float((self.defect**2).mean()), 1e-12)
 
     def _defects(self, theta):
-        return (self.problem.flow(self.unknowns.nodes, theta, which=self.which) - self.target) / self.unknowns.sigma
+        if self.along_path:
+            end, _ = self.problem.path(self.unknowns.nodes, theta, self.which)
+        else:
+            end = self.problem.flow(self.unknowns.nodes, theta, which=self.which)
+        return (end - self.target) * self.weight
 
     def _linearise(self) -> None:
-        end, _, by_theta = self.problem.flow_jacobians(self.unknowns.nodes, self.theta, self.which)
-        self.defect = (end - self.target) / self.unknowns.sigma
-        self.slope = (by_theta / self.unknowns.sigma[:, None]).reshape(-1, len(self.theta))
+        if self.along_path:
+            end, by_theta = self.problem.path(self.unknowns.nodes, self.theta, self.which, by_theta=True)
+        else:
+            end, _, by_theta = self.problem.flow_jacobians(self.unknowns.nodes, self.theta, self.which)
+        self.defect = (end - self.target) * self.weight
+        self.slope = (by_theta * self.weight[:, :, None]).reshape(-1, len(self.theta))
 
     def _cost(self, defect, theta) -> float:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -2,8 +2,8 @@
 
 A likelihood that counts every row as independent is right only where the residuals are white. A record sampled a
 hundred times faster than it drifts, or a law that is slightly wrong everywhere, leaves residuals that wander: rows
-then repeat each other, and small systematic errors pass for overwhelming evidence. Where the best law's residuals
-refute whiteness, the criterion counts the rows they are worth.
+then repeat each other, and small systematic errors pass for overwhelming evidence. Where residuals refute whiteness,
+the fit and the criterion count the rows they are worth.
 
 Source: Ljung & Box, Biometrika 65 (1978) 297 (the test); Bartlett, J. R. Stat. Soc. Suppl. 8 (1946) 27: the mean
 squares of correlated series a and b covary as the sum over all lags of rho_ab(k)^2, which is one for a white

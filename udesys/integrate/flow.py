@@ -1,0 +1,493 @@
+"""The one-interval flow of a hybrid right side in compiled code, with its exact derivatives.
+
+On a record of some hundred rows a tensor operation costs ten times what it computes. Here one loop goes over blocks of
+intervals, side by side in lanes: the classical Runge-Kutta method forwards, then backwards through the same stages
+with one adjoint for every state of the interval's end. A right side is a program of the register machine with networks
+in the middle, so a new model needs no compiler.
+
+The numbers of a block stand in rows of lanes. Every stage has a window of rows: registers of the program, units of the
+networks, their slopes, and the adjoints of items, d rows each. `Plan` says what stands where.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from udesys.integrate.machine import _ADD, _MUL, _POWI, _SUB, _run
+
+LANES = 16  # intervals side by side
+ACTIVATIONS = ("tanh", "softplus", "cubic")  # a block names one by its place here
+LINEAR = -1  # in the place of an activation
+_TANH, _SOFTPLUS = 0, 1
+_STRAIGHT = 20.0  # above it softplus is its argument, as torch has it
+
+# The classical method: stage s starts from _C[s] of the slope before (Hairer, Norsett & Wanner 1993, sec. II.1).
+STAGES = 4
+_C, _B = np.array([0.0, 0.5, 0.5, 1.0]), np.array([1.0, 2.0, 2.0, 1.0]) / 6.0
+
+# exp(x) = 2^k exp(r), with ln 2 in two parts and a number that rounds what is added to it (Cody & Waite 1980).
+_LOG2_E, _LN2, _LN2_REST = 1.4426950408889634, 6.93147180369123816490e-01, 1.90821492927058770002e-10
+_ROUND = 1.5 * 2.0**52
+_LEAST = -700.0  # exp of less is nothing beside anything
+
+
+class Plan(NamedTuple):
+    """A right side: a program over [states, parameters, t, inputs, network outputs, constants], and networks.
+
+    Units are a one, the arguments of all calls in turn, and then hidden units and outputs, call after call. Items,
+    which have adjoints, are the right side (d), all units, the states (d) and the parameters.
+
+    Attributes:
+        counts: d, parameters, inputs, units.
+        code: (instructions, 3) of the register machine.
+        constants: (constants,).
+        parts: (4,) instructions after which nothing, the arguments, the right side, and its derivatives are known.
+        slopes: (d,) registers of the right side.
+        arguments: (arguments,) registers of the arguments of all calls in turn.
+        outputs: (outputs,) units that the outputs of all calls come from.
+        blocks: (blocks, 6) matrices of the networks, in the order of evaluation: columns, rows, first weight in theta,
+            first unit multiplied, first unit added to, activation of these units afterwards.
+        entries: (entries, 3) derivatives of the program that may differ from zero: item whose adjoint counts, item for
+            which it counts, register. Derivatives by outputs come first.
+        groups: (3,) zero, how many entries are by outputs, and how many there are.
+    """
+
+    counts: np.ndarray
+    code: np.ndarray
+    constants: np.ndarray
+    parts: np.ndarray
+    slopes: np.ndarray
+    arguments: np.ndarray
+    outputs: np.ndarray
+    blocks: np.ndarray
+    entries: np.ndarray
+    groups: np.ndarray
+
+
+class Scales(NamedTuple):
+    """Affine maps around the networks, and the scale of every parameter.
+
+    Attributes:
+        shift, width: (arguments,) of all calls in turn; a network sees (argument - shift) / width.
+        output: (outputs,) of all calls in turn; what a network gives is multiplied by it.
+        parameter: (parameters,) what the last components of theta are multiplied by.
+    """
+
+    shift: np.ndarray
+    width: np.ndarray
+    output: np.ndarray
+    parameter: np.ndarray
+
+
+class Intervals(NamedTuple):
+    """Where the flow starts and how far it goes.
+
+    Attributes:
+        node: (intervals,) row of the start among the nodes.
+        t: (intervals,) time of the start.
+        h: (intervals,) length.
+        signals: (intervals, k, 4) cubics of the inputs from the start on.
+    """
+
+    node: np.ndarray
+    t: np.ndarray
+    h: np.ndarray
+    signals: np.ndarray
+
+
+def flow(plan: Plan, scales: Scales, intervals: Intervals, nodes, theta, substeps, which, *, share=1.0):
+    """States a share of every interval after its start node, by the classical Runge-Kutta method.
+
+    Args:
+        nodes: (nodes, d) states.
+        theta: (n_theta,) weights of all networks, then the parameters.
+        substeps: (intervals,) equal steps of each interval.
+        which: (n,) the intervals to follow.
+        share: of each interval.
+
+    Returns:
+        (n, d); not finite where there is no solution.
+    """
+    end, nothing = np.empty((len(which), nodes.shape[1])), np.empty((0, 0, 0))
+    _follow(plan, scales, intervals, nodes, theta, substeps, which, float(share), end, nothing, nothing)
+    return end
+
+
+def flow_jacobians(plan: Plan, scales: Scales, intervals: Intervals, nodes, theta, substeps, which, *, by_theta=True):
+    """Ends of the intervals and their exact derivatives; arguments as for `flow`.
+
+    Returns:
+        (n, d), by the start node (n, d, d), and by theta (n, d, n_theta), or None where it is not asked for.
+    """
+    n, d = len(which), nodes.shape[1]
+    end, by_node = np.empty((n, d)), np.empty((n, d, d))
+    slopes = np.empty((n if by_theta else 0, d, len(theta)))
+    _follow(plan, scales, intervals, nodes, theta, substeps, which, 1.0, end, by_node, slopes)
+    return end, by_node, slopes if by_theta else None
+
+
+def _follow(plan, scales, intervals, nodes, theta, substeps, which, share, end, by_node, by_theta) -> None:
+    order = np.argsort(substeps[which], kind="stable")  # the lanes of a block take equally many steps
+    arrays = (_plain(nodes), _plain(theta), substeps, which, order)
+    _flow(*plan, *scales, *intervals, *arrays, share, end, by_node, by_theta)
+
+
+def linearise(plan: Plan, scales: Scales, t, x, u, theta):
+    """Derivatives of the right side at points.
+
+    Args:
+        t: (points,) times.
+        x: (points, d) states.
+        u: (points, k) inputs.
+        theta: (n_theta,) weights of all networks, then the parameters.
+
+    Returns:
+        Arguments of all calls in turn (points, arguments) as they are before shift and width, df/dx (points, d, d),
+        and the derivative of f by the outputs of the calls (points, d, outputs).
+    """
+    n, d = x.shape
+    arguments = np.empty((n, len(scales.shift)))
+    by_state, by_output = np.empty((n, d, d)), np.zeros((n, d, len(scales.output)))
+    _points(*plan, *scales, *map(_plain, (t, x, u, theta)), arguments, by_state, by_output)
+    return arguments, by_state, by_output
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Contiguous, writable float64: the one layout for which the kernels are compiled."""
+    return np.require(values, np.float64, ("C", "W"))
+
+
+_ENTRY = {"error_model": "numpy", "fastmath": {"contract"}}  # a NaN stays one
+_INNER = {**_ENTRY, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+# ------------------------------------------------------------------ compiled: one window
+@njit(**_INNER)
+def _run_rows(code, first, last, work, window, base):
+    """Instructions from `first` to `last` on rows of registers; the rarer ones by the machine, lane after lane."""
+    reg, one = np.empty(3), np.zeros((1, 3), np.int32)
+    for k in range(first, last):
+        op, a, b, to = code[k, 0], window + code[k, 1], window + code[k, 2], window + base + k
+        if op == _MUL:
+            for l in range(LANES):
+                work[to, l] = work[a, l] * work[b, l]
+        elif op == _ADD:
+            for l in range(LANES):
+                work[to, l] = work[a, l] + work[b, l]
+        elif op == _SUB:
+            for l in range(LANES):
+                work[to, l] = work[a, l] - work[b, l]
+        else:
+            immediate = op == _POWI  # its last column is the exponent
+            one[0, 0], one[0, 2] = op, code[k, 2] if immediate else 1
+            for l in range(LANES):
+                reg[0] = work[a, l]
+                reg[1] = 0.0 if immediate else work[b, l]
+                _run(one, reg, 2)
+                work[to, l] = reg[2]
+
+
+@njit(**_INNER)
+def _exponential(values, first, n, factor, power, rest):
+    """exp(-factor |x|) = power (1 + rest) of n numbers; rest keeps its digits where it is small."""
+    bits = power.view(np.int64)
+    for i in range(n):
+        x = -factor * abs(values[first + i])
+        x = _LEAST if x < _LEAST else x
+        k = x * _LOG2_E + _ROUND
+        power[i] = k
+        k -= _ROUND
+        r = (x - k * _LN2) - k * _LN2_REST
+        bits[i] = (bits[i] + 1023) << 52  # the lowest bits of the rounded sum are k
+        p = 1.0 / 6227020800.0
+        p = p * r + 1.0 / 479001600.0
+        p = p * r + 1.0 / 39916800.0
+        p = p * r + 1.0 / 3628800.0
+        p = p * r + 1.0 / 362880.0
+        p = p * r + 1.0 / 40320.0
+        p = p * r + 1.0 / 5040.0
+        p = p * r + 1.0 / 720.0
+        p = p * r + 1.0 / 120.0
+        p = p * r + 1.0 / 24.0
+        p = p * r + 1.0 / 6.0
+        p = p * r + 0.5
+        rest[i] = p * r * r + r
+
+
+@njit(**_INNER)
+def _activate(activation, values, first, slope, n, power, rest):
+    """n units in place, from `first` on, and their slopes, from `slope` on."""
+    if activation == _TANH:
+        _exponential(values, first, n, 2.0, power, rest)
+        for i in range(n):
+            less = power[i] * rest[i] + (power[i] - 1.0)  # exp(-2 |x|) - 1
+            y = np.copysign(less / (less + 2.0), values[first + i])
+            values[first + i] = y
+            values[slope + i] = 1.0 - y * y
+    elif activation == _SOFTPLUS:
+        _exponential(values, first, n, 1.0, power, rest)
+        for i in range(n):
+            x, e = values[first + i], power[i] * (1.0 + rest[i])
+            s = e / (2.0 + e)  # log(1 + e) = 2 artanh(s) with s up to 1/3
+            p = 1.0 / 35.0
+            for k in range(16, -1, -1):
+                p = p * s * s + 1.0 / (2 * k + 1)
+            y = (x if x > 0.0 else 0.0) + 2.0 * s * p
+            values[first + i] = x if x > _STRAIGHT else y
+            values[slope + i] = (1.0 if x >= 0.0 else e) / (1.0 + e)
+    else:
+        for i in range(n):
+            x = values[first + i]
+            values[first + i] = x * (1.0 + x * x / 6.0)
+            values[slope + i] = 1.0 + 0.5 * x * x
+
+
+@njit(**_INNER)
+def _add_row(work, to, of, factor):
+    for l in range(LANES):
+        work[to, l] += factor * work[of, l]
+
+
+@njit(**_INNER)
+def _evaluate(counts, code, parts, arguments, outputs, blocks, shift, width, output, theta, work, window, at, room, last):
+    """The right side in a window with states, time and inputs in place: instructions up to `last`."""
+    base, units, n_a = at[0], window + at[1], arguments.shape[0]
+    _run_rows(code, parts[0], parts[1], work, window, base)
+    for i in range(n_a):
+        for l in range(LANES):
+            work[units + 1 + i, l] = (work[window + arguments[i], l] - shift[i]) / width[i]
+    for unit in range(units + 1 + n_a, units + counts[3]):
+        for l in range(LANES):
+            work[unit, l] = 0.0
+    values = work.reshape(-1)
+    for k in range(blocks.shape[0]):
+        a, b, first, x, y = blocks[k, 0], blocks[k, 1], blocks[k, 2], units + blocks[k, 3], units + blocks[k, 4]
+        for j in range(b):
+            for i in range(a):
+                _add_row(work, y + j, x + i, theta[first + j * a + i])
+        if blocks[k, 5] != LINEAR:
+            _activate(blocks[k, 5], values, y * LANES, (y + counts[3]) * LANES, b * LANES, room[0], room[1])
+    for o in range(outputs.shape[0]):
+        for l in range(LANES):
+            work[window + at[2] + o, l] = work[units + outputs[o], l] * output[o]
+    _run_rows(code, parts[1], last, work, window, base)
+
+
+@njit(**_INNER)
+def _count_entries(entries, first, last, d, work, window, items):
+    """Adjoints through derivatives of the program."""
+    for e in range(first, last):
+        of, to, a = items + entries[e, 0] * d, items + entries[e, 1] * d, window + entries[e, 2]
+        for r in range(d):
+            for l in range(LANES):
+                work[to + r, l] += work[of + r, l] * work[a, l]
+
+
+@njit(**_INNER)
+def _pull_back(counts, outputs, blocks, entries, groups, width, output, theta, work, window, at):
+    """From the adjoints of the right side in a window to those of all items."""
+    d, n_units, units, items = counts[0], counts[3], window + at[1], window + at[3]
+    for row in range(items + d * d, window + at[4]):
+        for l in range(LANES):
+            work[row, l] = 0.0
+    _count_entries(entries, groups[0], groups[1], d, work, window, items)
+    first = items + d * d  # of the units
+    for o in range(outputs.shape[0]):
+        for r in range(d):
+            for l in range(LANES):
+                work[first + outputs[o] * d + r, l] *= output[o]
+    for k in range(blocks.shape[0] - 1, -1, -1):
+        a, b, weights, x, y = blocks[k, 0], blocks[k, 1], blocks[k, 2], first + blocks[k, 3] * d, first + blocks[k, 4] * d
+        for j in range(b):
+            if blocks[k, 5] != LINEAR:
+                slope = units + n_units + blocks[k, 4] + j
+                for r in range(d):
+                    for l in range(LANES):
+                        work[y + j * d + r, l] *= work[slope, l]
+            for i in range(a):
+                for r in range(d):
+                    _add_row(work, x + i * d + r, y + j * d + r, theta[weights + j * a + i])
+    for i in range(width.shape[0]):
+        for r in range(d):
+            for l in range(LANES):
+                work[first + (1 + i) * d + r, l] /= width[i]
+    _count_entries(entries, groups[1], groups[2], d, work, window, items)
+
+
+# ------------------------------------------------------------------ compiled: all stages
+@njit(**_INNER)
+def _prepare(counts, code, constants, outputs, blocks, parameter, theta, windows):
+    """Rows of all windows, with parameters, constants and ones in place, and what stands where in a window.
+
+    Returns:
+        Rows; the first instruction's register, the first unit, the first output's register, the first item's row, the
+        rows of a window; and room for exponentials.
+    """
+    d, n_p, n_u, n_units = counts[0], counts[1], counts[2], counts[3]
+    n_c, n_o = constants.shape[0], outputs.shape[0]
+    at = np.empty(5, np.int64)
+    at[2] = d + n_p + 1 + n_u
+    at[0] = at[2] + n_o + n_c
+    at[1] = at[0] + code.shape[0]
+    at[3] = at[1] + 2 * n_units
+    at[4] = at[3] + d * (2 * d + n_units + n_p)
+    work = np.zeros((windows * at[4] + 3 * d + d * d + 1, LANES))
+    for k in range(windows):
+        window = k * at[4]
+        for l in range(LANES):
+            for j in range(n_p):
+                work[window + d + j, l] = theta[theta.shape[0] - n_p + j] * parameter[j]
+            for j in range(n_c):
+                work[window + at[0] - n_c + j, l] = constants[j]
+            work[window + at[1], l] = 1.0
+    widest = 1
+    for k in range(blocks.shape[0]):
+        widest = max(widest, blocks[k, 1])
+    return work, at, np.empty((2, widest * LANES))
+
+
+@njit(**_INNER)
+def _add_product(work, step, stages, a, b, scale, total, result, rows, n, r, place):
+    """result[row, r, place] += scale * sum over the stages of row a times row b, for n lanes."""
+    total[:] = 0.0
+    for s in range(stages):
+        for l in range(LANES):
+            total[l] += work[a + s * step, l] * work[b + s * step, l]
+    for l in range(n):
+        result[rows[l], r, place] += scale * total[l]
+
+
+@njit(**_INNER)
+def _by_theta(counts, blocks, parameter, work, at, stages, result, rows, n):
+    """Derivative by theta of n lanes: adjoints times units, over all stages."""
+    d, n_p, n_units, units, items, total = counts[0], counts[1], counts[3], at[1], at[3], np.empty(LANES)
+    for l in range(n):
+        result[rows[l]] = 0.0
+    for k in range(blocks.shape[0]):
+        a, b, first, x, y = blocks[k, 0], blocks[k, 1], blocks[k, 2], units + blocks[k, 3], items + (d + blocks[k, 4]) * d
+        for j in range(b):
+            for r in range(d):
+                for i in range(a):
+                    place = first + j * a + i
+                    _add_product(work, at[4], stages, y + j * d + r, x + i, 1.0, total, result, rows, n, r, place)
+    first = result.shape[2] - n_p
+    for j in range(n_p):
+        for r in range(d):
+            item = items + (2 * d + n_units + j) * d + r
+            _add_product(work, at[4], stages, item, units, parameter[j], total, result, rows, n, r, first + j)
+
+
+@njit(cache=True, **_ENTRY)
+def _flow(
+    counts, code, constants, parts, slopes, arguments, outputs, blocks, entries, groups,
+    shift, width, output, parameter, node, t, h, signals,
+    nodes, theta, substeps, which, order, share, end, by_node, by_theta,
+):  # fmt: skip
+    d, n_p, n_u, n = counts[0], counts[1], counts[2], which.shape[0]
+    sensitive, most = by_node.shape[0] > 0, 1
+    for interval in which:
+        most = max(most, substeps[interval])
+    windows, last = (STAGES * most, parts[3]) if sensitive else (most // most, parts[2])
+    work, at, room = _prepare(counts, code, constants, outputs, blocks, parameter, theta, windows)
+    start = windows * at[4]
+    now, f, outer, dt = start + d, start + 2 * d, start + 3 * d, start + 3 * d + d * d
+    states = at[3] + (d + counts[3]) * d  # their adjoints
+    lanes, rows = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
+    done = 0
+    while done < n:
+        steps, count = substeps[which[order[done]]], 0
+        while count < LANES and done + count < n and substeps[which[order[done + count]]] == steps:
+            rows[count] = order[done + count]
+            count += 1
+        for l in range(LANES):
+            lanes[l] = which[rows[min(l, count - 1)]]
+            work[dt, l] = h[lanes[l]] / steps * share
+            for j in range(d):
+                work[now + j, l] = nodes[node[lanes[l]], j]
+        for stage in range(STAGES * steps):
+            k, s, window = stage // STAGES, stage % STAGES, stage * at[4] if sensitive else 0
+            for j in range(d):
+                for l in range(LANES):
+                    if s == 0:
+                        work[start + j, l] = work[now + j, l]
+                        work[f + j, l] = 0.0
+                    work[window + j, l] = work[start + j, l] + work[dt, l] * _C[s] * work[f + j, l]
+            for l in range(LANES):
+                offset = (k + _C[s]) * work[dt, l]
+                work[window + d + n_p, l] = t[lanes[l]] + offset
+                for j in range(n_u):
+                    c = signals[lanes[l], j]
+                    work[window + d + n_p + 1 + j, l] = c[0] + offset * (c[1] + offset * (c[2] + offset * c[3]))
+            _evaluate(
+                counts, code, parts, arguments, outputs, blocks, shift, width, output, theta, work, window, at, room, last
+            )
+            for j in range(d):
+                for l in range(LANES):
+                    work[f + j, l] = work[window + slopes[j], l]
+                    work[now + j, l] += work[dt, l] * _B[s] * work[f + j, l]
+        for l in range(count):
+            for j in range(d):
+                end[rows[l], j] = work[now + j, l]
+        if sensitive:
+            for i in range(d):
+                for r in range(d):
+                    for l in range(LANES):
+                        work[outer + i * d + r, l] = 1.0 if i == r else 0.0
+            for stage in range(STAGES * steps - 1, -1, -1):
+                s, window = stage % STAGES, stage * at[4]
+                for row in range(d * d):
+                    for l in range(LANES):
+                        total = work[dt, l] * _B[s] * work[outer + row, l]
+                        if s < STAGES - 1:
+                            total += work[dt, l] * _C[s + 1] * work[window + at[4] + states + row, l]
+                        work[window + at[3] + row, l] = total
+                _pull_back(counts, outputs, blocks, entries, groups, width, output, theta, work, window, at)
+                if s == 0:
+                    for k in range(STAGES):
+                        for row in range(d * d):
+                            _add_row(work, outer + row, window + k * at[4] + states + row, 1.0)
+            for l in range(count):
+                for r in range(d):
+                    for j in range(d):
+                        by_node[rows[l], r, j] = work[outer + j * d + r, l]
+            if by_theta.shape[0] > 0:
+                _by_theta(counts, blocks, parameter, work, at, STAGES * steps, by_theta, rows, count)
+        done += count
+
+
+@njit(cache=True, **_ENTRY)
+def _points(
+    counts, code, constants, parts, slopes, arguments, outputs, blocks, entries, groups,
+    shift, width, output, parameter, t, x, u, theta, values, by_state, by_output,
+):  # fmt: skip
+    d, n_p, n_u, n = counts[0], counts[1], counts[2], x.shape[0]
+    windows = min(n, 1)
+    work, at, room = _prepare(counts, code, constants, outputs, blocks, parameter, theta, windows)
+    states, window, last = at[3] + (d + counts[3]) * d, groups[0], parts[3]
+    for first in range(0, n, LANES):
+        for l in range(LANES):
+            i = min(first + l, n - 1)
+            for j in range(d):
+                work[j, l] = x[i, j]
+                for r in range(d):
+                    work[at[3] + j * d + r, l] = 1.0 if j == r else 0.0
+            work[d + n_p, l] = t[i]
+            for j in range(n_u):
+                work[d + n_p + 1 + j, l] = u[i, j]
+        _evaluate(
+            counts, code, parts, arguments, outputs, blocks, shift, width, output, theta, work, window, at, room, last
+        )
+        _pull_back(counts, outputs, blocks, entries, groups, width, output, theta, work, window, at)
+        for l in range(min(LANES, n - first)):
+            for k in range(arguments.shape[0]):
+                values[first + l, k] = work[arguments[k], l]
+            for r in range(d):
+                for j in range(d):
+                    by_state[first + l, r, j] = work[states + j * d + r, l]
+            for e in range(groups[1]):
+                for o in range(outputs.shape[0]):
+                    if entries[e, 1] - d == outputs[o]:
+                        by_output[first + l, entries[e, 0], o] = work[entries[e, 2], l]
