@@ -1,6 +1,6 @@
 """Training stages: whatever is in the folder lowers a known loss, repeats itself and survives what explodes."""
 
-import tracemalloc
+import sys
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from udesys.fit.problem import ShootingProblem
 from udesys.fit.stages import load_stage, stage_names
 from udesys.fit.stages._descent import Best, lbfgs, measurement_errors
 from udesys.fit.stages.matrix_free import _Reduced
-from udesys.fit.stages.single_shooting import _Shot
+from udesys.fit.stages.single_shooting import COARSEST, _Shot
 from udesys.fit.start import starting_point
 from udesys.model import HybridODE, Network, Parameter
 from udesys.model.field import HybridField
@@ -100,7 +100,7 @@ def test_a_stage_tells_its_progress(name):
     report = run(name, problem, unknowns, lambda *what: told.append(what), **BRIEFER.get(name, {}))
     assert [iteration for _, iteration, _ in told] == list(range(1, report.iterations + 1))
     assert {stage for stage, _, _ in told} == {report.name}
-    assert told[-1][2] == pytest.approx(report.after)
+    assert told[-1][2] == pytest.approx(report.after, rel=0.05)  # the noise may be estimated once more at the end
 
 
 @every_stage
@@ -193,6 +193,11 @@ def entangled(method="rk4"):
     return problem, unknowns
 
 
+def directions(count, size):
+    """One axis, then random directions."""
+    return np.vstack([np.eye(size)[:1], np.random.default_rng(7).normal(size=(count - 1, size))])
+
+
 def test_the_gradient_of_single_shooting_is_that_of_its_cost():
     problem, unknowns = entangled()
     shot = _Shot(problem, unknowns)
@@ -200,11 +205,10 @@ def test_the_gradient_of_single_shooting_is_that_of_its_cost():
     z = shot.start + 0.1 * np.random.default_rng(0).normal(size=len(shot.start))
     _, gradient = shot.cost(z)
     step = 1e-4
-    for j in range(len(z)):
-        change = step * np.eye(len(z))[j]
-        slope = (shot.cost(z + change)[0] - shot.cost(z - change)[0]) / (2 * step)
-        # The solver's tolerance of 1e-6 is in the cost and in the gradient.
-        assert gradient[j] == pytest.approx(slope, rel=1e-3, abs=1e-4 * np.abs(gradient).max())
+    for way in directions(3, len(z)):
+        slope = (shot.cost(z + step * way)[0] - shot.cost(z - step * way)[0]) / (2 * step)
+        # The solver's tolerance is in the cost and in the gradient.
+        assert gradient @ way == pytest.approx(slope, rel=1e-3)
 
 
 def test_single_shooting_simulates_every_run_in_its_own_time():
@@ -215,7 +219,7 @@ def test_single_shooting_simulates_every_run_in_its_own_time():
     assert starts[:, 0] == pytest.approx(problem.y[problem.first, 0])
     for k, (a, b) in enumerate(zip(*problem.segments, strict=True)):
         exact = problem.simulate(starts, unknowns.theta, k, problem.t[a:b]).x[0].numpy()
-        assert unknowns.nodes[a:b] == pytest.approx(exact, abs=1e-5)  # ten times its tolerance
+        assert unknowns.nodes[a:b] == pytest.approx(exact, abs=10 * COARSEST)  # its steps err by so much each
 
 
 def test_single_shooting_steps_back_from_failed_simulations():
@@ -233,7 +237,7 @@ def test_single_shooting_steps_back_from_failed_simulations():
 
 def test_single_shooting_ends_at_the_noise_of_the_data():
     problem, unknowns = beginning(HybridODE("x' = -k*x - q*x^2"))
-    run("single_shooting", problem, unknowns, given_noise=None)
+    run("single_shooting", problem, unknowns, given_noise=None, adam_steps=0)
     size = NOISE * TRUE.mean()
     assert np.sqrt(((unknowns.nodes - TRUE) ** 2).mean()) < size
     assert largest_defect(problem, unknowns) < 1  # one RK4 step between samples 0.5 apart
@@ -253,10 +257,9 @@ def test_the_gradient_without_a_matrix_is_that_of_the_cost(method):
         patch.setattr(load_stage("matrix_free"), "NODE_TOLERANCE", 1e-8)
         _, gradient = reduced.cost(theta)
         step = 1e-5
-        for j in range(len(theta)):
-            change = step * np.eye(len(theta))[j]
-            slope = (reduced.cost(theta + change)[0] - reduced.cost(theta - change)[0]) / (2 * step)
-            assert gradient[j] == pytest.approx(slope, rel=1e-4, abs=1e-6 * np.abs(gradient).max())
+        for way in directions(3, len(theta)):
+            slope = (reduced.cost(theta + step * way)[0] - reduced.cost(theta - step * way)[0]) / (2 * step)
+            assert gradient @ way == pytest.approx(slope, rel=1e-4)
 
 
 def test_the_pulled_derivative_is_the_dense_one():
@@ -283,11 +286,13 @@ def test_the_gradient_of_the_errors_is_that_of_their_sum():
         assert slope == pytest.approx((after - before) / (2 * step), rel=1e-6)
 
 
-def wide(hidden, n):
+def wide(hidden, n, known=""):
+    """Lotka-Volterra with wide networks, its start, its true states and noise; one term may be known."""
     t = np.linspace(0, 0.1 * (n - 1), n)
     data = measured(lotka_volterra_rhs, [[0.44249296, 4.6280594]], [t], COLUMNS, noise=0.01)
-    networks = {name: Network(hidden, "tanh") for name in ("NN1", "NN2")}
-    problem, unknowns = beginning(HybridODE(SYSTEM.equations, SYSTEM.parameters, networks), data)
+    networks = {name: Network(hidden, "tanh") for name in ("NN1", "NN2") if name != known}
+    text = SYSTEM.equations.replace(f"{known}(prey, predator)", "0.8*prey*predator") if known else SYSTEM.equations
+    problem, unknowns = beginning(HybridODE(text, SYSTEM.parameters, networks), data)
     exact = solution(lotka_volterra_rhs, [0.44249296, 4.6280594], t)
     return problem, unknowns, exact, 0.01 * np.abs(exact).mean(0)
 
@@ -304,14 +309,16 @@ def test_wide_networks_are_fitted_to_the_noise():
 
 
 def test_a_network_of_160000_weights_needs_no_matrix_of_them():
-    problem, unknowns, _, _ = wide((400, 400), 11)
-    assert len(unknowns.theta) > 320_000  # a matrix of them would take 800 GB
-    tracemalloc.start()
-    report = run("matrix_free", problem, unknowns, rounds=(1.0,), iterations=3)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert report.after < report.before or report.iterations >= 3
-    assert peak < 400 * 8 * len(unknowns.theta)  # NumPy's share: L-BFGS keeps twenty pairs, in three copies
+    resource = pytest.importorskip("resource")
+    problem, unknowns, _, _ = wide((400, 400), 11, known="NN2")
+    assert len(unknowns.theta) > 160_000  # a matrix of them would take 200 GB
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(load_stage("matrix_free"), "MULTIPLIER_ROUNDS", 1)
+        report = run("matrix_free", problem, unknowns, rounds=(1.0,), iterations=3)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * (1 if sys.platform == "darwin" else 1024)
+    assert report.iterations == 6
+    assert grown < 500 * 8 * len(unknowns.theta)  # L-BFGS keeps twenty pairs, and the backward pass the layers
 
 
 def test_an_empty_problem_is_no_obstacle():

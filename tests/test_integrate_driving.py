@@ -1,5 +1,7 @@
 """Measured inputs and covariates of a run as piecewise cubics: between, after and beyond its samples."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
@@ -42,7 +44,7 @@ def test_pieces_along_a_finer_axis_are_the_same_course(kind):
     grid = one.grid(np.array([0.1, 0.45, 1.0, 1.3, 3.0]))
     assert grid.tolist() == [0.1, 0.45, 0.5, 0.7, 1.0, 1.3, 1.6, 2.0, 2.1, 3.0]
     pieces, share = one.along(grid), np.array([0.2, 0.5, 0.9])
-    for k, (a, b) in enumerate(zip(grid[:-2], grid[1:-1], strict=True)):
+    for k, (a, b) in enumerate(pairwise(grid[:-1])):
         np.testing.assert_allclose(
             evaluate(pieces[k], share * (b - a))[:, 0], EXACT[kind](a + share * (b - a)), atol=1e-14
         )

@@ -100,8 +100,9 @@ def recover(
 
 def _refuse_stiff(fitted: FitResult) -> None:
     if fitted.method == "radau":
+        name = next(iter(fitted.terms), "NN")
         raise SearchError(
-            "the fit took the implicit method for stiff systems, and the simulator of formulas is explicit: formulas of "
-            "stiff systems cannot be simulated yet. The fit itself is there: fit = udesys.fit(model, data), with the "
-            f"missing terms along the data in fit.terms and anywhere in fit.term({(*fitted.terms, 'NN')[0]!r}, points)."
+            "the fit took the implicit method for stiff systems, and the simulator of formulas is explicit: formulas "
+            "of stiff systems cannot be simulated yet. The fit itself is there: fit = udesys.fit(model, data) has the "
+            f"missing terms along the data in fit.terms, and anywhere by fit.term({name!r}, points)."
         )

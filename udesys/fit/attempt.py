@@ -20,6 +20,8 @@ from udesys.model import HybridODE
 from udesys.model.field import HybridField
 
 MOST_SUBSTEPS = 16
+SUBSTEP_MARGIN = 0.1  # of the tolerance: where some interval needs more substeps, those near it get them too
+MOST_RESUMED = 5  # times that the joint stage goes on because substeps changed
 STIFF = 40.0  # decay rate times interval that MOST_SUBSTEPS explicit steps cannot follow
 RESUMED_ROUNDS = (100.0, 1e4)  # weights of the defects after the substeps changed
 STIFFNESS_SAMPLES = 2000  # nodes at which it is looked for
@@ -158,7 +160,7 @@ def finish(problem, unknowns, rng, setting, options, given, stages, progress, ro
     """The joint stages, until the substeps suffice."""
     if problem.method == "rk4":
         refine_substeps(problem, unknowns, options.flow_tolerance)
-    while True:
+    for _ in range(1 + MOST_RESUMED):
         stages.append(
             multiple_shooting.run(
                 problem,
@@ -174,7 +176,7 @@ def finish(problem, unknowns, rng, setting, options, given, stages, progress, ro
         if not refine_substeps(problem, unknowns, options.flow_tolerance):
             break
     result = Attempt(setting, problem, unknowns, tuple(stages))
-    if result.followed and (not result.consistent or result.wanders):
+    if problem.method == "rk4" and result.followed and (not result.consistent or result.wanders):
         report = condensing.run(problem, unknowns, rng, progress, given_noise=given, converged=options.gain_tolerance)
         result = Attempt(setting, problem, unknowns, (*stages, report))
     return result
@@ -231,10 +233,11 @@ def refine_substeps(problem: ShootingProblem, unknowns: Unknowns, tolerance: flo
         problem.substeps[open_] *= 2
         fine = problem.flow(unknowns.nodes, unknowns.theta, which=open_)
         with np.errstate(invalid="ignore"):
-            far = np.abs((fine - coarse) / sigma).max(1) >= tolerance
+            error = np.abs((fine - coarse) / sigma).max(1)
             if problem.method != "rk4":  # the stage closed the nodes, but a step too long has other solutions, or none
                 jump = np.abs((coarse - unknowns.nodes[problem.start[open_] + 1]) / sigma).max(1)
-                far |= ~(jump < FEASIBLE_DEFECT)
+                error = np.where(jump < FEASIBLE_DEFECT, error, np.inf)
+            far = error >= tolerance * (SUBSTEP_MARGIN if (error >= tolerance).any() else 1.0)
         problem.substeps[open_[~far]] //= 2
         far &= problem.substeps[open_] < MOST_SUBSTEPS
         if problem.method != "rk4":

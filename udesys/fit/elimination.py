@@ -10,7 +10,10 @@ Schloeder, GAMM-Mitteilungen 30 (2007) 376.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky_banded, lapack
+from numba import njit
+from scipy.linalg import LinAlgError, lapack
+
+LEAST_DIAGONAL = 1e-12  # that a damping counts
 
 
 class Errors:
@@ -39,7 +42,8 @@ class Errors:
     def add_to(self, diagonal: np.ndarray, border: np.ndarray, corner: np.ndarray, gradient: np.ndarray, at) -> None:
         """Add J^T W J and J^T W r to the nodes' blocks (n, d, d), the border (n, d, P + 1) and theta's corner."""
         d = self.d
-        diagonal[at[:, None], range(d), range(d)] += self.weight[:, :d]
+        for j in range(d):
+            diagonal[at, j, j] += self.weight[:, j]
         border[at, :, -1] -= self.weight[:, :d] * self.error[:, :d]
         if self.by_state is None:
             return
@@ -71,21 +75,38 @@ def shooting_equations(start, errors: Errors, penalty, defect, by_node, by_theta
         prior_gradient: (n_theta,) half the gradient of the prior.
     """
     n, d, n_theta = len(errors.weight), errors.d, by_theta.shape[2]
-    pulled = np.swapaxes(by_node, 1, 2) * penalty  # by_node^T penalty
-    diagonal = np.zeros((n, d, d))
-    border = np.zeros((n, d, n_theta + 1))
-    weighted = penalty[:, None] * by_theta
-    border[start, :, :-1] = pulled @ by_theta
-    border[start, :, -1] = (pulled @ defect[:, :, None])[:, :, 0]
-    border[start + 1, :, :-1] -= weighted
-    border[start + 1, :, -1] -= penalty * defect
-    flat, weighted = (a.reshape(defect.size, n_theta) for a in (by_theta, weighted))
+    diagonal, border, band = np.zeros((n, d, d)), np.zeros((n, d, n_theta + 1)), np.zeros((2 * d, n * d))
+    _couple(start, penalty, defect, by_node, by_theta, diagonal, border, band)
+    flat = by_theta.reshape(defect.size, n_theta)
+    weighted = flat * np.tile(penalty, len(start))[:, None]
     corner = flat.T @ weighted
     gradient = weighted.T @ defect.reshape(-1) + prior_gradient
-    errors.add_to(diagonal, border, corner, gradient, np.arange(n))
-    diagonal[start] += pulled @ by_node
-    diagonal[start[:, None] + 1, range(d), range(d)] += penalty
-    return NormalEquations(_band(diagonal, -penalty[:, None] * by_node, start), border, corner, gradient, prior)
+    errors.add_to(diagonal, border, corner, gradient, slice(None))
+    for i in range(d):
+        for j in range(i + 1):
+            band[i - j, j::d] = diagonal[:, i, j]
+    return NormalEquations(band, border, corner, gradient, prior)
+
+
+@njit(cache=True)
+def _couple(start, penalty, defect, by_node, by_theta, diagonal, border, band):
+    """Add J^T W J and J^T W r of the defects to the nodes' blocks, the border and, below the blocks, the band."""
+    n, d, n_theta = by_theta.shape
+    for k in range(n):
+        node = start[k]
+        for r in range(d):
+            for j in range(d):
+                pulled = by_node[k, r, j] * penalty[r]
+                for q in range(d):
+                    diagonal[node, j, q] += pulled * by_node[k, r, q]
+                for q in range(n_theta):
+                    border[node, j, q] += pulled * by_theta[k, r, q]
+                border[node, j, n_theta] += pulled * defect[k, r]
+                band[d + r - j, node * d + j] = -pulled
+            for q in range(n_theta):
+                border[node + 1, r, q] -= penalty[r] * by_theta[k, r, q]
+            border[node + 1, r, n_theta] -= penalty[r] * defect[k, r]
+            diagonal[node + 1, r, r] += penalty[r]
 
 
 class NormalEquations:
@@ -102,7 +123,7 @@ class NormalEquations:
     def __init__(self, band, border, corner, gradient, prior):
         self.n, self.d, self.n_theta = border.shape[0], border.shape[1], border.shape[2] - 1
         self.band, self.corner, self.gradient, self.prior = band, corner, gradient, prior
-        self.border = np.asfortranarray(border.reshape(self.n * self.d, -1))
+        self.border = border.reshape(self.n * self.d, -1)
 
     def step(self, damping: float, node_damping: np.ndarray, limits=(-np.inf, np.inf)):
         """The damped Gauss-Newton step.
@@ -117,19 +138,23 @@ class NormalEquations:
         """
         band = self.band.copy()
         band[0] += np.tile(node_damping, self.n)
+        factor, failed = lapack.dpbtrf(band, lower=1, overwrite_ab=1)
+        if failed:
+            return None
+        reduced = self.border.copy()
+        _forward(factor, reduced)
+        z, r = reduced[:, :-1], reduced[:, -1]
+        schur = self.corner - z.T @ z
+        schur.reshape(-1)[:: self.n_theta + 1] += self.prior
         try:
-            factor = cholesky_banded(band, lower=True, check_finite=False)
-            reduced = _forward(factor, self.border)
-            z, r = reduced[:, :-1], reduced[:, -1]
-            schur = self.corner - z.T @ z + np.diag(self.prior)
-            damped = schur + damping * np.diag(np.maximum(np.diag(schur), 1e-12))
-            theta = bounded_step(damped, self.gradient - z.T @ r, *limits)
-        except (LinAlgError, ValueError):
+            theta = bounded_step(damped(schur, damping), self.gradient - z.T @ r, *limits)
+        except LinAlgError:
             return None
         nodes = -_backward(factor, r + z @ theta).reshape(self.n, self.d)
 
         def correct(gradient):
-            down = _forward(factor, np.asfortranarray(gradient.reshape(-1, 1)))
+            down = gradient.reshape(-1, 1).copy()
+            _forward(factor, down)
             return -_backward(factor, down[:, 0]).reshape(gradient.shape)
 
         return Step(nodes, theta, schur, correct)
@@ -198,9 +223,8 @@ class SaddlePoint:
             pulled = self.border[:, :-1].T @ solved
             schur = self.corner - pulled[:, :-1] + np.diag(self.prior)
             schur = 0.5 * (schur + schur.T)
-            damped = schur + damping * np.diag(np.maximum(np.diag(schur), 1e-12))
-            theta = bounded_step(damped, self.gradient - pulled[:, -1], *limits)
-        except (LinAlgError, ValueError, RuntimeError):  # RuntimeError: SuperLU's word for singular
+            theta = bounded_step(damped(schur, damping), self.gradient - pulled[:, -1], *limits)
+        except (LinAlgError, RuntimeError):  # RuntimeError: SuperLU's word for singular
             return None
         nodes = -(solved[:, -1] + solved[:, :-1] @ theta)[rows:].reshape(n, d)
 
@@ -223,36 +247,68 @@ class Step:
         self.nodes, self.theta, self.schur, self.correct = nodes, theta, schur, correct
 
 
+def damped(matrix: np.ndarray, damping: float) -> np.ndarray:
+    """A matrix with a share of its diagonal added to it."""
+    result = matrix.copy()
+    diagonal = result.reshape(-1)[:: len(matrix) + 1]
+    diagonal += damping * np.maximum(diagonal, LEAST_DIAGONAL)
+    return result
+
+
 def bounded_step(matrix: np.ndarray, gradient: np.ndarray, low, high) -> np.ndarray:
     """The step to the minimum of a quadratic; what would cross a limit is held there while the rest goes on.
 
     Raises:
         LinAlgError: the matrix is not positive definite.
     """
-    step, held = -cho_solve(cho_factor(matrix), gradient), np.zeros(len(gradient), bool)
-    while ((step < low) | (step > high)).any():
-        held |= (step < low) | (step > high)
+    step = -_solve(matrix, gradient)
+    over = (step < low) | (step > high)
+    held = np.zeros(len(gradient), bool)
+    while over.any():
+        held |= over
         step, free = np.clip(step, low, high), np.flatnonzero(~held)
         if len(free):
             pull = gradient[free] + matrix[np.ix_(free, held)] @ step[held]
-            step[free] = -cho_solve(cho_factor(matrix[np.ix_(free, free)]), pull)
+            step[free] = -_solve(matrix[np.ix_(free, free)], pull)
+        over = (step < low) | (step > high)
     return step
 
 
-def _band(diagonal: np.ndarray, below: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Lower band storage of a block-tridiagonal matrix; `below` is the block (start + 1, start)."""
-    n, d, _ = diagonal.shape
-    band = np.zeros((2 * d, n * d))
-    for i in range(d):
-        for j in range(i + 1):
-            band[i - j, j::d] = diagonal[:, i, j]
-        for j in range(d):
-            band[d + i - j, start * d + j] = below[:, i, j]
-    return band
+def _solve(matrix: np.ndarray, rhs: np.ndarray) -> np.ndarray:
+    """Solution for a symmetric matrix; LinAlgError where it is not positive definite, or not finite."""
+    if not len(rhs):
+        return rhs.copy()
+    if np.isfinite(matrix).all():
+        _, solution, failed = lapack.dposv(matrix.T, rhs)
+        if not failed and np.isfinite(solution).all():
+            return solution
+    raise LinAlgError("the matrix is not positive definite")
 
 
+def symmetric_inverse(matrix: np.ndarray) -> np.ndarray:
+    """Inverse of a symmetric matrix; the pseudo-inverse where it is singular."""
+    factor, failed = lapack.dpotrf(matrix.T, lower=1)
+    if not failed:
+        inverse, failed = lapack.dpotri(factor, lower=1)
+    if failed or not np.isfinite(inverse).all():
+        try:
+            return np.linalg.inv(matrix)
+        except LinAlgError:
+            return np.linalg.pinv(matrix)
+    return np.tril(inverse) + np.tril(inverse, -1).T
+
+
+@njit(cache=True)
 def _forward(factor, rhs):
-    return lapack.dtbtrs(factor, rhs, uplo="L")[0]
+    """Solve with the lower factor of a band (bands, n) in place; rhs is (n, columns)."""
+    bands, n = factor.shape
+    for i in range(n):
+        for k in range(1, min(bands, i + 1)):
+            value = factor[k, i - k]
+            for q in range(rhs.shape[1]):
+                rhs[i, q] -= value * rhs[i - k, q]
+        for q in range(rhs.shape[1]):
+            rhs[i, q] /= factor[0, i]
 
 
 def _backward(factor, rhs):

@@ -11,7 +11,6 @@ import numpy as np
 from udesys.data import Dataset
 from udesys.errors import FitError
 from udesys.fit.attempt import Attempt, Setting, attempt, finish, given_mask, prepare, rmse
-from udesys.fit.evidence import FEASIBLE_DEFECT
 from udesys.fit.options import FitOptions
 from udesys.fit.outliers import are_outliers, outlying
 from udesys.fit.result import FitResult, residual_terms, theta_covariance
@@ -22,9 +21,9 @@ from udesys.model import tree as T
 from udesys.model.network import ACTIVATIONS
 
 LEAST_SAMPLES = 4  # rows of a trajectory on average; fewer hold no slope worth the name
-ADAPTIVE_SAMPLES = 4000  # rows up to which a record without a discrete solution is simulated adaptively
-CHECK_TOLERANCE = 1e-9  # of the smallest spread, in that simulation
-CHECK_STEPS = 500  # between two samples there
+CHECK_TOLERANCE = 1e-9  # of the smallest spread, in the simulation of a stiff system
+CHECKED_DEFECT = 0.1  # of the noise: largest defect that a method with error control may find
+LARGEST_STATE = 1e6  # times the largest fitted one; beyond it a simulation has diverged
 SELF_CONSISTENT = 1.5  # simulated RMSE over node RMSE above which a warning is due
 NULL_STDERR = 1.0  # relative standard error of a parameter that the networks can absorb
 FIRM_START = ("cubic", 1.0)  # beside the others: noisy data ask for few weights, and find them from there
@@ -214,7 +213,7 @@ def _refuse_unseen(model: HybridODE, measured: list[str]) -> None:
 def _result(best: Attempt, model, data, seed, given_noise, seconds) -> FitResult:
     problem, unknowns = best.problem, best.unknowns
     columns = [(c, model.measurable.index(c)) for c in data.columns]
-    simulated = _simulated_errors(best)
+    simulated, defect = _simulated_errors(best), _checked_defect(best)
     parameters = _parameters(problem, unknowns)
     pieces = tuple(unknowns.nodes[a:b].copy() for a, b in zip(*problem.segments, strict=True))
     initial = {
@@ -225,7 +224,7 @@ def _result(best: Attempt, model, data, seed, given_noise, seconds) -> FitResult
         model=model,
         data=data,
         seed=seed,
-        converged=best.feasible and best.stages[-1].stopped == "converged",
+        converged=best.feasible and defect < CHECKED_DEFECT and best.stages[-1].stopped == "converged",
         parameters=parameters,
         initial=initial,
         noise={c: float(unknowns.sigma[j]) for c, j in columns},
@@ -240,9 +239,9 @@ def _result(best: Attempt, model, data, seed, given_noise, seconds) -> FitResult
         method=problem.method,
         evidence=best.evidence(),
         effective_weights=float(unknowns.effective or 0.0),
-        largest_defect=best.defect,
+        largest_defect=defect,
         stages=best.stages,
-        warnings=_warnings(best, simulated, parameters),
+        warnings=_warnings(best, simulated, defect, parameters),
         seconds=seconds,
         problem=problem,
         unknowns=unknowns,
@@ -258,27 +257,44 @@ def _parameters(problem, unknowns) -> dict[str, tuple[float, float]]:
 
 
 def _simulated_errors(best: Attempt) -> np.ndarray:
-    """(m,) RMSE of one plain simulation of every trajectory from its start; NaN where it fails."""
+    """(m,) RMSE of one plain simulation of every trajectory from its start.
+
+    Where a simulation ends early its last state is held, so that the error is a number.
+    """
     problem, unknowns = best.problem, best.unknowns
     if best.simulated is not None:
         return best.simulated_errors
-    if problem.n_nodes > ADAPTIVE_SAMPLES or problem.method != "rk4":
-        return np.full(problem.m, np.nan)
-    states = np.empty_like(unknowns.nodes)
+    states = unknowns.nodes.copy()
     starts = unknowns.nodes[problem.first]
-    atol = CHECK_TOLERANCE * float(unknowns.spread.min())
-    for k, (a, b) in enumerate(zip(*problem.segments, strict=True)):
-        solution = problem.simulate(starts, unknowns.theta, k, problem.t[a:b], atol=atol, max_steps=CHECK_STEPS)
-        states[a:b] = solution.x[0].numpy()
+    if problem.method == "rk4":
+        states = problem.walk(starts, unknowns.theta)
+    else:
+        atol = CHECK_TOLERANCE * float(unknowns.spread.min())
+        for k, (a, b) in enumerate(zip(*problem.segments, strict=True)):
+            states[a:b] = problem.simulate_stiff(starts, unknowns.theta, k, problem.t[a:b], atol=atol)
+    lost = ~(np.abs(states) < LARGEST_STATE * (1.0 + np.abs(unknowns.nodes).max(0))).all(1)
+    for a, b in zip(*problem.segments, strict=True):
+        if lost[a:b].any():
+            reached = max(a + int(np.argmax(lost[a:b])) - 1, a)
+            states[reached + 1 : b] = states[reached]
     return rmse(problem, states, unknowns)
 
 
-def _warnings(best: Attempt, simulated: np.ndarray, parameters: dict) -> tuple[str, ...]:
+def _checked_defect(best: Attempt) -> float:
+    """Largest defect in units of the noise, by a method with error control."""
+    problem, unknowns = best.problem, best.unknowns
+    sigma = unknowns.sigma[: problem.d]
+    end = problem.checked_flow(unknowns.nodes, unknowns.theta, sigma)
+    defect = np.abs((end - unknowns.nodes[problem.start + 1]) / sigma)
+    return max(best.defect, float(np.nanmax(defect, initial=0.0)))  # NaN: too stiff for the check
+
+
+def _warnings(best: Attempt, simulated: np.ndarray, defect: float, parameters: dict) -> tuple[str, ...]:
     warnings = []
     problem, names = best.problem, best.problem.model.measurable
-    if not best.defect < FEASIBLE_DEFECT:
+    if not (best.feasible and defect < CHECKED_DEFECT):
         warnings.append(
-            f"the fit did not close its intervals (largest jump {best.defect:.2g} noise sd); treat it as a start."
+            f"the fit did not close its intervals (largest jump {defect:.2g} noise sd); treat it as a start."
         )
     if best.stages[-1].stopped != "converged":
         warnings.append(f"the fit stopped early: {best.stages[-1].stopped}.")

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from numba import njit
 
 from udesys.data import Dataset, signal_coefficients
 from udesys.errors import FitError
 from udesys.fit.observation import Observation
 from udesys.integrate import onestep, radau
+from udesys.integrate.flow import Intervals
 from udesys.model import HybridODE
+from udesys.model.compiled import CompiledField, is_wide
 from udesys.model.field import HybridField
 
 CHUNK = 8192  # points at which the field is evaluated at once; bounds the memory of the Jacobians
 PIN_WEIGHT = 1e6  # weight of a given initial state, in units of 1/sigma^2
 SHOOT_ITERATIONS = 30
+CHECK_TOLERANCE, CHECK_STEPS = 1e-4, 300  # of the noise, and most steps in an interval, in the adaptive check
+MOST_EVALUATIONS = 100_000  # of the right side in one stiff simulation
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,17 @@ class ShootingProblem:
         return np.concatenate([nodes, self.observation.values(self.t, nodes, theta, self.u)], 1)
 
     # -------------------------------------------------------------- the flow
+    @cached_property
+    def compiled(self) -> CompiledField | None:
+        """The field in compiled code where that is faster than tensors, else None."""
+        return CompiledField(self.field) if self.device == "cpu" and not is_wide(self.field) else None
+
+    @cached_property
+    def intervals(self) -> Intervals:
+        """All intervals, for the compiled flow."""
+        signals = np.zeros((self.n_intervals, 0, 4)) if self.signals is None else self.signals
+        return Intervals(self.start, self.t[self.start], self.h, signals)
+
     def tensor(self, values):
         """Values as a tensor on the device."""
         import torch
@@ -166,6 +185,8 @@ class ShootingProblem:
 
     def flow(self, nodes: np.ndarray, theta: np.ndarray, *, share: float = 1.0, which=None) -> np.ndarray:
         """States (intervals, d) a share of every interval after its start node; NaN where there is no solution."""
+        if self.method == "rk4" and self.compiled is not None:
+            return self.compiled.flow(self.intervals, nodes, theta, self.substeps, which, share=share)
         n = self.n_intervals if which is None else len(which)
         end = np.empty((n, self.d))
         for batch in self._batches(which):
@@ -183,6 +204,8 @@ class ShootingProblem:
         Returns:
             (intervals, d), by the start node (intervals, d, d), and by theta (intervals, d, n_theta).
         """
+        if self.method == "rk4" and self.compiled is not None:
+            return self.compiled.flow_jacobians(self.intervals, nodes, theta, self.substeps, which, by_theta=by_theta)
         n = self.n_intervals if which is None else len(which)
         end, by_node = np.empty((n, self.d)), np.empty((n, self.d, self.d))
         slopes = np.empty((n, self.d, self.field.n_theta)) if by_theta else None
@@ -193,6 +216,34 @@ class ShootingProblem:
             if by_theta:
                 slopes[rows] = parts[2].cpu().numpy()
         return end, by_node, slopes
+
+    def linearise(self, nodes: np.ndarray, theta: np.ndarray, at=slice(None)):
+        """The right side at nodes `at`.
+
+        Returns:
+            Arguments of each network's first call, a list of (points, arguments) [data units], df/dx (points, d, d),
+            and the derivative of f by the outputs of all calls in turn (points, d, outputs).
+        """
+        t, x, u = self.t[at], nodes[at], self.u[at]
+        if self.compiled is not None:
+            return self.compiled.linearise(t, x, u, theta)
+        import torch
+
+        with torch.inference_mode():
+            point = tuple(map(torch.as_tensor, (t, x, theta, u)))
+            arguments = [self.field.arguments(k, *point).numpy() for k in range(len(self.model.slots))]
+            jacobians = self.field.jacobians(*point)
+            return arguments, jacobians.by_state.numpy(), jacobians.by_output.numpy()
+
+    def term(self, slot: int, arguments: np.ndarray, theta: np.ndarray):
+        """Values (points, outputs) of a network at arguments (points, arguments) [data units], and by its weights."""
+        if self.compiled is not None:
+            return self.compiled.term(slot, arguments, theta)
+        import torch
+
+        with torch.inference_mode():
+            values, slopes = self.field.term(slot, torch.as_tensor(arguments), torch.as_tensor(theta), jacobian=True)
+            return values.numpy(), slopes.numpy()
 
     def _right_side(self, batch: _Batch, theta):
         """f(t, x) of the intervals of a batch; t is (intervals, 1)."""
@@ -210,6 +261,7 @@ class ShootingProblem:
             theta, x = self.tensor(theta), self.tensor(nodes[batch.start])
             h, stages = batch.h * share, []
             target = x + share * (self.tensor(nodes[batch.start + 1]) - x)
+            size = 1e-9 * x.abs().amax(0) + 1e-300  # of the starts: an interval that is lost on the way has none
             for k in range(batch.substeps):
                 now = batch.t + k * h
                 if self.method == "rk4":
@@ -217,12 +269,12 @@ class ShootingProblem:
                     stages += visited
                 else:
                     line = (target - x) / (batch.substeps - k)
-                    inner = self._radau(batch, theta, now, x, h, line)
+                    inner = self._radau(batch, theta, now, x, h, line, size)
                     stages += [(now + c * h, inner[:, i]) for i, c in enumerate(radau.C.tolist())]
                     x = inner[:, -1]
             return x, stages
 
-    def _radau(self, batch: _Batch, theta, now, x, h, line):
+    def _radau(self, batch: _Batch, theta, now, x, h, line, size):
         """Stage states of one implicit step; Newton's method starts on the line towards the next node."""
         import torch
 
@@ -236,7 +288,7 @@ class ShootingProblem:
             return self.field(t, x, theta, u), self.field.jacobians(t, x, theta, u).by_state
 
         guess = x[:, None] + self.tensor(radau.C)[:, None] * line[:, None]
-        return radau.step(slopes, x, h, 1e-9 * x.abs().amax(0) + 1e-300, guess)
+        return radau.step(slopes, x, h, size, guess)
 
     def _flow_jacobians(self, batch: _Batch, nodes, theta, by_theta):
         import torch
@@ -333,6 +385,45 @@ class ShootingProblem:
                 return nodes
         return None
 
+    def checked_flow(self, nodes: np.ndarray, theta: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        """The ends of all intervals (intervals, d) by a method with error control, far below the noise sigma (d,).
+
+        Every interval is one row of a batch on a common clock from 0 to 1 that torchdiffeq's dopri5 follows; a stiff
+        system is solved by the implicit method again with twice the substeps. NaN where that fails.
+        """
+        import torch
+
+        from udesys.integrate import solve
+
+        if self.method != "rk4":
+            finer = copy.copy(self)
+            finer.substeps, finer._plans = self.substeps * 2, {}
+            return finer.flow(nodes, theta)
+        end = np.empty((self.n_intervals, self.d))
+        clock = torch.tensor([0.0, 1.0], dtype=torch.float64)
+        with torch.inference_mode():
+            parameters, unit = self.tensor(theta), self.tensor(sigma)
+            for a in range(0, self.n_intervals, CHUNK):
+                batch = self._batch(np.arange(a, min(a + CHUNK, self.n_intervals)), 1)
+                field = self._right_side(batch, parameters)
+
+                def scaled(share, z, field=field, batch=batch):
+                    return batch.h * field(batch.t + share * batch.h, z * unit) / unit
+
+                start = self.tensor(nodes[batch.start]) / unit
+                solution = solve(scaled, start, clock, rtol=1e-9, atol=CHECK_TOLERANCE, max_steps=CHECK_STEPS)
+                end[batch.which] = (solution.x[:, -1] * unit).cpu().numpy()
+        return end
+
+    def walk(self, starts: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """The discrete solution (nodes, d) from the starts, interval after interval; NaN from where it ends."""
+        nodes = np.full((self.n_nodes, self.d), np.nan)
+        nodes[self.first] = starts
+        for i, node in enumerate(self.start):
+            if np.isfinite(nodes[node]).all():
+                nodes[node + 1] = self.flow(nodes, theta, which=np.array([i]))[0]
+        return nodes
+
     def simulate(self, starts: np.ndarray, theta: np.ndarray, trajectory: int, t: np.ndarray, **options):
         """One plain adaptive simulation of a trajectory from its start through the times t; options as for `solve`."""
         import torch
@@ -348,6 +439,43 @@ class ShootingProblem:
                 torch.as_tensor(t),
                 **options,
             )
+
+    def simulate_stiff(
+        self, starts: np.ndarray, theta: np.ndarray, trajectory: int, t: np.ndarray, *, atol
+    ) -> np.ndarray:
+        """One plain simulation (time, d) by SciPy's Radau with the exact Jacobian; NaN from where it gave up."""
+        import torch
+        from scipy.integrate import solve_ivp
+
+        theta, inputs, left = torch.as_tensor(theta), self.input_function(trajectory), MOST_EVALUATIONS
+
+        def point(t, x):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise OverflowError
+            return torch.tensor([t], dtype=torch.float64), torch.as_tensor(x)[None], theta, inputs(t, 1)
+
+        def slopes(t, x):
+            return self.field(*point(t, x))[0].numpy()
+
+        def jacobian(t, x):
+            return self.field.jacobians(*point(t, x)).by_state[0].numpy()
+
+        states = np.full((len(t), self.d), np.nan)
+        states[0] = starts[trajectory]
+        for i, (now, after) in enumerate(itertools.pairwise(t)):  # sample by sample, so that what was reached is kept
+            try:
+                with torch.inference_mode():
+                    piece = solve_ivp(
+                        slopes, (now, after), states[i], method="Radau", jac=jacobian, rtol=1e-6, atol=atol
+                    )
+            except (OverflowError, ValueError, np.linalg.LinAlgError):
+                break
+            if not (piece.success and np.isfinite(piece.y[:, -1]).all()):
+                break
+            states[i + 1] = piece.y[:, -1]
+        return states
 
     def input_function(self, trajectory: int):
         """(t, points) -> inputs (points, k) of a trajectory at one time; None without inputs."""
@@ -375,20 +503,12 @@ def horner(signals, offset):
     return value
 
 
-def _accumulate(start: np.ndarray, by_node: np.ndarray, jump: np.ndarray) -> np.ndarray:
+@njit(cache=True)
+def _accumulate(start, by_node, jump):
     """Solve move[i + 1] = by_node[i] move[i] + jump[i + 1] along every trajectory."""
-    from scipy.linalg import LinAlgError, solve_banded
-
-    n, d = jump.shape
-    band = np.zeros((2 * d, n * d))
-    band[0] = 1.0
-    for i in range(d):
-        for j in range(d):
-            band[d + i - j, start * d + j] = -by_node[:, i, j]
-    if not (np.isfinite(band).all() and np.isfinite(jump).all()):
-        return np.full_like(jump, np.nan)
-    try:
-        move = solve_banded((2 * d - 1, 0), band, jump.reshape(-1), overwrite_ab=True, check_finite=False)
-    except LinAlgError:  # an overflow on the way
-        return np.full_like(jump, np.nan)
-    return move.reshape(n, d)
+    move = jump.copy()
+    for k in range(len(start)):
+        for i in range(jump.shape[1]):
+            for j in range(jump.shape[1]):
+                move[start[k] + 1, i] += by_node[k, i, j] * move[start[k], j]
+    return move

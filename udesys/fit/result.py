@@ -8,6 +8,7 @@ import numpy as np
 
 from udesys.data import Dataset
 from udesys.errors import FitError, did_you_mean
+from udesys.fit.elimination import symmetric_inverse
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import StageReport, Unknowns
 from udesys.model import HybridODE
@@ -204,39 +205,28 @@ def _count(n: int) -> str:
 
 def residual_terms(problem: ShootingProblem, unknowns: Unknowns) -> dict[str, ResidualTerm]:
     """Every missing term along the nodes, with the posterior standard deviation of its values."""
-    import torch
-
     if not problem.model.slots:
         return {}
-    field_, covariance = problem.field, theta_covariance(unknowns)
+    covariance = theta_covariance(unknowns)
     terms: dict[str, ResidualTerm] = {}
-    with torch.inference_mode():
-        theta = torch.as_tensor(unknowns.theta)
-        for k, slot in enumerate(problem.model.slots):
-            points = field_.arguments(
-                k, *map(torch.as_tensor, (problem.t, unknowns.nodes)), theta, torch.as_tensor(problem.u)
+    arguments, _, _ = problem.linearise(unknowns.nodes, unknowns.theta)
+    for k, (slot, points) in enumerate(zip(problem.model.slots, arguments, strict=True)):
+        values, std = term_values(problem, unknowns, k, points, covariance)
+        for j, term in enumerate(slot.terms):
+            terms[term] = ResidualTerm(
+                name=term, arguments=slot.arguments, points=points, values=values[:, j], std=std[:, j]
             )
-            values, std = term_values(problem, unknowns, k, points.numpy(), covariance)
-            for j, term in enumerate(slot.terms):
-                terms[term] = ResidualTerm(
-                    name=term, arguments=slot.arguments, points=points.numpy(), values=values[:, j], std=std[:, j]
-                )
     return terms
 
 
 def term_values(problem: ShootingProblem, unknowns: Unknowns, slot: int, points: np.ndarray, covariance: np.ndarray):
     """Values (n, outputs) of a slot's network at points (n, arguments), and their posterior standard deviations."""
-    import torch
-
-    values, std, field_ = [], [], problem.field
-    block = covariance[field_.weights_of[slot], field_.weights_of[slot]]
-    with torch.inference_mode():
-        for a in range(0, len(points), TERM_CHUNK):
-            piece = torch.as_tensor(points[a : a + TERM_CHUNK])
-            value, slopes = field_.term(slot, piece, torch.as_tensor(unknowns.theta), jacobian=True)
-            slopes = slopes.numpy()
-            values.append(value.numpy())
-            std.append(np.sqrt(np.maximum(((slopes @ block) * slopes).sum(2), 0.0)))
+    values, std, weights = [], [], problem.field.weights_of[slot]
+    block = covariance[weights, weights]
+    for a in range(0, len(points), TERM_CHUNK):
+        value, slopes = problem.term(slot, points[a : a + TERM_CHUNK], unknowns.theta)
+        values.append(value)
+        std.append(np.sqrt(np.maximum(((slopes @ block) * slopes).sum(2), 0.0)))
     return np.concatenate(values), np.concatenate(std)
 
 
@@ -245,7 +235,4 @@ def theta_covariance(unknowns: Unknowns) -> np.ndarray:
     n = len(unknowns.theta)
     if unknowns.schur is None or n == 0:
         return np.full((n, n), np.nan)
-    try:
-        return np.linalg.inv(unknowns.schur)
-    except np.linalg.LinAlgError:
-        return np.linalg.pinv(unknowns.schur)
+    return symmetric_inverse(unknowns.schur)

@@ -93,11 +93,7 @@ def curves_through(problem: ShootingProblem, smoothed: bool, trusted: np.ndarray
 
 def unknown_equations(problem: ShootingProblem, nodes: np.ndarray, theta: np.ndarray):
     """df/do (nodes, d, outputs) along the nodes, and which states' equations hold a network (d,)."""
-    import torch
-
-    with torch.inference_mode():
-        jacobians = problem.field.jacobians(*map(torch.as_tensor, (problem.t, nodes, theta, problem.u)))
-        leverage = jacobians.by_output.numpy()
+    leverage = problem.linearise(nodes, theta)[2]
     leverage = np.where(np.isfinite(leverage), leverage, 0.0)
     return leverage, np.abs(leverage).max((0, 2), initial=0.0) > 0
 
@@ -192,17 +188,12 @@ def _argument_width(z: np.ndarray) -> np.ndarray:
 
 def _set_scales(problem: ShootingProblem, unknowns: Unknowns) -> None:
     """Standardise network arguments; scale outputs by the leverage-weighted rms of the missing slope."""
-    import torch
-
     field, nodes = problem.field, unknowns.nodes
     theta = _without_networks(problem, unknowns.theta)
     for scale in field.scales:
         scale.shift[:], scale.width[:], scale.output[:] = 0.0, 1.0, 1.0
-    point = tuple(map(torch.as_tensor, (problem.t, nodes, theta, problem.u)))
-    with torch.inference_mode():
-        for k, scale in enumerate(field.scales):
-            z = field.arguments(k, *point).numpy()
-            scale.shift[:], scale.width[:] = z.mean(0), _argument_width(z)
+    for scale, z in zip(field.scales, problem.linearise(nodes, theta)[0], strict=True):
+        scale.shift[:], scale.width[:] = z.mean(0), _argument_width(z)
     leverage, _ = unknown_equations(problem, nodes, theta)
     missing = (
         (nodes[problem.start + 1] - problem.flow(nodes, theta)) / problem.h[:, None] / unknowns.spread[: problem.d]

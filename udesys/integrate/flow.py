@@ -157,7 +157,9 @@ def linearise(plan: Plan, scales: Scales, t, x, u, theta):
 
 def _plain(values: np.ndarray) -> np.ndarray:
     """Contiguous, writable float64: the one layout for which the kernels are compiled."""
-    return np.require(values, np.float64, ("C", "W"))
+    flags = values.flags
+    plain = flags.c_contiguous and flags.writeable and values.dtype == np.float64
+    return values if plain else np.array(values, np.float64, order="C")
 
 
 _ENTRY = {"error_model": "numpy", "fastmath": {"contract"}}  # a NaN stays one
@@ -266,8 +268,17 @@ def _evaluate(counts, code, parts, arguments, outputs, blocks, shift, width, out
     for k in range(blocks.shape[0]):
         a, b, first, x, y = blocks[k, 0], blocks[k, 1], blocks[k, 2], units + blocks[k, 3], units + blocks[k, 4]
         for j in range(b):
-            for i in range(a):
-                _add_row(work, y + j, x + i, theta[first + j * a + i])
+            w = first + j * a
+            for i in range(0, a - 3, 4):
+                for l in range(LANES):
+                    work[y + j, l] += (
+                        theta[w + i] * work[x + i, l]
+                        + theta[w + i + 1] * work[x + i + 1, l]
+                        + theta[w + i + 2] * work[x + i + 2, l]
+                        + theta[w + i + 3] * work[x + i + 3, l]
+                    )
+            for i in range(a - a % 4, a):
+                _add_row(work, y + j, x + i, theta[w + i])
         if blocks[k, 5] != LINEAR:
             _activate(blocks[k, 5], values, y * LANES, (y + counts[3]) * LANES, b * LANES, room[0], room[1])
     for o in range(outputs.shape[0]):

@@ -14,6 +14,7 @@ import numpy as np
 
 from udesys.errors import SearchError
 from udesys.fit import FitResult
+from udesys.fit.correlation import effective_counts
 from udesys.model.closed_form import ClosedForm
 from udesys.search import Candidate, SearchOptions, propose
 from udesys.search.candidate import without_part
@@ -21,7 +22,6 @@ from udesys.search.prior import known_forms, law_length
 from udesys.search.reference import Measurements, about_closed_form, about_fit, windows
 from udesys.search.weak_form import WeakForm
 from udesys.select.combining import joint_starts, leaders, near_choices
-from udesys.fit.correlation import effective_counts
 from udesys.select.criterion import FLOOR, criterion
 from udesys.select.refit import Refit, Refitter, replace_data
 from udesys.select.selection import Ranked, Selection, pick

@@ -94,8 +94,9 @@ def lbfgs(best: Best, low: np.ndarray, high: np.ndarray, iterations: int, conver
     """
     from scipy.optimize import minimize
 
-    costs = [best.cost]
-    stopped = "iteration limit"
+    if not len(best.z):
+        return 0, "converged"
+    costs, stopped = [best.cost], "iteration limit"
 
     def cost_and_gradient(z):
         cost, gradient = best(z)

@@ -12,7 +12,7 @@ import time
 import numpy as np
 from scipy.linalg import LinAlgError
 
-from udesys.fit.elimination import bounded_step
+from udesys.fit.elimination import bounded_step, damped
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import StageReport, Unknowns
 
@@ -93,14 +93,14 @@ class _Matching:
         if not np.isfinite(self.slope).all() or not np.isfinite(self.defect).all():
             return 0.0
         before, prior = self.cost, self.unknowns.prior
-        hessian = self.slope.T @ self.slope / self.variance + np.diag(prior)
+        hessian = self.slope.T @ self.slope / self.variance
+        hessian.reshape(-1)[:: len(prior) + 1] += prior
         gradient = self.slope.T @ self.defect.reshape(-1) / self.variance
         gradient += prior * (self.theta - self.unknowns.center)
         for _ in range(8):
             try:
-                damped = hessian + self.damping * np.diag(np.diag(hessian))
-                step = bounded_step(damped, gradient, *(self.unknowns.bounds - self.theta))
-            except (LinAlgError, ValueError):  # ValueError: an overflow on the way
+                step = bounded_step(damped(hessian, self.damping), gradient, *(self.unknowns.bounds - self.theta))
+            except LinAlgError:
                 self.damping *= 10
                 continue
             trial = self.unknowns.clip(self.theta + step)

@@ -35,6 +35,7 @@ SETTLED_NOISE = 0.1  # change of log sigma in an update
 NODE_ITERATIONS = 30  # for one theta
 NODE_TOLERANCE = 1e-4  # of the noise, over the root of rho: a step of the nodes that ends them
 ROUNDING = 1e-3  # of the noise: a step of the nodes that may fail to lower the cost by rounding alone
+HELD = 1e12  # weight that holds a node, in units of 1/sigma^2
 LEAST_DAMPING = 1e-9  # of the nodes, in units of 1/sigma^2: for states that nothing determines
 
 
@@ -106,7 +107,10 @@ class _Reduced:
         self.p, self.u, self.rho = problem, unknowns, RHO[0]
         self.theta, self.nodes, self.defect = unknowns.clip(unknowns.theta), unknowns.nodes, None
         self.multiplier, self.lowest = np.zeros((problem.n_intervals, problem.d)), np.inf
-        self.positive = [problem.model.states.index(name) for name in problem.model.positive]
+        self.least = np.full(problem.d, -np.inf)
+        for name in problem.model.positive:
+            j = problem.model.states.index(name)
+            self.least[j] = LEAST_POSITIVE * unknowns.spread[j]
 
     def misfit(self) -> float:
         """Squared errors in units of the noise, and the prior: what is left once the defects are closed."""
@@ -145,20 +149,22 @@ class _Reduced:
         return cost if np.isfinite(cost) and np.isfinite(by_node).all() else np.inf, defect, by_node
 
     def _step(self, nodes, theta, defect, by_node, damping):
-        """Nodes after a damped Gauss-Newton step."""
-        p, u = self.p, self.u
+        """Nodes after a damped Gauss-Newton step; a positive state that would go below its least is held there."""
+        p, u, nothing = self.p, self.u, np.zeros((self.p.n_intervals, self.p.d, 0))
         errors = linear_errors(p, nodes, theta, (p.mask * u.trust + p.pin) / u.sigma**2, by_parameter=False)
-        nothing, pulled = np.zeros((p.n_intervals, p.d, 0)), defect + self.multiplier
-        equations = shooting_equations(
-            p.start, errors, self._stiffness(), pulled, by_node, nothing, np.zeros(0), np.zeros(0)
-        )
-        step = equations.step(0.0, (damping + LEAST_DAMPING) / u.sigma[: p.d] ** 2)
-        if step is None:
-            return None
-        moved = nodes + step.nodes
-        for j in self.positive:
-            moved[:, j] = np.maximum(moved[:, j], LEAST_POSITIVE * u.spread[j])
-        return moved
+        pulled, no_prior = defect + self.multiplier, np.zeros(0)
+
+        def equations():
+            return shooting_equations(p.start, errors, self._stiffness(), pulled, by_node, nothing, no_prior, no_prior)
+
+        made = equations()
+        held = (nodes <= self.least) & (made.border[:, -1].reshape(nodes.shape) > 0)
+        if held.any():
+            errors.weight[:, : p.d][held] = HELD / u.sigma[: p.d].min() ** 2
+            errors.error[:, : p.d][held] = 0.0
+            made = equations()
+        step = made.step(0.0, (damping + LEAST_DAMPING) / u.sigma[: p.d] ** 2)
+        return None if step is None else np.maximum(nodes + step.nodes, self.least)
 
     def _solve(self, theta):
         """Nodes, defects and cost at their best for theta; None where Gauss-Newton does not get there."""

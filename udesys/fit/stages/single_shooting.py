@@ -60,7 +60,7 @@ def run(
     first, count, stopped = best.cost, 0, "no simulation from the start is finite"
     told = (lambda i, cost: progress(NAME, i, cost)) if progress else (lambda i, cost: None)
     if np.isfinite(first):
-        count, stopped = _adam(best, *shot.bounds, adam_steps, told), "iteration limit"
+        count, stopped = _adam(best, *shot.bounds, adam_steps if len(shot.start) else 0, told), "iteration limit"
         hyper = Hyperparameters(problem, unknowns, given_noise)
         for _ in range(NOISE_ROUNDS):
             done, stopped = lbfgs(best, *shot.bounds, iterations, converged, lambda i, c, k=count: told(k + i, c))
@@ -214,5 +214,5 @@ class _Shot:
             method="dopri5",
             options=options,
             adjoint_options={**options, "norm": "seminorm"},
-            adjoint_params=(theta,) if theta.requires_grad else (),
+            adjoint_params=(theta,) if theta.requires_grad and len(theta) else (),
         )[1]
