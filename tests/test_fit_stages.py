@@ -186,7 +186,8 @@ def entangled(method="rk4"):
     data = Dataset(columns=("x", "o"), trajectories=tuple(runs), time="t", source="made", inputs={"f": "linear"})
     model = HybridODE(
         "x' = a*y*cos(t) + NN(x, y)\ny' = f - b*y*x", inputs=["f"], observe={"o": "gain*x*y"},
-        parameters={"gain": Parameter(0.7)}, networks={"NN": Network((3,), "tanh")}, initial={"x": "data"}, positive=["y"],
+        parameters={"gain": Parameter(0.7)}, networks={"NN": Network((3,), "tanh")}, initial={"x": "data"},
+        positive=["y"],
     )  # fmt: skip
     problem, unknowns = beginning(model, data, method)
     unknowns.nodes[:, 1] = rng.uniform(0.5, 1.0, len(unknowns.nodes))

@@ -36,15 +36,23 @@ MODELS = {
     "kinks": ("x' = min(x, y)*a + NN(max(x, 0.1*y))\ny' = abs(NN(x))*sign(y)", {}, {}),
     "constant right sides": ("x' = a\ny' = 2\nz' = a*b", {}, {}),
     "no parameter": ("x' = NN(x)", {}, {}),
+    "inputs and a covariate": (
+        "x' = a*x*force + NN(x, force)*temperature\ny' = force - NN(y*temperature, t)/(1 + valve^2)", {},
+        {"NN": Network((4,), "tanh")},
+    ),
     "no network": ("x' = a*x - b*x*y\ny' = exp(-c*y)*x", {}, {}),
 }  # fmt: skip
 
 
+EXOGENOUS = {"inputs": ["force", "valve"], "covariates": ["temperature"]}
+
+
 @pytest.fixture(params=MODELS, ids=lambda name: name.replace(" ", "-"))
 def case(request):
-    """A field with odd scales, and points, weights and parameters to read it at."""
+    """A field with odd scales, and points, weights, parameters and inputs (or None) to read it at."""
     equations, parameters, networks = MODELS[request.param]
-    field = HybridField(HybridODE(equations, parameters, networks))
+    driven = "force" in equations
+    field = HybridField(HybridODE(equations, parameters, networks, **(EXOGENOUS if driven else {})))
     rng = np.random.default_rng(0)
     for scale in field.scales:
         n_in, n_out = len(scale.shift), len(scale.output)
@@ -53,37 +61,39 @@ def case(request):
     points = 6
     t, x = rng.uniform(0, 2, points), rng.normal(size=(points, len(field.model.states)))
     theta = 0.5 * rng.normal(size=field.n_theta)
-    return field, torch.as_tensor(t), torch.as_tensor(x), torch.as_tensor(theta)
+    u = torch.as_tensor(rng.normal(size=(points, 3))) if driven else None
+    return field, torch.as_tensor(t), torch.as_tensor(x), torch.as_tensor(theta), u
 
 
-def by_autograd(field, t, x, theta):
+def by_autograd(field, t, x, theta, u):
     """df/dx (points, d, d) and df/dtheta (points, d, n_theta)."""
     jacobian = torch.autograd.functional.jacobian
-    return jacobian(lambda x: field(t, x, theta).sum(0), x).transpose(0, 1), jacobian(lambda w: field(t, x, w), theta)
+    by_state = jacobian(lambda x: field(t, x, theta, u).sum(0), x).transpose(0, 1)
+    return by_state, jacobian(lambda w: field(t, x, w, u), theta)
 
 
 def test_the_derivatives_by_state_and_parameter_are_autograds(case):
-    field, t, x, theta = case
-    by_state, by_theta = by_autograd(field, t, x, theta)
-    found = field.jacobians(t, x, theta)
+    field, *point = case
+    by_state, by_theta = by_autograd(field, *point)
+    found = field.jacobians(*point)
     torch.testing.assert_close(found.by_state, by_state, **ROUNDING)
     torch.testing.assert_close(found.by_parameter, by_theta[:, :, field.n_weights :], **ROUNDING)
 
 
 def test_the_contraction_with_theta_is_autograds(case):
-    field, t, x, theta = case
-    _, by_theta = by_autograd(field, t, x, theta)
+    field, *point = case
+    _, by_theta = by_autograd(field, *point)
     stages, d = 2, len(field.model.states)
     by_slope = torch.randn(3, stages, 4, d, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     expected = torch.einsum("nsrd,nsdw->nrw", by_slope, by_theta.reshape(3, stages, d, -1))
-    found = field.theta_contraction(field.jacobians(t, x, theta), by_slope)
+    found = field.theta_contraction(field.jacobians(*point), by_slope)
     torch.testing.assert_close(found, expected, **ROUNDING)
 
 
 def test_the_derivative_of_a_term_by_its_weights_is_autograds(case):
-    field, t, x, theta = case
+    field, t, x, theta, u = case
     for k, piece in enumerate(field.weights_of):
-        arguments = field.arguments(k, t, x, theta)
+        arguments = field.arguments(k, t, x, theta, u)
         values, by_weights = field.term(k, arguments, theta, jacobian=True)
         expected = torch.autograd.functional.jacobian(lambda w: field.term(k, arguments, w), theta)  # noqa: B023
         torch.testing.assert_close(by_weights, expected[:, :, piece], **ROUNDING)
@@ -118,6 +128,14 @@ def test_the_values_are_the_equations_with_the_networks_in_place():
     arguments = field.arguments(0, torch.as_tensor(t), torch.as_tensor(x), theta)
     np.testing.assert_allclose(arguments.numpy(), np.column_stack([x[:, 0] / k, x[:, 1]]), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(field.term(0, arguments, theta).numpy(), first, rtol=1e-12, atol=1e-12)
+
+
+def test_inputs_and_covariates_stand_in_the_equations_by_their_names():
+    field = HybridField(HybridODE("x' = force*x - k*temperature\ny' = valve*t", **EXOGENOUS))
+    t, x = torch.tensor([0.5, 2.0]).double(), torch.tensor([[1.0, 0.0], [3.0, 0.0]]).double()
+    u = torch.tensor([[2.0, 5.0, 7.0], [0.1, -1.0, 9.0]]).double()  # force, valve, temperature
+    found = field(t, x, torch.tensor([4.0]).double(), u)
+    assert found.tolist() == [[2 * 1 - 4 * 7, 5 * 0.5], [pytest.approx(0.1 * 3 - 4 * 9), -1 * 2]]
 
 
 def test_theta_is_the_weights_of_every_network_then_the_parameters():

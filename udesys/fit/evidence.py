@@ -43,7 +43,11 @@ def minus_twice_log_evidence(problem: ShootingProblem, unknowns: Unknowns, worth
     noise = (2.0 * worth * problem.counts * np.log(u.sigma))[problem.measured].sum()
     value = error + noise + u.penalty(u.theta)
     if u.schur is not None and u.schur.size:
-        sign, determinant = np.linalg.slogdet(u.schur)
+        counts = problem.counts[problem.measured]
+        share = np.average(worth[problem.measured], weights=counts) / np.average(
+            u.worth[problem.measured], weights=counts
+        )
+        sign, determinant = np.linalg.slogdet(share * u.schur + (1.0 - share) * np.diag(u.prior))
         value += determinant - np.log(u.prior[:n]).sum() if sign > 0 else np.inf
     if not largest_defect(problem, u) < FEASIBLE_DEFECT:
         value += INFEASIBLE

@@ -16,6 +16,7 @@ from udesys.fit.unknowns import Unknowns
 LEAST_NOISE = 1e-7  # of a state's spread: the floor of the noise estimate
 LARGEST_CHANGE = 5.0  # of a regularisation weight in one update; faster collapses the network to a line
 SETTLED_NOISE = 0.15  # the regularisation moves only when log sigma moves less than this
+ROWS_PER_WEIGHT = 10.0  # that count at least for every weight the data determine
 STUDENT = 4.0  # degrees of freedom of the robust loss
 
 
@@ -44,7 +45,8 @@ class Hyperparameters:
         """How many rows count, where the errors (nodes, m) of one simulation wander."""
         p, u = self.p, self.u
         counts = effective_counts(error, p.mask * (u.trust > 0.5), p.segments)
-        u.worth = np.clip(counts / np.maximum(p.counts, 1), 1.0 / np.maximum(p.counts, 1), 1.0)
+        least = ROWS_PER_WEIGHT * (1.0 + (u.effective or 0.0))  # errors that repeat forever are not worth nothing
+        u.worth = np.clip(np.maximum(counts, least) / np.maximum(p.counts, 1), 0.0, 1.0)
 
     def update_regularisation(self) -> None:
         """lambda of every layer from its effective number of weights."""

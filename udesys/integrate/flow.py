@@ -6,7 +6,8 @@ with one adjoint for every state of the interval's end. A right side is a progra
 in the middle, so a new model needs no compiler.
 
 The numbers of a block stand in rows of lanes. Every stage has a window of rows: registers of the program, units of the
-networks, their slopes, and the adjoints of items, d rows each. `Plan` says what stands where.
+networks, slopes of the units, and adjoints of items, d rows each. Behind the windows are states and slopes of the step
+under way, d rows each, d * d rows of adjoints after it, and its length.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ LINEAR = -1  # in the place of an activation
 _TANH, _SOFTPLUS = 0, 1
 _STRAIGHT = 20.0  # above it softplus is its argument, as torch has it
 
-# The classical method: stage s starts from _C[s] of the slope before (Hairer, Norsett & Wanner 1993, sec. II.1).
+# The classical method: stage s starts _C[s] of the slope before it away (Hairer, Norsett & Wanner 1993, sec. II.1).
 STAGES = 4
 _C, _B = np.array([0.0, 0.5, 0.5, 1.0]), np.array([1.0, 2.0, 2.0, 1.0]) / 6.0
 
@@ -32,6 +33,35 @@ _C, _B = np.array([0.0, 0.5, 0.5, 1.0]), np.array([1.0, 2.0, 2.0, 1.0]) / 6.0
 _LOG2_E, _LN2, _LN2_REST = 1.4426950408889634, 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _ROUND = 1.5 * 2.0**52
 _LEAST = -700.0  # exp of less is nothing beside anything
+
+_OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}}  # a NaN stays one
+_INNER = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+class Places(NamedTuple):
+    """What stands where in a window.
+
+    Attributes:
+        d: states, which are the first registers.
+        n_parameters: parameters, the next registers; then come t and the inputs.
+        n_inputs: inputs.
+        n_units: units.
+        outputs: first register of the network outputs; then come the constants.
+        instructions: first register that an instruction writes.
+        units: first row of the units; as many slopes follow.
+        items: first row of adjoints.
+        length: rows of a window.
+    """
+
+    d: int
+    n_parameters: int
+    n_inputs: int
+    n_units: int
+    outputs: int
+    instructions: int
+    units: int
+    items: int
+    length: int
 
 
 class Plan(NamedTuple):
@@ -41,7 +71,7 @@ class Plan(NamedTuple):
     which have adjoints, are the right side (d), all units, the states (d) and the parameters.
 
     Attributes:
-        counts: d, parameters, inputs, units.
+        at: see `Places`.
         code: (instructions, 3) of the register machine.
         constants: (constants,).
         parts: (4,) instructions after which nothing, the arguments, the right side, and its derivatives are known.
@@ -55,7 +85,7 @@ class Plan(NamedTuple):
         groups: (3,) zero, how many entries are by outputs, and how many there are.
     """
 
-    counts: np.ndarray
+    at: Places
     code: np.ndarray
     constants: np.ndarray
     parts: np.ndarray
@@ -162,10 +192,6 @@ def _plain(values: np.ndarray) -> np.ndarray:
     return values if plain else np.array(values, np.float64, order="C")
 
 
-_ENTRY = {"error_model": "numpy", "fastmath": {"contract"}}  # a NaN stays one
-_INNER = {**_ENTRY, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-
-
 # ------------------------------------------------------------------ compiled: one window
 @njit(**_INNER)
 def _run_rows(code, first, last, work, window, base):
@@ -254,22 +280,21 @@ def _add_row(work, to, of, factor):
 
 
 @njit(**_INNER)
-def _evaluate(counts, code, parts, arguments, outputs, blocks, shift, width, output, theta, work, window, at, room, last):
+def _evaluate(at, code, parts, arguments, outputs, blocks, shift, width, output, theta, work, window, room, last):
     """The right side in a window with states, time and inputs in place: instructions up to `last`."""
-    base, units, n_a = at[0], window + at[1], arguments.shape[0]
-    _run_rows(code, parts[0], parts[1], work, window, base)
+    units, n_a, values = window + at.units, arguments.shape[0], work.reshape(-1)
+    _run_rows(code, parts[0], parts[1], work, window, at.instructions)
     for i in range(n_a):
         for l in range(LANES):
             work[units + 1 + i, l] = (work[window + arguments[i], l] - shift[i]) / width[i]
-    for unit in range(units + 1 + n_a, units + counts[3]):
+    for unit in range(units + 1 + n_a, units + at.n_units):
         for l in range(LANES):
             work[unit, l] = 0.0
-    values = work.reshape(-1)
     for k in range(blocks.shape[0]):
-        a, b, first, x, y = blocks[k, 0], blocks[k, 1], blocks[k, 2], units + blocks[k, 3], units + blocks[k, 4]
+        a, b, x, y = blocks[k, 0], blocks[k, 1], units + blocks[k, 3], units + blocks[k, 4]
         for j in range(b):
-            w = first + j * a
-            for i in range(0, a - 3, 4):
+            w = blocks[k, 2] + j * a
+            for i in range(0, a - 3, 4):  # four at once: a row is read and written less often
                 for l in range(LANES):
                     work[y + j, l] += (
                         theta[w + i] * work[x + i, l]
@@ -280,11 +305,11 @@ def _evaluate(counts, code, parts, arguments, outputs, blocks, shift, width, out
             for i in range(a - a % 4, a):
                 _add_row(work, y + j, x + i, theta[w + i])
         if blocks[k, 5] != LINEAR:
-            _activate(blocks[k, 5], values, y * LANES, (y + counts[3]) * LANES, b * LANES, room[0], room[1])
+            _activate(blocks[k, 5], values, y * LANES, (y + at.n_units) * LANES, b * LANES, room[0], room[1])
     for o in range(outputs.shape[0]):
         for l in range(LANES):
-            work[window + at[2] + o, l] = work[units + outputs[o], l] * output[o]
-    _run_rows(code, parts[1], last, work, window, base)
+            work[window + at.outputs + o, l] = work[units + outputs[o], l] * output[o]
+    _run_rows(code, parts[1], last, work, window, at.instructions)
 
 
 @njit(**_INNER)
@@ -298,66 +323,92 @@ def _count_entries(entries, first, last, d, work, window, items):
 
 
 @njit(**_INNER)
-def _pull_back(counts, outputs, blocks, entries, groups, width, output, theta, work, window, at):
+def _pull_back(at, outputs, blocks, entries, groups, width, output, theta, work, window):
     """From the adjoints of the right side in a window to those of all items."""
-    d, n_units, units, items = counts[0], counts[3], window + at[1], window + at[3]
-    for row in range(items + d * d, window + at[4]):
+    d, items = at.d, window + at.items
+    unit_items, slopes = items + d * d, window + at.units + at.n_units
+    for row in range(unit_items, window + at.length):
         for l in range(LANES):
             work[row, l] = 0.0
     _count_entries(entries, groups[0], groups[1], d, work, window, items)
-    first = items + d * d  # of the units
     for o in range(outputs.shape[0]):
         for r in range(d):
             for l in range(LANES):
-                work[first + outputs[o] * d + r, l] *= output[o]
+                work[unit_items + outputs[o] * d + r, l] *= output[o]
     for k in range(blocks.shape[0] - 1, -1, -1):
-        a, b, weights, x, y = blocks[k, 0], blocks[k, 1], blocks[k, 2], first + blocks[k, 3] * d, first + blocks[k, 4] * d
+        a, b, x, y = blocks[k, 0], blocks[k, 1], unit_items + blocks[k, 3] * d, unit_items + blocks[k, 4] * d
         for j in range(b):
             if blocks[k, 5] != LINEAR:
-                slope = units + n_units + blocks[k, 4] + j
                 for r in range(d):
                     for l in range(LANES):
-                        work[y + j * d + r, l] *= work[slope, l]
+                        work[y + j * d + r, l] *= work[slopes + blocks[k, 4] + j, l]
             for i in range(a):
                 for r in range(d):
-                    _add_row(work, x + i * d + r, y + j * d + r, theta[weights + j * a + i])
+                    _add_row(work, x + i * d + r, y + j * d + r, theta[blocks[k, 2] + j * a + i])
     for i in range(width.shape[0]):
         for r in range(d):
             for l in range(LANES):
-                work[first + (1 + i) * d + r, l] /= width[i]
+                work[unit_items + (1 + i) * d + r, l] /= width[i]
     _count_entries(entries, groups[1], groups[2], d, work, window, items)
 
 
 # ------------------------------------------------------------------ compiled: all stages
 @njit(**_INNER)
-def _prepare(counts, code, constants, outputs, blocks, parameter, theta, windows):
-    """Rows of all windows, with parameters, constants and ones in place, and what stands where in a window.
-
-    Returns:
-        Rows; the first instruction's register, the first unit, the first output's register, the first item's row, the
-        rows of a window; and room for exponentials.
-    """
-    d, n_p, n_u, n_units = counts[0], counts[1], counts[2], counts[3]
-    n_c, n_o = constants.shape[0], outputs.shape[0]
-    at = np.empty(5, np.int64)
-    at[2] = d + n_p + 1 + n_u
-    at[0] = at[2] + n_o + n_c
-    at[1] = at[0] + code.shape[0]
-    at[3] = at[1] + 2 * n_units
-    at[4] = at[3] + d * (2 * d + n_units + n_p)
-    work = np.zeros((windows * at[4] + 3 * d + d * d + 1, LANES))
-    for k in range(windows):
-        window = k * at[4]
+def _prepare(at, constants, blocks, parameter, theta, windows):
+    """Rows for so many windows, with parameters, constants and ones in place, and room for exponentials."""
+    n_p, n_c, widest = at.n_parameters, constants.shape[0], 1
+    work = np.zeros((windows * at.length + at.d * (at.d + 3) + 1, LANES))
+    for window in range(0, windows * at.length, at.length):
         for l in range(LANES):
             for j in range(n_p):
-                work[window + d + j, l] = theta[theta.shape[0] - n_p + j] * parameter[j]
+                work[window + at.d + j, l] = theta[theta.shape[0] - n_p + j] * parameter[j]
             for j in range(n_c):
-                work[window + at[0] - n_c + j, l] = constants[j]
-            work[window + at[1], l] = 1.0
-    widest = 1
+                work[window + at.instructions - n_c + j, l] = constants[j]
+            work[window + at.units, l] = 1.0
     for k in range(blocks.shape[0]):
         widest = max(widest, blocks[k, 1])
-    return work, at, np.empty((2, widest * LANES))
+    return work, np.empty((2, widest * LANES))
+
+
+@njit(**_INNER)
+def _start_stage(at, k, s, h, t, signals, lanes, work, window, states):
+    """States, time and inputs of stage s of step k into a window; what the step needs is at `states`."""
+    d, first = at.d, at.d + at.n_parameters
+    for j in range(d):
+        start, now, f = states + j, states + d + j, states + 2 * d + j
+        for l in range(LANES):
+            if s == 0:
+                work[start, l] = work[now, l]
+            work[window + j, l] = work[start, l] + work[h, l] * _C[s] * work[f, l] if s > 0 else work[start, l]
+    for l in range(LANES):
+        offset = (k + _C[s]) * work[h, l]
+        work[window + first, l] = t[lanes[l]] + offset
+        for j in range(at.n_inputs):
+            c = signals[lanes[l], j]
+            work[window + first + 1 + j, l] = c[0] + offset * (c[1] + offset * (c[2] + offset * c[3]))
+
+
+@njit(**_INNER)
+def _end_stage(at, s, slopes, h, work, window, states):
+    """A stage's slope counts for the step's end."""
+    for j in range(at.d):
+        now, f = states + at.d + j, states + 2 * at.d + j
+        for l in range(LANES):
+            work[f, l] = work[window + slopes[j], l]
+            work[now, l] += work[h, l] * _B[s] * work[f, l]
+
+
+@njit(**_INNER)
+def _start_adjoints(at, s, h, work, window, after):
+    """Adjoints of a stage's slope, from those after the step, at `after`, and those of the next stage's states."""
+    d = at.d
+    states = window + at.items + (d + at.n_units) * d + at.length  # of the next stage
+    for row in range(d * d):
+        for l in range(LANES):
+            total = work[h, l] * _B[s] * work[after + row, l]
+            if s < STAGES - 1:
+                total += work[h, l] * _C[s + 1] * work[states + row, l]
+            work[window + at.items + row, l] = total
 
 
 @njit(**_INNER)
@@ -372,133 +423,108 @@ def _add_product(work, step, stages, a, b, scale, total, result, rows, n, r, pla
 
 
 @njit(**_INNER)
-def _by_theta(counts, blocks, parameter, work, at, stages, result, rows, n):
-    """Derivative by theta of n lanes: adjoints times units, over all stages."""
-    d, n_p, n_units, units, items, total = counts[0], counts[1], counts[3], at[1], at[3], np.empty(LANES)
+def _by_theta(at, blocks, parameter, work, stages, result, rows, n):
+    """Derivatives by theta of n lanes: adjoints times units, over all stages."""
+    d, n_p, total = at.d, at.n_parameters, np.empty(LANES)
     for l in range(n):
         result[rows[l]] = 0.0
     for k in range(blocks.shape[0]):
-        a, b, first, x, y = blocks[k, 0], blocks[k, 1], blocks[k, 2], units + blocks[k, 3], items + (d + blocks[k, 4]) * d
-        for j in range(b):
+        a, x, y = blocks[k, 0], at.units + blocks[k, 3], at.items + (d + blocks[k, 4]) * d
+        for j in range(blocks[k, 1]):
             for r in range(d):
                 for i in range(a):
-                    place = first + j * a + i
-                    _add_product(work, at[4], stages, y + j * d + r, x + i, 1.0, total, result, rows, n, r, place)
+                    of, place = y + j * d + r, blocks[k, 2] + j * a + i
+                    _add_product(work, at.length, stages, of, x + i, 1.0, total, result, rows, n, r, place)
     first = result.shape[2] - n_p
     for j in range(n_p):
         for r in range(d):
-            item = items + (2 * d + n_units + j) * d + r
-            _add_product(work, at[4], stages, item, units, parameter[j], total, result, rows, n, r, first + j)
+            of = at.items + (2 * d + at.n_units + j) * d + r
+            _add_product(work, at.length, stages, of, at.units, parameter[j], total, result, rows, n, r, first + j)
 
 
-@njit(cache=True, **_ENTRY)
+@njit(cache=True, **_OPTIONS)
 def _flow(
-    counts, code, constants, parts, slopes, arguments, outputs, blocks, entries, groups,
-    shift, width, output, parameter, node, t, h, signals,
+    at, code, constants, parts, slopes, arguments, outputs, blocks, entries, groups,
+    shift, width, output, parameter, node, t, length, signals,
     nodes, theta, substeps, which, order, share, end, by_node, by_theta,
 ):  # fmt: skip
-    d, n_p, n_u, n = counts[0], counts[1], counts[2], which.shape[0]
-    sensitive, most = by_node.shape[0] > 0, 1
+    d, n, sensitive, most, done = at.d, which.shape[0], by_node.shape[0] > 0, 1, 0
     for interval in which:
         most = max(most, substeps[interval])
     windows, last = (STAGES * most, parts[3]) if sensitive else (most // most, parts[2])
-    work, at, room = _prepare(counts, code, constants, outputs, blocks, parameter, theta, windows)
-    start = windows * at[4]
-    now, f, outer, dt = start + d, start + 2 * d, start + 3 * d, start + 3 * d + d * d
-    states = at[3] + (d + counts[3]) * d  # their adjoints
+    work, room = _prepare(at, constants, blocks, parameter, theta, windows)
+    states, h = windows * at.length, work.shape[0] - 1
+    now, after, state_items = states + d, states + 3 * d, at.items + (d + at.n_units) * d
     lanes, rows = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
-    done = 0
     while done < n:
         steps, count = substeps[which[order[done]]], 0
         while count < LANES and done + count < n and substeps[which[order[done + count]]] == steps:
             rows[count] = order[done + count]
             count += 1
-        for l in range(LANES):
+        for l in range(LANES):  # those beyond the last repeat it
             lanes[l] = which[rows[min(l, count - 1)]]
-            work[dt, l] = h[lanes[l]] / steps * share
+            work[h, l] = length[lanes[l]] / steps * share
             for j in range(d):
                 work[now + j, l] = nodes[node[lanes[l]], j]
         for stage in range(STAGES * steps):
-            k, s, window = stage // STAGES, stage % STAGES, stage * at[4] if sensitive else 0
-            for j in range(d):
-                for l in range(LANES):
-                    if s == 0:
-                        work[start + j, l] = work[now + j, l]
-                        work[f + j, l] = 0.0
-                    work[window + j, l] = work[start + j, l] + work[dt, l] * _C[s] * work[f + j, l]
-            for l in range(LANES):
-                offset = (k + _C[s]) * work[dt, l]
-                work[window + d + n_p, l] = t[lanes[l]] + offset
-                for j in range(n_u):
-                    c = signals[lanes[l], j]
-                    work[window + d + n_p + 1 + j, l] = c[0] + offset * (c[1] + offset * (c[2] + offset * c[3]))
+            s, window = stage % STAGES, stage * at.length if sensitive else 0
+            _start_stage(at, stage // STAGES, s, h, t, signals, lanes, work, window, states)
             _evaluate(
-                counts, code, parts, arguments, outputs, blocks, shift, width, output, theta, work, window, at, room, last
+                at, code, parts, arguments, outputs, blocks, shift, width, output, theta, work, window, room, last
             )
-            for j in range(d):
-                for l in range(LANES):
-                    work[f + j, l] = work[window + slopes[j], l]
-                    work[now + j, l] += work[dt, l] * _B[s] * work[f + j, l]
+            _end_stage(at, s, slopes, h, work, window, states)
         for l in range(count):
             for j in range(d):
                 end[rows[l], j] = work[now + j, l]
         if sensitive:
-            for i in range(d):
-                for r in range(d):
-                    for l in range(LANES):
-                        work[outer + i * d + r, l] = 1.0 if i == r else 0.0
+            for row in range(d * d):
+                for l in range(LANES):
+                    work[after + row, l] = 1.0 if row % (d + 1) == 0 else 0.0
             for stage in range(STAGES * steps - 1, -1, -1):
-                s, window = stage % STAGES, stage * at[4]
-                for row in range(d * d):
-                    for l in range(LANES):
-                        total = work[dt, l] * _B[s] * work[outer + row, l]
-                        if s < STAGES - 1:
-                            total += work[dt, l] * _C[s + 1] * work[window + at[4] + states + row, l]
-                        work[window + at[3] + row, l] = total
-                _pull_back(counts, outputs, blocks, entries, groups, width, output, theta, work, window, at)
-                if s == 0:
-                    for k in range(STAGES):
-                        for row in range(d * d):
-                            _add_row(work, outer + row, window + k * at[4] + states + row, 1.0)
+                s, window = stage % STAGES, stage * at.length
+                _start_adjoints(at, s, h, work, window, after)
+                _pull_back(at, outputs, blocks, entries, groups, width, output, theta, work, window)
+                for k in range(STAGES if s == 0 else 0):
+                    for row in range(d * d):
+                        _add_row(work, after + row, window + k * at.length + state_items + row, 1.0)
             for l in range(count):
                 for r in range(d):
                     for j in range(d):
-                        by_node[rows[l], r, j] = work[outer + j * d + r, l]
+                        by_node[rows[l], r, j] = work[after + j * d + r, l]
             if by_theta.shape[0] > 0:
-                _by_theta(counts, blocks, parameter, work, at, STAGES * steps, by_theta, rows, count)
+                _by_theta(at, blocks, parameter, work, STAGES * steps, by_theta, rows, count)
         done += count
 
 
-@njit(cache=True, **_ENTRY)
+@njit(cache=True, **_OPTIONS)
 def _points(
-    counts, code, constants, parts, slopes, arguments, outputs, blocks, entries, groups,
+    at, code, constants, parts, slopes, arguments, outputs, blocks, entries, groups,
     shift, width, output, parameter, t, x, u, theta, values, by_state, by_output,
 ):  # fmt: skip
-    d, n_p, n_u, n = counts[0], counts[1], counts[2], x.shape[0]
-    windows = min(n, 1)
-    work, at, room = _prepare(counts, code, constants, outputs, blocks, parameter, theta, windows)
-    states, window, last = at[3] + (d + counts[3]) * d, groups[0], parts[3]
-    for first in range(0, n, LANES):
+    d, n, window, first = at.d, x.shape[0], groups[0], at.d + at.n_parameters
+    work, room = _prepare(at, constants, blocks, parameter, theta, min(n, 1))
+    states = at.items + (d + at.n_units) * d
+    for done in range(0, n, LANES):
         for l in range(LANES):
-            i = min(first + l, n - 1)
+            i = min(done + l, n - 1)
             for j in range(d):
                 work[j, l] = x[i, j]
                 for r in range(d):
-                    work[at[3] + j * d + r, l] = 1.0 if j == r else 0.0
-            work[d + n_p, l] = t[i]
-            for j in range(n_u):
-                work[d + n_p + 1 + j, l] = u[i, j]
+                    work[at.items + j * d + r, l] = 1.0 if j == r else 0.0
+            work[first, l] = t[i]
+            for j in range(at.n_inputs):
+                work[first + 1 + j, l] = u[i, j]
         _evaluate(
-            counts, code, parts, arguments, outputs, blocks, shift, width, output, theta, work, window, at, room, last
+            at, code, parts, arguments, outputs, blocks, shift, width, output, theta, work, window, room, parts[3]
         )
-        _pull_back(counts, outputs, blocks, entries, groups, width, output, theta, work, window, at)
-        for l in range(min(LANES, n - first)):
+        _pull_back(at, outputs, blocks, entries, groups, width, output, theta, work, window)
+        for l in range(min(LANES, n - done)):
             for k in range(arguments.shape[0]):
-                values[first + l, k] = work[arguments[k], l]
+                values[done + l, k] = work[arguments[k], l]
             for r in range(d):
                 for j in range(d):
-                    by_state[first + l, r, j] = work[states + j * d + r, l]
+                    by_state[done + l, r, j] = work[states + j * d + r, l]
             for e in range(groups[1]):
                 for o in range(outputs.shape[0]):
                     if entries[e, 1] - d == outputs[o]:
-                        by_output[first + l, entries[e, 0], o] = work[entries[e, 2], l]
+                        by_output[done + l, entries[e, 0], o] = work[entries[e, 2], l]

@@ -128,9 +128,23 @@ def _plan(field: HybridField) -> F.Plan:
     # A program computes its trees in turn, so what the first ones need comes first.
     parts = [len(Program(trees, inputs).code) for trees in (arguments, [*arguments, *slopes])]
     program = Program([*arguments, *slopes, *derivatives], inputs)
+    outputs_from = d + len(field.parameters) + 1 + len(model.exogenous)
+    instructions = outputs_from + len(outputs) + len(program.constants)
+    units = instructions + len(program.code)
+    at = F.Places(
+        d=d,
+        n_parameters=len(field.parameters),
+        n_inputs=len(model.exogenous),
+        n_units=n_units,
+        outputs=outputs_from,
+        instructions=instructions,
+        units=units,
+        items=units + 2 * n_units,
+        length=units + 2 * n_units + d * parameter_items.stop,
+    )
     registers = program.outputs.astype(np.int64)
     return F.Plan(
-        counts=_integers([d, len(field.parameters), len(model.exogenous), n_units]),
+        at=at,
         code=program.code,
         constants=program.constants,
         parts=_integers([0, *parts, len(program.code)]),
@@ -166,7 +180,9 @@ def _blocks(field: HybridField, n_units: int):
             if last:
                 skip = weights + layout.skip.start
                 blocks.append((layout.sizes[0], rows, skip, argument, n_units, F.LINEAR))
-            blocks.append((1, rows, weights + b.start, 0, n_units, F.LINEAR if last else F.ACTIVATIONS.index(layout.activation)))
+            blocks.append(
+                (1, rows, weights + b.start, 0, n_units, F.LINEAR if last else F.ACTIVATIONS.index(layout.activation))
+            )
             x, n_units = n_units, n_units + rows
         outputs += range(x, n_units)
         argument += layout.sizes[0]

@@ -1,9 +1,10 @@
 """Gauss-Newton on one simulation per trajectory: theta and the starts alone, every interval exactly closed.
 
 Over an integrator, tiny defects add up: nodes may follow the data while no single simulation does. Here the nodes are
-the simulation, and where its errors wander, the rows count for as many as they are worth. It is solved on all
-intervals at once, from where the last step left it, and its sensitivities are condensed along the trajectories from
-the Jacobians of the intervals.
+the simulation. What multiple shooting learned of theta from interval to interval stands beside the data as a Gaussian
+prior with its own normal matrix, so that a wandering error of the law bends no network to follow it: the simulation
+settles only what the intervals leave open. It is solved on all intervals at once, from where the last step left it,
+and its sensitivities are condensed along the trajectories from the Jacobians of the intervals.
 
 Source: Bock (1981) for condensing; Golub & Pereyra, Inverse Problems 19 (2003) R1 for the elimination of the starts.
 """
@@ -54,7 +55,7 @@ def run(
         before = cost
         cost = descent.improve()
         gain = (before - cost) / max(before, 1e-300)
-        descent.update(gain, iterations)
+        descent.update(gain)
         if progress:
             progress("condensing", iterations, cost)
         still = gain < converged and descent.hyper.noise_change < 0.03
@@ -79,18 +80,22 @@ class _Descent:
 
     def __init__(self, problem: ShootingProblem, unknowns: Unknowns, given_noise: np.ndarray | None):
         self.p, self.u, self.damping = problem, unknowns, 1e-3
+        self.center, held = unknowns.theta.copy(), unknowns.schur
+        self.matrix = np.diag(unknowns.prior) if held is None else 0.5 * (held + held.T)
+        unknowns.worth = np.ones(problem.m)
         self.hyper = Hyperparameters(problem, unknowns, given_noise)
         self.nodes = problem.shoot(unknowns.nodes[problem.first], unknowns.theta, unknowns.nodes)
 
     def _weight(self) -> np.ndarray:
-        return (self.p.mask * self.u.trust * self.u.worth + self.p.pin) / self.u.sigma**2
+        return (self.p.mask * self.u.trust + self.p.pin) / self.u.sigma**2
 
     def _error(self, nodes, theta) -> np.ndarray:
         return self.p.y - self.p.outputs(nodes, theta)
 
     def cost(self, nodes, theta) -> float:
-        """Squared errors in units of the noise, and the prior."""
-        return float((self._weight() * self._error(nodes, theta) ** 2).sum() + self.u.penalty(theta))
+        """Squared errors in units of the noise, and what holds theta where multiple shooting left it."""
+        away = theta - self.center
+        return float((self._weight() * self._error(nodes, theta) ** 2).sum() + away @ self.matrix @ away)
 
     def improve(self) -> float:
         """Try damped steps until one lowers the cost; returns the cost after."""
@@ -102,7 +107,7 @@ class _Descent:
         for trial in range(TRIALS):
             step = at.step(self.damping, u.bounds - u.theta)
             if step is not None:
-                d_theta, d_starts, u.schur = step
+                d_theta, d_starts = step
                 theta = u.clip(u.theta + d_theta)
                 starts = self.nodes[p.first] + d_starts
                 guess = self.nodes + at.predict(d_theta, d_starts)
@@ -115,13 +120,10 @@ class _Descent:
             self.damping = max(self.damping * 8, 1e-7)
         return cost
 
-    def update(self, gain: float, iteration: int) -> None:
-        """Trust, regularisation and noise from the errors as they are now."""
+    def update(self, gain: float) -> None:
+        """Trust and noise from the errors as they are now."""
         error = self._error(self.nodes, self.u.theta)
         self.hyper.update_trust(error)
-        if gain < 0.02 or iteration % 6 == 0:
-            self.hyper.update_worth(error)
-            self.hyper.update_regularisation()
         if gain < 0.2:
             self.hyper.update_noise(error)
 
@@ -134,12 +136,20 @@ class _Descent:
         if not np.isfinite(sensitivity).all():
             return None
         errors = linear_errors(p, self.nodes, u.theta, self._weight())
-        return _Linearised(p, sensitivity, errors, u.prior, u.prior * (u.theta - u.center))
+        return _Linearised(p, sensitivity, errors, self.matrix, self.matrix @ (u.theta - self.center))
 
     def leave(self) -> None:
-        """Write the simulation back as the fit's nodes."""
-        if self.nodes is not None:
-            self.u.nodes = self.nodes
+        """Write the simulation back as the fit's nodes, and what its rows are worth into theta's matrix."""
+        if self.nodes is None:
+            return
+        self.u.nodes = self.nodes
+        self.hyper.update_worth(self._error(self.nodes, self.u.theta))
+        at = self._linearise()
+        whole = at.schur() if at is not None else None
+        if whole is not None:
+            measured = self.p.measured
+            share = np.average(self.u.worth[measured], weights=self.p.counts[measured])
+            self.u.schur = share * (whole - self.matrix) + np.diag(self.u.prior)
 
 
 class _Linearised:
@@ -147,14 +157,14 @@ class _Linearised:
 
     def __init__(self, problem, sensitivity, errors, prior, prior_gradient):
         d, n = problem.d, len(prior)
-        self.d, self.prior, self.sensitivity, self.segments = d, prior, sensitivity, problem.segments
+        self.d, self.sensitivity, self.segments = d, sensitivity, problem.segments
         slope, error, weight = sensitivity, errors.error, errors.weight
         if errors.by_state is not None:
             observed = errors.by_state @ sensitivity
             n_p = errors.by_parameter.shape[2]
             observed[:, :, n - n_p : n] += errors.by_parameter
             slope = np.concatenate([sensitivity, observed], 1)
-        self.matrix, self.gradient, self.coupling, self.own = np.diag(prior), prior_gradient.copy(), [], []
+        self.matrix, self.gradient, self.coupling, self.own = prior.copy(), prior_gradient.copy(), [], []
         for a, b in zip(*self.segments, strict=True):
             rows = slope[a:b].reshape(-1, n + d)
             weighted = rows * weight[a:b].reshape(-1, 1)
@@ -165,8 +175,18 @@ class _Linearised:
             self.coupling.append(whole[:n, n:])
             self.own.append((whole[n:, n:], gradient[n:]))
 
+    def schur(self) -> np.ndarray | None:
+        """theta's matrix with the starts eliminated; None where that is singular."""
+        schur = self.matrix.copy()
+        for coupling, (own, _) in zip(self.coupling, self.own, strict=True):
+            try:
+                schur -= coupling @ np.linalg.solve(own + 1e-12 * np.diag(np.diag(own) + 1e-300), coupling.T)
+            except np.linalg.LinAlgError:
+                return None
+        return schur
+
     def step(self, damping: float, limits):
-        """Steps of theta and of the starts (trajectories, d), and theta's matrix; None where it is singular."""
+        """Steps of theta and of the starts (trajectories, d); None where the matrix is singular."""
         schur, gradient, inverses = self.matrix.copy(), self.gradient.copy(), []
         try:
             for coupling, (own, pull) in zip(self.coupling, self.own, strict=True):
@@ -182,7 +202,7 @@ class _Linearised:
             -inverse @ (pull + coupling.T @ theta)
             for inverse, coupling, (_, pull) in zip(inverses, self.coupling, self.own, strict=True)
         ]
-        return theta, np.array(starts), schur
+        return theta, np.array(starts)
 
     def predict(self, theta: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """The first-order change of all nodes (nodes, d)."""
