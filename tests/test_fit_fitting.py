@@ -1,5 +1,6 @@
 """`fit`: the noise floor, the same answer as SciPy where SciPy can give one, symmetries, and what it refuses."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -23,7 +24,7 @@ from laws import (
     wholly_known,
 )
 from scipy.optimize import least_squares
-from torchdiffeq import odeint
+from torchdiffeq import odeint_adjoint
 
 from udesys.data import Dataset
 from udesys.errors import FitError
@@ -73,7 +74,7 @@ def test_one_simulation_of_the_fitted_hybrid_reaches_the_noise_floor(seed):
     found = rmse(result.simulate(EXACT.t), lotka_volterra(0.005, seed).trajectories[0].y)
     # 62 samples: the RMSE about the true states is itself uncertain by 9 %; 1.3 is three standard errors.
     assert (found < 1.3 * true_noise(0.005)).all()
-    assert list(result.error.values()) == pytest.approx(found, rel=1e-6)
+    assert list(result.error.values()) == pytest.approx(found, rel=0.01)  # by the fit's own steps
     assert np.array(list(result.noise.values())) == pytest.approx(true_noise(0.005), rel=0.4)
 
 
@@ -135,13 +136,32 @@ def test_the_gradient_through_an_adaptive_solver_vanishes_at_the_fit(result, sha
         assert (np.abs(gradient) < 0.02 * np.abs(jacobian * residual[:, None]).sum(0)).all()
 
 
+@pytest.mark.parametrize("result", [fitted_known, fitted])
+def test_the_adjoint_gradient_at_the_fit_is_small_beside_that_of_a_point_nearby(result):
+    problem, unknowns = result().problem, result().unknowns
+    here, cost = adaptive_gradient(problem, unknowns)
+    rng, there = np.random.default_rng(0), []
+    for _ in range(3):
+        theta = unknowns.theta + 0.01 * np.abs(unknowns.theta) * rng.choice([-1, 1], len(unknowns.theta))
+        nodes = unknowns.nodes * (1 + 0.01 * rng.choice([-1, 1], unknowns.nodes.shape))
+        moved, raised = adaptive_gradient(problem, dataclasses.replace(unknowns, theta=theta, nodes=nodes))
+        assert raised > 1.5 * cost
+        there.append(np.abs(moved))
+    # Unknowns a hundredth off raise the cost by more than half. About a minimum the gradient grows linearly, so the
+    # fit lies within a ten-thousandth of it; what is left is the RK4 steps' error, a twentieth of the noise at most,
+    # against the adaptive solver.
+    assert (np.abs(here) < 0.05 * np.median(there, 0)).all()
+    assert np.linalg.norm(here) < 0.01 * np.median(np.linalg.norm(there, axis=1))
+
+
 def adaptive_gradient(problem, unknowns):
-    """Half the gradient of a one-run fit's cost by theta and the start, through torchdiffeq, and the cost."""
+    """Half the gradient of a one-run fit's cost by theta and the start, through torchdiffeq's adjoint, and the cost."""
     theta, x0 = (torch.tensor(z, requires_grad=True) for z in (unknowns.theta, unknowns.nodes[0]))
     with one_thread():
-        states = odeint(
-            lambda t, x: problem.field(t.expand(1), x, theta), x0[None], torch.tensor(problem.t), rtol=1e-9, atol=1e-10
-        )
+        states = odeint_adjoint(
+            lambda t, x: problem.field(t.expand(1), x, theta), x0[None], torch.tensor(problem.t), rtol=1e-9,
+            atol=1e-10, adjoint_params=(theta,), adjoint_options={"norm": "seminorm"},
+        )  # fmt: skip
         error = (states[:, 0] - torch.tensor(problem.y)) / torch.tensor(unknowns.sigma)
         cost = (error**2).sum() + (torch.tensor(unknowns.prior) * (theta - torch.tensor(unknowns.center)) ** 2).sum()
         cost.backward()

@@ -228,6 +228,18 @@ def test_read_only_and_strided_nodes_are_understood():
     np.testing.assert_array_equal(problem.flow(wide, theta), expected)
 
 
+def test_calls_of_many_substeps_and_few_do_not_disturb_each_other():
+    problem, nodes, theta = make("inputs")
+    few, many, one = np.flatnonzero(problem.substeps < 4), np.flatnonzero(problem.substeps == 16), np.array([2])
+    for which in (few, many, one, few, many):
+        fresh = ShootingProblem(problem.model, problem.data, problem.field)
+        fresh.substeps = problem.substeps
+        for by_theta in (True, False):
+            found, expected = (p.flow_jacobians(nodes, theta, which, by_theta=by_theta) for p in (problem, fresh))
+            np.testing.assert_array_equal(found[1], expected[1])
+        np.testing.assert_array_equal(problem.flow(nodes, theta, which=which), expected[0])
+
+
 def test_scales_are_read_when_the_flow_is_asked_for():
     problem, nodes, theta = make("no parameter")
     before = problem.flow(nodes, theta)

@@ -179,7 +179,7 @@ def make_model():
     from udesys.model import HybridODE, Network
     from udesys.systems import get_system
 
-    network = Network(hidden=SIZES[1:-1], activation="tanh")
+    network = Network(hidden=SIZES[1:-1], activation="tanh", products=False)
     return HybridODE(EQUATIONS, parameters=get_system("lotka_volterra").parameters, networks={"NN": network})
 
 

@@ -13,7 +13,7 @@ from udesys.fit.correlation import effective_counts
 from udesys.fit.evidence import FEASIBLE_DEFECT, largest_defect, minus_twice_log_evidence
 from udesys.fit.options import FitOptions
 from udesys.fit.problem import ShootingProblem
-from udesys.fit.stages import condensing, gradient_matching, multiple_shooting
+from udesys.fit.stages import condensing, gradient_matching, load_stage, multiple_shooting
 from udesys.fit.start import OUTLIER_TRUST, starting_point
 from udesys.fit.unknowns import StageReport, Unknowns
 from udesys.model import HybridODE
@@ -22,6 +22,7 @@ from udesys.model.field import HybridField
 MOST_SUBSTEPS = 16
 SUBSTEP_MARGIN = 0.1  # of the tolerance: where some interval needs more substeps, those near it get them too
 MOST_RESUMED = 5  # times that the joint stage goes on because substeps changed
+DENSE = 1500  # weights and parameters up to which theta has a dense normal matrix
 STIFF = 40.0  # decay rate times interval that MOST_SUBSTEPS explicit steps cannot follow
 RESUMED_ROUNDS = (100.0, 1e4)  # weights of the defects after the substeps changed
 STIFFNESS_SAMPLES = 2000  # nodes at which it is looked for
@@ -150,10 +151,23 @@ def attempt(
         setting = replace(setting, method="radau")
         problem, unknowns, rng = prepare(model, data, setting, options, noise)
     given = given_mask(model, noise)
+    if options.stages or problem.field.n_theta > DENSE:
+        return _run_stages(problem, unknowns, rng, setting, options, given, progress)
     stages: list[StageReport] = [gradient_matching.run(problem, unknowns, rng, progress)]
     if setting.method == "rk4" and options.solver == "auto" and is_stiff(problem, unknowns):
         return attempt(model, data, replace(setting, method="radau"), options, noise, progress)
     return finish(problem, unknowns, rng, setting, options, given, stages, progress)
+
+
+def _run_stages(problem, unknowns, rng, setting, options, given, progress) -> Attempt:
+    """The stages that the options name in turn, or the one for networks too large for a dense normal matrix."""
+    reports: list[StageReport] = []
+    for name in options.stages or ("matrix_free",):
+        if problem.method == "rk4":
+            refine_substeps(problem, unknowns, options.flow_tolerance)
+        more = {} if name == "gradient_matching" else {"given_noise": given, "converged": options.gain_tolerance}
+        reports.append(load_stage(name).run(problem, unknowns, rng, progress, **more))
+    return Attempt(setting, problem, unknowns, tuple(reports))
 
 
 def finish(problem, unknowns, rng, setting, options, given, stages, progress, rounds=multiple_shooting.RHO) -> Attempt:

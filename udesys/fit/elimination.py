@@ -298,6 +298,20 @@ def symmetric_inverse(matrix: np.ndarray) -> np.ndarray:
     return np.tril(inverse) + np.tril(inverse, -1).T
 
 
+def inverse_diagonal(matrix: np.ndarray) -> np.ndarray:
+    """Diagonal of the inverse of a symmetric matrix.
+
+    Raises:
+        LinAlgError: the matrix is singular.
+    """
+    factor, failed = lapack.dpotrf(matrix.T, lower=1)
+    if not failed:
+        root, failed = lapack.dtrtri(factor, lower=1)
+    if failed:  # not positive definite
+        return np.diag(np.linalg.inv(matrix))
+    return (root * root).sum(0)
+
+
 @njit(cache=True)
 def _forward(factor, rhs):
     """Solve with the lower factor of a band (bands, n) in place; rhs is (n, columns)."""

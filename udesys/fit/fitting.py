@@ -26,7 +26,13 @@ CHECKED_DEFECT = 0.1  # of the noise: largest defect that a method with error co
 LARGEST_STATE = 1e6  # times the largest fitted one; beyond it a simulation has diverged
 SELF_CONSISTENT = 1.5  # simulated RMSE over node RMSE above which a warning is due
 NULL_STDERR = 1.0  # relative standard error of a parameter that the networks can absorb
-FIRM_START = ("cubic", 1.0)  # beside the others: noisy data ask for few weights, and find them from there
+STARTS = (  # activation, and weight of its prior at the start: noisy data ask for few weights, and find them from there
+    ("tanh", 1.0),
+    ("tanh", WEIGHT_PRIOR),
+    ("softplus", WEIGHT_PRIOR),
+    ("cubic", WEIGHT_PRIOR),
+    ("cubic", 1.0),
+)
 FULL_ROUNDS = (10.0, 1e3, 1e4)  # weights of the defects on a long record, whose law is nearly known
 
 
@@ -123,9 +129,7 @@ def _starts(model: HybridODE, options: FitOptions) -> list[tuple[str, float, boo
     if not model.slots:
         return [("", WEIGHT_PRIOR, True, 0), ("", WEIGHT_PRIOR, False, 0)]
     open_ = any(s.name not in model.networks or model.networks[s.name].activation is None for s in model.slots)
-    kinds = [(a, WEIGHT_PRIOR) for a in (ACTIVATIONS if open_ else ACTIVATIONS[:1])]
-    if open_:
-        kinds.append(FIRM_START)
+    kinds = STARTS if open_ else ((ACTIVATIONS[0], WEIGHT_PRIOR),)
     return [(*kind, k % 2 == 0, k) for kind in kinds for k in range(options.restarts or 1)]
 
 
@@ -250,7 +254,8 @@ def _result(best: Attempt, model, data, seed, given_noise, seconds) -> FitResult
 
 def _parameters(problem, unknowns) -> dict[str, tuple[float, float]]:
     field, n = problem.field, problem.field.n_weights
-    variance = np.diag(theta_covariance(unknowns))[n:]
+    covariance = theta_covariance(unknowns)
+    variance = np.full(len(field.parameters), np.nan) if covariance is None else np.diag(covariance)[n:]
     values = unknowns.theta[n:] * field.parameter_scale
     errors = np.sqrt(np.maximum(variance, 0.0)) * field.parameter_scale
     return {name: (float(v), float(e)) for name, v, e in zip(field.parameters, values, errors, strict=True)}

@@ -39,12 +39,16 @@ class FitOptions:
     gain_tolerance: float = 1e-3
 
     def __post_init__(self):
+        from udesys.fit.stages import load_stage
+
         for name, known in (("solver", SOLVERS), ("loss", LOSSES)):
             value = getattr(self, name)
             if value not in known:
                 raise FitError(f"{name} = {value!r} is unknown. {did_you_mean(str(value), known)}")
         if isinstance(self.stages, str) or not all(isinstance(s, str) for s in self.stages):
             raise FitError(f"stages = {self.stages!r} must be a list of names.")
+        for name in self.stages:
+            load_stage(name)
         object.__setattr__(self, "stages", tuple(self.stages))
         if self.restarts is not None:
             whole = isinstance(self.restarts, int) and not isinstance(self.restarts, bool)

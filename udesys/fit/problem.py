@@ -436,7 +436,7 @@ class ShootingProblem:
             return solve(
                 lambda t, x: self.field(torch.as_tensor(t).expand(len(x)), x, theta, inputs(t, len(x))),
                 x0,
-                torch.as_tensor(t),
+                torch.tensor(t),
                 **options,
             )
 

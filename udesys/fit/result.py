@@ -211,6 +211,7 @@ def residual_terms(problem: ShootingProblem, unknowns: Unknowns) -> dict[str, Re
     terms: dict[str, ResidualTerm] = {}
     arguments, _, _ = problem.linearise(unknowns.nodes, unknowns.theta)
     for k, (slot, points) in enumerate(zip(problem.model.slots, arguments, strict=True)):
+        points = points[:, : len(slot.arguments)]
         values, std = term_values(problem, unknowns, k, points, covariance)
         for j, term in enumerate(slot.terms):
             terms[term] = ResidualTerm(
@@ -219,8 +220,17 @@ def residual_terms(problem: ShootingProblem, unknowns: Unknowns) -> dict[str, Re
     return terms
 
 
-def term_values(problem: ShootingProblem, unknowns: Unknowns, slot: int, points: np.ndarray, covariance: np.ndarray):
-    """Values (n, outputs) of a slot's network at points (n, arguments), and their posterior standard deviations."""
+def term_values(problem: ShootingProblem, unknowns: Unknowns, slot: int, points: np.ndarray, covariance):
+    """Values (n, outputs) of a slot's network at points (n, arguments), and their posterior standard deviations.
+
+    The latter are NaN where there is no covariance.
+    """
+    if covariance is None:
+        import torch
+
+        with torch.inference_mode():
+            value = problem.field.term(slot, torch.as_tensor(points), torch.as_tensor(unknowns.theta)).numpy()
+        return value, np.full_like(value, np.nan)
     values, std, weights = [], [], problem.field.weights_of[slot]
     block = covariance[weights, weights]
     for a in range(0, len(points), TERM_CHUNK):
@@ -230,9 +240,11 @@ def term_values(problem: ShootingProblem, unknowns: Unknowns, slot: int, points:
     return np.concatenate(values), np.concatenate(std)
 
 
-def theta_covariance(unknowns: Unknowns) -> np.ndarray:
-    """Posterior covariance (n_theta, n_theta): the inverse Schur complement (Laplace approximation)."""
-    n = len(unknowns.theta)
-    if unknowns.schur is None or n == 0:
-        return np.full((n, n), np.nan)
+def theta_covariance(unknowns: Unknowns) -> np.ndarray | None:
+    """Posterior covariance (n_theta, n_theta): the inverse Schur complement (Laplace approximation).
+
+    None where the stages left none, as for networks too large for a dense matrix.
+    """
+    if unknowns.schur is None:
+        return None
     return symmetric_inverse(unknowns.schur)

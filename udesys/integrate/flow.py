@@ -20,6 +20,7 @@ from numba import njit
 from udesys.integrate.machine import _ADD, _MUL, _POWI, _SUB, _run
 
 LANES = 16  # intervals side by side
+MOST_ROWS = 2  # numbers of windows for which room is kept
 ACTIVATIONS = ("tanh", "softplus", "cubic")  # a block names one by its place here
 LINEAR = -1  # in the place of an activation
 _TANH, _SOFTPLUS = 0, 1
@@ -51,6 +52,7 @@ class Places(NamedTuple):
         units: first row of the units; as many slopes follow.
         items: first row of adjoints.
         length: rows of a window.
+        widest: most units that are activated at once.
     """
 
     d: int
@@ -62,6 +64,7 @@ class Places(NamedTuple):
     units: int
     items: int
     length: int
+    widest: int
 
 
 class Plan(NamedTuple):
@@ -128,7 +131,23 @@ class Intervals(NamedTuple):
     signals: np.ndarray
 
 
-def flow(plan: Plan, scales: Scales, intervals: Intervals, nodes, theta, substeps, which, *, share=1.0):
+class Rows(NamedTuple):
+    """Room for the numbers of a block; what is in it does not outlast a call but for constants and ones.
+
+    Attributes:
+        lanes: (2, LANES) intervals in the lanes, and their rows in the result.
+        work: (rows, LANES) all windows, and what is behind them.
+        values: the same in one line.
+        exponential: (2, units * LANES) power and rest of exponentials.
+    """
+
+    lanes: np.ndarray
+    work: np.ndarray
+    values: np.ndarray
+    exponential: np.ndarray
+
+
+def flow(plan: Plan, scales: Scales, intervals: Intervals, nodes, theta, substeps, which, *, share=1.0, rows=None):
     """States a share of every interval after its start node, by the classical Runge-Kutta method.
 
     Args:
@@ -137,16 +156,19 @@ def flow(plan: Plan, scales: Scales, intervals: Intervals, nodes, theta, substep
         substeps: (intervals,) equal steps of each interval.
         which: (n,) the intervals to follow.
         share: of each interval.
+        rows: number of windows -> `Rows` of this plan's earlier calls, where room is kept for later ones.
 
     Returns:
         (n, d); not finite where there is no solution.
     """
     end, nothing = np.empty((len(which), nodes.shape[1])), np.empty((0, 0, 0))
-    _follow(plan, scales, intervals, nodes, theta, substeps, which, float(share), end, nothing, nothing)
+    _follow(plan, scales, intervals, nodes, theta, substeps, which, float(share), rows, end, nothing, nothing)
     return end
 
 
-def flow_jacobians(plan: Plan, scales: Scales, intervals: Intervals, nodes, theta, substeps, which, *, by_theta=True):
+def flow_jacobians(
+    plan: Plan, scales: Scales, intervals: Intervals, nodes, theta, substeps, which, *, by_theta=True, rows=None
+):
     """Ends of the intervals and their exact derivatives; arguments as for `flow`.
 
     Returns:
@@ -155,34 +177,30 @@ def flow_jacobians(plan: Plan, scales: Scales, intervals: Intervals, nodes, thet
     n, d = len(which), nodes.shape[1]
     end, by_node = np.empty((n, d)), np.empty((n, d, d))
     slopes = np.empty((n if by_theta else 0, d, len(theta)))
-    _follow(plan, scales, intervals, nodes, theta, substeps, which, 1.0, end, by_node, slopes)
+    _follow(plan, scales, intervals, nodes, theta, substeps, which, 1.0, rows, end, by_node, slopes)
     return end, by_node, slopes if by_theta else None
 
 
-def _follow(plan, scales, intervals, nodes, theta, substeps, which, share, end, by_node, by_theta) -> None:
-    order = np.argsort(substeps[which], kind="stable")  # the lanes of a block take equally many steps
-    arrays = (_plain(nodes), _plain(theta), substeps, which, order)
-    _flow(*plan, *scales, *intervals, *arrays, share, end, by_node, by_theta)
+def _follow(plan, scales, intervals, nodes, theta, substeps, which, share, rows, end, by_node, by_theta) -> None:
+    steps, kept = substeps[which], {} if rows is None else rows
+    order = np.argsort(steps, kind="stable")  # the lanes of a block take equally many steps
+    windows = STAGES * int(steps.max(initial=1)) if len(by_node) else 1
+    room = kept.get(windows)
+    if room is None:
+        if len(kept) >= MOST_ROWS:
+            kept.clear()
+        room = kept[windows] = _rows(plan, windows)
+    arrays = (_plain(nodes), _plain(theta), steps, which, order)
+    _flow(*plan, *scales, *intervals, *arrays, share, windows, *room, end, by_node, by_theta)
 
 
-def linearise(plan: Plan, scales: Scales, t, x, u, theta):
-    """Derivatives of the right side at points.
-
-    Args:
-        t: (points,) times.
-        x: (points, d) states.
-        u: (points, k) inputs.
-        theta: (n_theta,) weights of all networks, then the parameters.
-
-    Returns:
-        Arguments of all calls in turn (points, arguments) as they are before shift and width, df/dx (points, d, d),
-        and the derivative of f by the outputs of the calls (points, d, outputs).
-    """
-    n, d = x.shape
-    arguments = np.empty((n, len(scales.shift)))
-    by_state, by_output = np.empty((n, d, d)), np.zeros((n, d, len(scales.output)))
-    _points(*plan, *scales, *map(_plain, (t, x, u, theta)), arguments, by_state, by_output)
-    return arguments, by_state, by_output
+def _rows(plan: Plan, windows: int) -> Rows:
+    at = plan.at
+    work = np.zeros((windows * at.length + at.d * (at.d + 3) + 1, LANES))
+    inside = work[: windows * at.length].reshape(windows, at.length, LANES)
+    inside[:, at.units] = 1.0
+    inside[:, at.instructions - len(plan.constants) : at.instructions] = plan.constants[:, None]
+    return Rows(np.empty((2, LANES), np.int64), work, work.reshape(-1), np.empty((2, LANES * at.widest)))
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
@@ -192,7 +210,31 @@ def _plain(values: np.ndarray) -> np.ndarray:
     return values if plain else np.array(values, np.float64, order="C")
 
 
-# ------------------------------------------------------------------ compiled: one window
+# ------------------------------------------------------------------ compiled: rows
+@njit(**_INNER)
+def _set(work, to, value):
+    for l in range(LANES):
+        work[to, l] = value
+
+
+@njit(**_INNER)
+def _multiply(work, to, of, factor):
+    for l in range(LANES):
+        work[to, l] *= factor * work[of, l]
+
+
+@njit(**_INNER)
+def _add(work, to, of, factor):
+    for l in range(LANES):
+        work[to, l] += factor * work[of, l]
+
+
+@njit(**_INNER)
+def _add_product(work, to, of, by, factor):
+    for l in range(LANES):
+        work[to, l] += factor * work[of, l] * work[by, l]
+
+
 @njit(**_INNER)
 def _run_rows(code, first, last, work, window, base):
     """Instructions from `first` to `last` on rows of registers; the rarer ones by the machine, lane after lane."""
@@ -221,7 +263,7 @@ def _run_rows(code, first, last, work, window, base):
 @njit(**_INNER)
 def _exponential(values, first, n, factor, power, rest):
     """exp(-factor |x|) = power (1 + rest) of n numbers; rest keeps its digits where it is small."""
-    bits = power.view(np.int64)
+    bits = power.view(np.int64)  # seen here to be the same numbers, so that the loop runs on vectors
     for i in range(n):
         x = -factor * abs(values[first + i])
         x = _LEAST if x < _LEAST else x
@@ -273,42 +315,35 @@ def _activate(activation, values, first, slope, n, power, rest):
             values[slope + i] = 1.0 + 0.5 * x * x
 
 
+# ------------------------------------------------------------------ compiled: one window
 @njit(**_INNER)
-def _add_row(work, to, of, factor):
-    for l in range(LANES):
-        work[to, l] += factor * work[of, l]
-
-
-@njit(**_INNER)
-def _evaluate(at, code, parts, arguments, outputs, blocks, shift, width, output, theta, work, window, room, last):
+def _evaluate(
+    at, code, parts, arguments, outputs, blocks, shift, width, output, theta, work, values, room, window, last
+):
     """The right side in a window with states, time and inputs in place: instructions up to `last`."""
-    units, n_a, values = window + at.units, arguments.shape[0], work.reshape(-1)
+    units, n_a = window + at.units, arguments.shape[0]
     _run_rows(code, parts[0], parts[1], work, window, at.instructions)
     for i in range(n_a):
         for l in range(LANES):
             work[units + 1 + i, l] = (work[window + arguments[i], l] - shift[i]) / width[i]
     for unit in range(units + 1 + n_a, units + at.n_units):
-        for l in range(LANES):
-            work[unit, l] = 0.0
+        _set(work, unit, 0.0)
     for k in range(blocks.shape[0]):
         a, b, x, y = blocks[k, 0], blocks[k, 1], units + blocks[k, 3], units + blocks[k, 4]
         for j in range(b):
             w = blocks[k, 2] + j * a
             for i in range(0, a - 3, 4):  # four at once: a row is read and written less often
+                w0, w1, w2, w3, z = theta[w + i], theta[w + i + 1], theta[w + i + 2], theta[w + i + 3], x + i
                 for l in range(LANES):
-                    work[y + j, l] += (
-                        theta[w + i] * work[x + i, l]
-                        + theta[w + i + 1] * work[x + i + 1, l]
-                        + theta[w + i + 2] * work[x + i + 2, l]
-                        + theta[w + i + 3] * work[x + i + 3, l]
-                    )
+                    work[y + j, l] += w0 * work[z, l] + w1 * work[z + 1, l] + w2 * work[z + 2, l] + w3 * work[z + 3, l]
             for i in range(a - a % 4, a):
-                _add_row(work, y + j, x + i, theta[w + i])
+                _add(work, y + j, x + i, theta[w + i])
         if blocks[k, 5] != LINEAR:
-            _activate(blocks[k, 5], values, y * LANES, (y + at.n_units) * LANES, b * LANES, room[0], room[1])
+            slope = (y + at.n_units) * LANES
+            _activate(blocks[k, 5], values, y * LANES, slope, b * LANES, room[0], room[1])
     for o in range(outputs.shape[0]):
-        for l in range(LANES):
-            work[window + at.outputs + o, l] = work[units + outputs[o], l] * output[o]
+        _set(work, window + at.outputs + o, 0.0)
+        _add(work, window + at.outputs + o, units + outputs[o], output[o])
     _run_rows(code, parts[1], last, work, window, at.instructions)
 
 
@@ -316,116 +351,111 @@ def _evaluate(at, code, parts, arguments, outputs, blocks, shift, width, output,
 def _count_entries(entries, first, last, d, work, window, items):
     """Adjoints through derivatives of the program."""
     for e in range(first, last):
-        of, to, a = items + entries[e, 0] * d, items + entries[e, 1] * d, window + entries[e, 2]
         for r in range(d):
-            for l in range(LANES):
-                work[to + r, l] += work[of + r, l] * work[a, l]
+            of, to = items + entries[e, 0] * d + r, items + entries[e, 1] * d + r
+            _add_product(work, to, of, window + entries[e, 2], 1.0)
 
 
 @njit(**_INNER)
 def _pull_back(at, outputs, blocks, entries, groups, width, output, theta, work, window):
     """From the adjoints of the right side in a window to those of all items."""
-    d, items = at.d, window + at.items
-    unit_items, slopes = items + d * d, window + at.units + at.n_units
+    d, items, one = at.d, window + at.items, window + at.units
+    unit_items, slopes = items + d * d, one + at.n_units
     for row in range(unit_items, window + at.length):
-        for l in range(LANES):
-            work[row, l] = 0.0
+        _set(work, row, 0.0)
     _count_entries(entries, groups[0], groups[1], d, work, window, items)
     for o in range(outputs.shape[0]):
         for r in range(d):
-            for l in range(LANES):
-                work[unit_items + outputs[o] * d + r, l] *= output[o]
+            _multiply(work, unit_items + outputs[o] * d + r, one, output[o])
     for k in range(blocks.shape[0] - 1, -1, -1):
-        a, b, x, y = blocks[k, 0], blocks[k, 1], unit_items + blocks[k, 3] * d, unit_items + blocks[k, 4] * d
-        for j in range(b):
-            if blocks[k, 5] != LINEAR:
-                for r in range(d):
-                    for l in range(LANES):
-                        work[y + j * d + r, l] *= work[slopes + blocks[k, 4] + j, l]
-            for i in range(a):
-                for r in range(d):
-                    _add_row(work, x + i * d + r, y + j * d + r, theta[blocks[k, 2] + j * a + i])
+        a, x, y = blocks[k, 0], unit_items + blocks[k, 3] * d, unit_items + blocks[k, 4] * d
+        for j in range(blocks[k, 1]):
+            for r in range(d):
+                if blocks[k, 5] != LINEAR:
+                    _multiply(work, y + j * d + r, slopes + blocks[k, 4] + j, 1.0)
+                for i in range(a):
+                    _add(work, x + i * d + r, y + j * d + r, theta[blocks[k, 2] + j * a + i])
     for i in range(width.shape[0]):
         for r in range(d):
-            for l in range(LANES):
-                work[unit_items + (1 + i) * d + r, l] /= width[i]
+            _multiply(work, unit_items + (1 + i) * d + r, one, 1.0 / width[i])
     _count_entries(entries, groups[1], groups[2], d, work, window, items)
 
 
 # ------------------------------------------------------------------ compiled: all stages
 @njit(**_INNER)
-def _prepare(at, constants, blocks, parameter, theta, windows):
-    """Rows for so many windows, with parameters, constants and ones in place, and room for exponentials."""
-    n_p, n_c, widest = at.n_parameters, constants.shape[0], 1
-    work = np.zeros((windows * at.length + at.d * (at.d + 3) + 1, LANES))
-    for window in range(0, windows * at.length, at.length):
-        for l in range(LANES):
-            for j in range(n_p):
-                work[window + at.d + j, l] = theta[theta.shape[0] - n_p + j] * parameter[j]
-            for j in range(n_c):
-                work[window + at.instructions - n_c + j, l] = constants[j]
-            work[window + at.units, l] = 1.0
-    for k in range(blocks.shape[0]):
-        widest = max(widest, blocks[k, 1])
-    return work, np.empty((2, widest * LANES))
+def _load(at, steps, which, order, done, node, length, nodes, share, lanes, rows, work, now, h):
+    """The next intervals that take equally many steps, with their starts and steps; returns how many."""
+    count = 0
+    while count < LANES and done + count < order.shape[0] and steps[order[done + count]] == steps[order[done]]:
+        rows[count] = order[done + count]
+        count += 1
+    for l in range(LANES):  # those beyond the last repeat it
+        row = rows[min(l, count - 1)]
+        lanes[l] = which[row]
+        work[h, l] = length[lanes[l]] / steps[row] * share
+        for j in range(at.d):
+            work[now + j, l] = nodes[node[lanes[l]], j]
+    return count
 
 
 @njit(**_INNER)
 def _start_stage(at, k, s, h, t, signals, lanes, work, window, states):
     """States, time and inputs of stage s of step k into a window; what the step needs is at `states`."""
-    d, first = at.d, at.d + at.n_parameters
-    for j in range(d):
-        start, now, f = states + j, states + d + j, states + 2 * d + j
-        for l in range(LANES):
-            if s == 0:
-                work[start, l] = work[now, l]
-            work[window + j, l] = work[start, l] + work[h, l] * _C[s] * work[f, l] if s > 0 else work[start, l]
+    first = window + at.d + at.n_parameters
+    for j in range(at.d):
+        start = states + j
+        if s == 0:
+            _set(work, start, 0.0)
+            _add(work, start, start + at.d, 1.0)
+        _set(work, window + j, 0.0)
+        _add(work, window + j, start, 1.0)
+        if s > 0:
+            _add_product(work, window + j, h, start + 2 * at.d, _C[s])
     for l in range(LANES):
         offset = (k + _C[s]) * work[h, l]
-        work[window + first, l] = t[lanes[l]] + offset
+        work[first, l] = t[lanes[l]] + offset
         for j in range(at.n_inputs):
             c = signals[lanes[l], j]
-            work[window + first + 1 + j, l] = c[0] + offset * (c[1] + offset * (c[2] + offset * c[3]))
+            work[first + 1 + j, l] = c[0] + offset * (c[1] + offset * (c[2] + offset * c[3]))
 
 
 @njit(**_INNER)
 def _end_stage(at, s, slopes, h, work, window, states):
     """A stage's slope counts for the step's end."""
     for j in range(at.d):
-        now, f = states + at.d + j, states + 2 * at.d + j
-        for l in range(LANES):
-            work[f, l] = work[window + slopes[j], l]
-            work[now, l] += work[h, l] * _B[s] * work[f, l]
+        f = states + 2 * at.d + j
+        _set(work, f, 0.0)
+        _add(work, f, window + slopes[j], 1.0)
+        _add_product(work, states + at.d + j, h, f, _B[s])
 
 
 @njit(**_INNER)
 def _start_adjoints(at, s, h, work, window, after):
     """Adjoints of a stage's slope, from those after the step, at `after`, and those of the next stage's states."""
-    d = at.d
-    states = window + at.items + (d + at.n_units) * d + at.length  # of the next stage
-    for row in range(d * d):
-        for l in range(LANES):
-            total = work[h, l] * _B[s] * work[after + row, l]
-            if s < STAGES - 1:
-                total += work[h, l] * _C[s + 1] * work[states + row, l]
-            work[window + at.items + row, l] = total
+    states = window + at.items + (at.d + at.n_units) * at.d + at.length  # of the next stage
+    for i in range(at.d * at.d):
+        _set(work, window + at.items + i, 0.0)
+        _add_product(work, window + at.items + i, h, after + i, _B[s])
+        if s < STAGES - 1:
+            _add_product(work, window + at.items + i, h, states + i, _C[s + 1])
 
 
 @njit(**_INNER)
-def _add_product(work, step, stages, a, b, scale, total, result, rows, n, r, place):
-    """result[row, r, place] += scale * sum over the stages of row a times row b, for n lanes."""
-    total[:] = 0.0
+def _add_theta_slope(work, step, stages, a, b, factor, total, result, rows, n, r, place):
+    """result[row, r, place] += factor * sum over the stages of row a times row b, for n lanes."""
+    for l in range(LANES):
+        total[l] = 0.0
     for s in range(stages):
         for l in range(LANES):
             total[l] += work[a + s * step, l] * work[b + s * step, l]
     for l in range(n):
-        result[rows[l], r, place] += scale * total[l]
+        result[rows[l], r, place] += factor * total[l]
 
 
 @njit(**_INNER)
-def _by_theta(at, blocks, parameter, work, stages, result, rows, n):
+def _by_theta(at, blocks, parameter, work, stages, total, result, rows, n):
     """Derivatives by theta of n lanes: adjoints times units, over all stages."""
-    d, n_p, total = at.d, at.n_parameters, np.empty(LANES)
+    d, n_p = at.d, at.n_parameters
     for l in range(n):
         result[rows[l]] = 0.0
     for k in range(blocks.shape[0]):
@@ -434,97 +464,52 @@ def _by_theta(at, blocks, parameter, work, stages, result, rows, n):
             for r in range(d):
                 for i in range(a):
                     of, place = y + j * d + r, blocks[k, 2] + j * a + i
-                    _add_product(work, at.length, stages, of, x + i, 1.0, total, result, rows, n, r, place)
+                    _add_theta_slope(work, at.length, stages, of, x + i, 1.0, total, result, rows, n, r, place)
     first = result.shape[2] - n_p
     for j in range(n_p):
         for r in range(d):
             of = at.items + (2 * d + at.n_units + j) * d + r
-            _add_product(work, at.length, stages, of, at.units, parameter[j], total, result, rows, n, r, first + j)
+            _add_theta_slope(work, at.length, stages, of, at.units, parameter[j], total, result, rows, n, r, first + j)
 
 
 @njit(cache=True, **_OPTIONS)
 def _flow(
     at, code, constants, parts, slopes, arguments, outputs, blocks, entries, groups,
     shift, width, output, parameter, node, t, length, signals,
-    nodes, theta, substeps, which, order, share, end, by_node, by_theta,
+    nodes, theta, steps, which, order, share, windows, lanes, work, values, room, end, by_node, by_theta,
 ):  # fmt: skip
-    d, n, sensitive, most, done = at.d, which.shape[0], by_node.shape[0] > 0, 1, 0
-    for interval in which:
-        most = max(most, substeps[interval])
-    windows, last = (STAGES * most, parts[3]) if sensitive else (most // most, parts[2])
-    work, room = _prepare(at, constants, blocks, parameter, theta, windows)
-    states, h = windows * at.length, work.shape[0] - 1
-    now, after, state_items = states + d, states + 3 * d, at.items + (d + at.n_units) * d
-    lanes, rows = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
-    while done < n:
-        steps, count = substeps[which[order[done]]], 0
-        while count < LANES and done + count < n and substeps[which[order[done + count]]] == steps:
-            rows[count] = order[done + count]
-            count += 1
-        for l in range(LANES):  # those beyond the last repeat it
-            lanes[l] = which[rows[min(l, count - 1)]]
-            work[h, l] = length[lanes[l]] / steps * share
-            for j in range(d):
-                work[now + j, l] = nodes[node[lanes[l]], j]
-        for stage in range(STAGES * steps):
+    d, sensitive, done = at.d, by_node.shape[0] > 0, parts[0]  # a zero that is no literal: one version of `_load`
+    last = parts[3] if sensitive else parts[2]
+    for window in range(0, windows * at.length, at.length):
+        for j in range(at.n_parameters):
+            _set(work, window + d + j, theta[theta.shape[0] - at.n_parameters + j] * parameter[j])
+    states, h, state_items = windows * at.length, work.shape[0] - 1, at.items + (d + at.n_units) * d
+    now, after, lane, rows = states + d, states + 3 * d, lanes[0], lanes[1]
+    while done < order.shape[0]:
+        count = _load(at, steps, which, order, done, node, length, nodes, share, lane, rows, work, now, h)
+        stages = STAGES * steps[rows[0]]
+        for stage in range(stages):
             s, window = stage % STAGES, stage * at.length if sensitive else 0
-            _start_stage(at, stage // STAGES, s, h, t, signals, lanes, work, window, states)
-            _evaluate(
-                at, code, parts, arguments, outputs, blocks, shift, width, output, theta, work, window, room, last
-            )
+            _start_stage(at, stage // STAGES, s, h, t, signals, lane, work, window, states)
+            networks = (arguments, outputs, blocks, shift, width, output, theta)
+            _evaluate(at, code, parts, *networks, work, values, room, window, last)
             _end_stage(at, s, slopes, h, work, window, states)
         for l in range(count):
             for j in range(d):
                 end[rows[l], j] = work[now + j, l]
         if sensitive:
             for row in range(d * d):
-                for l in range(LANES):
-                    work[after + row, l] = 1.0 if row % (d + 1) == 0 else 0.0
-            for stage in range(STAGES * steps - 1, -1, -1):
+                _set(work, after + row, 1.0 if row % (d + 1) == 0 else 0.0)
+            for stage in range(stages - 1, -1, -1):
                 s, window = stage % STAGES, stage * at.length
                 _start_adjoints(at, s, h, work, window, after)
                 _pull_back(at, outputs, blocks, entries, groups, width, output, theta, work, window)
                 for k in range(STAGES if s == 0 else 0):
                     for row in range(d * d):
-                        _add_row(work, after + row, window + k * at.length + state_items + row, 1.0)
+                        _add(work, after + row, window + k * at.length + state_items + row, 1.0)
             for l in range(count):
-                for r in range(d):
-                    for j in range(d):
-                        by_node[rows[l], r, j] = work[after + j * d + r, l]
+                for i in range(d * d):
+                    by_node[rows[l], i % d, i // d] = work[after + i, l]
             if by_theta.shape[0] > 0:
-                _by_theta(at, blocks, parameter, work, STAGES * steps, by_theta, rows, count)
+                _by_theta(at, blocks, parameter, work, stages, room[0], by_theta, rows, count)
         done += count
-
-
-@njit(cache=True, **_OPTIONS)
-def _points(
-    at, code, constants, parts, slopes, arguments, outputs, blocks, entries, groups,
-    shift, width, output, parameter, t, x, u, theta, values, by_state, by_output,
-):  # fmt: skip
-    d, n, window, first = at.d, x.shape[0], groups[0], at.d + at.n_parameters
-    work, room = _prepare(at, constants, blocks, parameter, theta, min(n, 1))
-    states = at.items + (d + at.n_units) * d
-    for done in range(0, n, LANES):
-        for l in range(LANES):
-            i = min(done + l, n - 1)
-            for j in range(d):
-                work[j, l] = x[i, j]
-                for r in range(d):
-                    work[at.items + j * d + r, l] = 1.0 if j == r else 0.0
-            work[first, l] = t[i]
-            for j in range(at.n_inputs):
-                work[first + 1 + j, l] = u[i, j]
-        _evaluate(
-            at, code, parts, arguments, outputs, blocks, shift, width, output, theta, work, window, room, parts[3]
-        )
-        _pull_back(at, outputs, blocks, entries, groups, width, output, theta, work, window)
-        for l in range(min(LANES, n - done)):
-            for k in range(arguments.shape[0]):
-                values[done + l, k] = work[arguments[k], l]
-            for r in range(d):
-                for j in range(d):
-                    by_state[done + l, r, j] = work[states + j * d + r, l]
-            for e in range(groups[1]):
-                for o in range(outputs.shape[0]):
-                    if entries[e, 1] - d == outputs[o]:
-                        by_output[done + l, entries[e, 0], o] = work[entries[e, 2], l]

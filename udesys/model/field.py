@@ -8,7 +8,7 @@ import numpy as np
 
 from udesys.model import tree as T
 from udesys.model.hybrid import HybridODE
-from udesys.model.network import Layout, forward, forward_with_jacobian, weight_jacobian
+from udesys.model.network import Layout, forward, forward_with_jacobian, product_pairs, weight_jacobian
 from udesys.model.program import Program, torch_functions
 
 
@@ -45,6 +45,7 @@ class HybridField:
     Attributes:
         layouts: one `Layout` per slot.
         scales: one `NetworkScale` per slot; ones until the fit sets them.
+        argument_trees: for each call, the trees of its arguments and their products.
         n_theta: length of theta.
     """
 
@@ -64,9 +65,10 @@ class HybridField:
         start = 0
         for slot in self.model.slots:
             wish = self.model.networks.get(slot.name, Network())
-            n_in = len(slot.calls[0].args)
+            n_plain = len(slot.calls[0].args)
+            n_in = n_plain + len(product_pairs(n_plain, wish.products))
             activation = wish.activation or activations.get(slot.name, "tanh")
-            layout = Layout((n_in, *wish.hidden, slot.n_outputs), activation)
+            layout = Layout((n_in, *wish.hidden, slot.n_outputs), activation, n_plain)
             self.layouts.append(layout)
             self.scales.append(NetworkScale(np.zeros(n_in), np.ones(n_in), np.ones(slot.n_outputs)))
             self.weights_of.append(slice(start, start + layout.n_weights))
@@ -80,7 +82,8 @@ class HybridField:
         self.outputs = [call.output_name(i) for k, call in self.calls for i in range(model.slots[k].n_outputs)]
         point = [*model.states, *self.parameters, "t", *model.exogenous]
         rhs = [T.substitute(r, fixed) for r in model.rhs]
-        arguments = [[T.substitute(a, fixed) for a in call.args] for _, call in self.calls]
+        arguments = [self._argument_trees(k, call) for k, call in self.calls]
+        self.argument_trees = arguments
         self._argument_programs = [Program(a, point) for a in arguments]
         self._rhs_program = Program(rhs, [*point, *self.outputs])
         self._slopes = [
@@ -90,6 +93,11 @@ class HybridField:
         self._argument_slopes = [
             [_SparseJacobian(a, names, point) for names in (model.states, self.parameters)] for a in arguments
         ]
+
+    def _argument_trees(self, slot_index: int, call) -> list:
+        """A call's arguments, then their products where the network sees them."""
+        plain = [T.substitute(a, self.model.fixed_values) for a in call.args]
+        return plain + [T.Operation("mul", (plain[i], plain[j])) for i, j in self.layouts[slot_index].pairs]
 
     # -------------------------------------------------------------- evaluating
     def parameter_values(self, theta) -> list:
@@ -171,7 +179,7 @@ class HybridField:
 
     # -------------------------------------------------------------- the missing terms
     def arguments(self, slot_index: int, t, x, theta, u=None):
-        """Arguments (points, arguments) of a slot's first call, in data units."""
+        """Arguments (points, arguments) of a slot's first call, then their products, in data units."""
         c = next(i for i, (k, _) in enumerate(self.calls) if k == slot_index)
         scale = self.scales[slot_index]
         z = self._standardised(c, self._point(t, x, theta, u), x)
@@ -187,6 +195,8 @@ class HybridField:
         import torch
 
         scale, layout = self.scales[slot_index], self.layouts[slot_index]
+        products = [(arguments[:, i] * arguments[:, j])[:, None] for i, j in layout.pairs]
+        arguments = torch.cat([arguments, *products], 1)
         z = (arguments - _on(scale.shift, arguments)) / _on(scale.width, arguments)
         weights = theta[self.weights_of[slot_index]]
         out, _, cache = forward_with_jacobian(layout, weights, z)

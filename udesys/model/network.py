@@ -18,6 +18,7 @@ from udesys.errors import ModelError
 DEFAULT_HIDDEN = (8,)
 ACTIVATIONS = ("tanh", "softplus", "cubic")
 MAX_HIDDEN_UNITS = 10_000
+MOST_MULTIPLIED = 4  # arguments up to which their products are formed
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Network:
         hidden: units of each hidden layer.
         activation: one of tanh, softplus or cubic (z + z^3/6, exact for low polynomials); None lets the fit
             choose by the evidence of the data.
+        products: give the network the products of its arguments beside them, as most rates of change hold one.
 
     Raises:
         ModelError: a layer or the activation is not usable.
@@ -35,8 +37,11 @@ class Network:
 
     hidden: tuple[int, ...] = DEFAULT_HIDDEN
     activation: str | None = None
+    products: bool = True
 
     def __post_init__(self):
+        if not isinstance(self.products, bool):
+            raise ModelError(f"products = {self.products!r} must be true or false.")
         hidden = (self.hidden,) if isinstance(self.hidden, int) else self.hidden
         fine = isinstance(hidden, list | tuple) and len(hidden) > 0
         fine = fine and all(isinstance(h, int) and not isinstance(h, bool) and h > 0 for h in hidden)
@@ -52,13 +57,15 @@ class Layout:
     """Where each layer's weights lie in one flat vector: layers in turn, then the linear skip.
 
     Attributes:
-        sizes: arguments, hidden units, outputs.
+        sizes: arguments (their products included), hidden units, outputs.
+        n_plain: arguments without their products; all of them if None.
         groups: (weights,) index of the layer group of each weight, for the regularisation: each hidden layer with
-            its biases, the last layer, its biases, and the skip.
+            its biases, the last layer, its biases, the skip, and the skip of the products.
     """
 
     sizes: tuple[int, ...]
     activation: str = "tanh"
+    n_plain: int | None = None
     slices: tuple = field(init=False)
     skip: slice = field(init=False)
     n_weights: int = field(init=False)
@@ -72,8 +79,9 @@ class Layout:
             own = k == last  # a hidden layer shares one group with its biases
             groups += [group] * (a * b) + [group + own] * b
             start, group = start + a * b + b, group + 1 + own
-        n_skip = self.sizes[0] * self.sizes[-1]
-        groups += [group] * n_skip
+        n_in, n_out = self.sizes[0], self.sizes[-1]
+        plain, n_skip = self.n_plain or n_in, n_in * n_out
+        groups += ([group] * plain + [group + 1] * (n_in - plain)) * n_out
         for name, value in (
             ("slices", tuple(slices)),
             ("skip", slice(start, start + n_skip)),
@@ -81,6 +89,12 @@ class Layout:
             ("groups", np.array(groups)),
         ):
             object.__setattr__(self, name, value)
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Pairs of arguments whose products follow the arguments."""
+        plain = self.n_plain or self.sizes[0]
+        return product_pairs(plain, self.sizes[0] > plain)
 
     def initial_weights(self, rng: np.random.Generator) -> np.ndarray:
         """Random weights: unit-variance layers, a last layer ten times smaller, no skip."""
@@ -99,6 +113,12 @@ class Layout:
             (weights[w].reshape(self.sizes[k + 1], self.sizes[k]), weights[b]) for k, (w, b) in enumerate(self.slices)
         ]
         return layers, weights[self.skip].reshape(self.sizes[-1], self.sizes[0])
+
+
+def product_pairs(n_arguments: int, products: bool) -> list[tuple[int, int]]:
+    """Pairs of arguments whose products a network sees."""
+    some = products and n_arguments <= MOST_MULTIPLIED
+    return list(itertools.combinations(range(n_arguments), 2)) if some else []
 
 
 def forward(layout: Layout, weights, z):

@@ -113,6 +113,7 @@ def resolved(
         network = model.networks.get(slot.name, Network())
         networks[slot.name] = {"hidden": list(network.hidden)}
         networks[slot.name] |= {"activation": network.activation} if network.activation else {}
+        networks[slot.name] |= {} if network.products else {"products": False}
     library = {} if options.library.degree is None else {"degree": options.library.degree}
     library |= {"functions": list(options.library.functions), "terms": list(options.library.terms)}
     search = {"engines": list(options.engines), "max_terms": options.max_terms, "library": library}
@@ -188,12 +189,14 @@ def _describe_parameters(model: HybridODE) -> list[str]:
 
 
 def _describe_networks(model: HybridODE, values: int) -> list[str]:
-    from udesys.model.network import Layout
+    from udesys.model.network import Layout, product_pairs
 
     rows, total = [], 0
     for slot in model.slots:
         network = model.networks.get(slot.name, Network())
-        n = Layout((len(slot.arguments), *network.hidden, slot.n_outputs)).n_weights
+        n_in = len(slot.arguments)
+        n_in += len(product_pairs(n_in, network.products))
+        n = Layout((n_in, *network.hidden, slot.n_outputs)).n_weights
         total += n
         hidden = "-".join(map(str, network.hidden))
         kind = network.activation or "activation chosen by the fit"

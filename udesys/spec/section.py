@@ -20,7 +20,7 @@ PLANNED = {
     "search": ("operators", "time_limit"),
 }
 PARAMETER_KEYS = ("value", "start", "bounds", "unit", "fixed", "prior")
-NETWORK_KEYS = ("hidden", "activation")
+NETWORK_KEYS = ("hidden", "activation", "products")
 TOLERANCE_KEYS = ("flow", "gain")
 LIBRARY_KEYS = ("degree", "functions", "terms")
 SHOWN = 60  # characters of a value in a message

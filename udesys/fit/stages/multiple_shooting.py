@@ -166,7 +166,8 @@ class _Descent:
             if step is None:
                 self.damping = max(self.damping * 10, 1e-7)
                 continue
-            u.schur = step.schur
+            if trial == 0 or u.schur is None:  # a refused step is damped until it says nothing of the curvature
+                u.schur = step.schur
             nodes, theta = self._allowed(self.nodes + step.nodes), u.clip(u.theta + step.theta)
             at = self.defects.linearise(nodes, theta)
             after = self._cost(nodes, theta, at.residual)

@@ -27,6 +27,7 @@ NOISE_ROUNDS, SETTLED_NOISE = 4, 0.1  # estimates of the noise; the change of lo
 CONVERGED = 1e-3
 TOLERANCE = 1e-3  # of one solver step, in units of the smallest noise
 FINEST, COARSEST = 1e-9, 1e-4  # the same in units of the spread, whatever the noise
+FIRST_STEPS = (1.0, 1e-3)  # shares of the way between two samples, the second where the first one fails
 MOST_STEPS = 200  # of the solver between two samples
 BLOW_UP = 1e4  # largest state beside the largest at the start beyond which a solve has failed
 
@@ -58,6 +59,7 @@ def run(
     best = Best(shot.cost)
     best(shot.start)
     first, count, stopped = best.cost, 0, "no simulation from the start is finite"
+    after = first
     told = (lambda i, cost: progress(NAME, i, cost)) if progress else (lambda i, cost: None)
     if np.isfinite(first):
         count, stopped = _adam(best, *shot.bounds, adam_steps if len(shot.start) else 0, told), "iteration limit"
@@ -65,16 +67,17 @@ def run(
         for _ in range(NOISE_ROUNDS):
             done, stopped = lbfgs(best, *shot.bounds, iterations, converged, lambda i, c, k=count: told(k + i, c))
             count += done
-            shot.keep(best.z)
             after = best.cost
+            shot.leave()
             if update_noise(problem, unknowns, hyper) < SETTLED_NOISE:
                 break
+            shot.lowest = np.inf  # the cost has changed
             best.renew()
     return StageReport(
         name=NAME,
         iterations=count,
         before=first,
-        after=after if np.isfinite(first) else first,
+        after=after,
         stopped=stopped,
         seconds=time.perf_counter() - began,
         notes=best.notes,
@@ -86,7 +89,7 @@ def _adam(best: Best, low, high, steps: int, told) -> int:
 
     Its rate falls to zero along half a cosine, and is halved after a failed solve, from the best point on.
     """
-    z, slope = best.z, best.gradient / best.cost
+    z, slope = best.z, best.gradient / max(best.cost, 1e-300)
     mean, square, k, rate = np.zeros_like(z), np.zeros_like(z), 0, RATE
     for step in range(1, steps + 1):
         k += 1
@@ -115,6 +118,7 @@ class _Shot:
     Attributes:
         start: (unknowns,) where the descent starts: free starts in units of their spread, then theta.
         bounds: lowest and highest.
+        theta, nodes: (n_theta,) and (nodes, d) [data units] at the lowest cost so far.
     """
 
     def __init__(self, problem: ShootingProblem, unknowns: Unknowns):
@@ -130,7 +134,8 @@ class _Shot:
             np.concatenate([lowest[self.free], unknowns.bounds[0]]),
             np.concatenate([np.full(self.n_free, np.inf), unknowns.bounds[1]]),
         )
-        self.start = np.clip(self.start, *self.bounds)
+        self.start, self.lowest = np.clip(self.start, *self.bounds), np.inf
+        self.theta, self.nodes = unknowns.theta, unknowns.nodes
         self.limit = BLOW_UP * max(1.0, float(np.abs(unknowns.nodes / self.spread).max()))
         self._arrange()
 
@@ -149,31 +154,34 @@ class _Shot:
             done += len(runs)
         self.row = problem.tensor(row)  # of each node among the states as they are simulated
 
-    def keep(self, z: np.ndarray) -> None:
-        """Take a point over into the unknowns."""
-        import torch
-
-        with torch.no_grad():
-            states = self._simulate(*self._split(self.p.tensor(z)))
-        self.u.theta, self.u.nodes = z[self.n_free :].copy(), states.cpu().numpy() * self.spread
+    def leave(self) -> None:
+        """Take the lowest point over into the unknowns."""
+        self.u.theta, self.u.nodes = self.theta, self.nodes
 
     def cost(self, z: np.ndarray):
         """Cost and gradient; not a number where a solve fails."""
+        for first_step in FIRST_STEPS:
+            try:
+                cost, gradient = self._cost(z, first_step)
+            except AssertionError:  # torchdiffeq's word for a step that shrank to nothing or too many steps
+                continue
+            if np.isfinite(cost) and np.isfinite(gradient).all():
+                return cost, gradient
+        return np.nan, np.full_like(z, np.nan)
 
-        nothing = np.nan, np.full_like(z, np.nan)
+    def _cost(self, z: np.ndarray, first_step: float):
         point = self.p.tensor(z).requires_grad_()
-        try:
-            states = self._simulate(*self._split(point))
-            if states is None:
-                return nothing
-            theta, nodes = z[self.n_free :], states.detach().cpu().numpy() * self.spread
-            errors, by_nodes, by_theta = measurement_errors(self.p, self.u, nodes, theta)
-            states.backward(self.p.tensor(by_nodes * self.spread))
-        except AssertionError:  # torchdiffeq's word for a step that shrank to nothing or too many steps
-            return nothing
-        gradient = point.grad.cpu().numpy().copy()
+        states = self._simulate(*self._split(point), first_step)
+        if states is None:
+            return np.nan, np.full_like(z, np.nan)
+        theta, nodes = z[self.n_free :].copy(), states.detach().cpu().numpy() * self.spread
+        errors, by_nodes, by_theta = measurement_errors(self.p, self.u, nodes, theta)
+        states.backward(self.p.tensor(by_nodes * self.spread))
+        gradient, cost = point.grad.cpu().numpy().copy(), errors + self.u.penalty(theta)
         gradient[self.n_free :] += by_theta + prior_gradient(self.u, theta)
-        return errors + self.u.penalty(theta), gradient
+        if cost < self.lowest and np.isfinite(gradient).all():
+            self.theta, self.nodes, self.lowest = theta, nodes, cost
+        return cost, gradient
 
     def _split(self, point):
         """Starts (trajectories, d), longest run first, in units of the spread, and theta."""
@@ -181,20 +189,20 @@ class _Shot:
         start[self.p.tensor(self.free)] = point[: self.n_free]
         return start[self.p.tensor(self.order)], point[self.n_free :]
 
-    def _simulate(self, start, theta):
+    def _simulate(self, start, theta, first_step):
         """States (nodes, d) in units of the spread; None where they leave any reasonable size."""
         import torch
 
         states = [start]
         for batch in self.batches:
-            x = self._advance(states[-1][: len(batch.which)], theta, batch)
+            x = self._advance(states[-1][: len(batch.which)], theta, batch, first_step)
             if not bool((x.abs() < self.limit).all()):
                 return None
             states.append(x)
         return torch.cat(states)[self.row]
 
-    def _advance(self, x, theta, batch):
-        """From one sample to the next, by error control; the first step tried is the whole way."""
+    def _advance(self, x, theta, batch, first_step):
+        """From one sample to the next, by error control; the first step tried is a share of the way."""
         from torchdiffeq import odeint_adjoint
 
         spread, field = self.p.tensor(self.spread), self.p._right_side(batch, theta)
@@ -204,7 +212,7 @@ class _Shot:
             return batch.h * field(batch.t + share * batch.h, x * spread) / spread
 
         tolerance = float(np.clip(TOLERANCE * (self.u.sigma[: self.p.d] / self.spread).min(), FINEST, COARSEST))
-        options = {"first_step": 1.0, "max_num_steps": MOST_STEPS}
+        options = {"first_step": first_step, "max_num_steps": MOST_STEPS, "step_t": way}  # which no step goes beyond
         return odeint_adjoint(
             slope,
             x,
@@ -214,5 +222,5 @@ class _Shot:
             method="dopri5",
             options=options,
             adjoint_options={**options, "norm": "seminorm"},
-            adjoint_params=(theta,) if theta.requires_grad and len(theta) else (),
+            adjoint_params=(theta,) if len(theta) else (),
         )[1]
