@@ -149,9 +149,10 @@ def test_the_adjoint_gradient_at_the_fit_is_small_beside_that_of_a_point_nearby(
         there.append(np.abs(moved))
     # Unknowns a hundredth off raise the cost by more than half. About a minimum the gradient grows linearly, so the
     # fit lies within a ten-thousandth of it; what is left is the RK4 steps' error, a twentieth of the noise at most,
-    # against the adaptive solver.
-    assert (np.abs(here) < 0.05 * np.median(there, 0)).all()
-    assert np.linalg.norm(here) < 0.01 * np.median(np.linalg.norm(there, axis=1))
+    # against the adaptive solver. Weights that the regularisation has silenced have no gradient anywhere.
+    there = np.median(there, 0)
+    assert (np.abs(here) < 0.05 * there + 1e-6 * there.max()).all()
+    assert np.linalg.norm(here) < 0.02 * np.linalg.norm(there)
 
 
 def adaptive_gradient(problem, unknowns):

@@ -96,7 +96,10 @@ def test_a_stiff_hybrid_is_fitted():
 # --- the stages --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("last", ["multiple_shooting", "condensing", "matrix_free", "single_shooting"])
+@pytest.mark.parametrize(
+    "last",
+    ["multiple_shooting", "condensing", "matrix_free", pytest.param("single_shooting", marks=pytest.mark.slow)],
+)
 def test_stages_run_as_they_are_named_and_agree(last):
     def rhs(t, x):
         return [-0.5 * x[0] - 0.4 * x[0] ** 2]
@@ -118,7 +121,8 @@ def test_a_network_too_wide_for_a_matrix_is_fitted_without_one():
     data = measured(lambda t, x: [-0.5 * x[0]], [[2.0]], [t], ("x",), noise=0.01)
     result = fit(model, data)
     assert [stage.name for stage in result.stages] == ["matrix-free multiple shooting"]
-    assert np.sqrt(((result.states[0] - 2 * np.exp(-0.5 * t)[:, None]) ** 2).mean()) < result.noise["x"]
+    exact = 2 * np.exp(-0.5 * t)
+    assert np.sqrt(((result.states[0][:, 0] - exact) ** 2).mean()) < 0.01 * exact.mean()  # the noise
     assert np.isnan(result.terms["NN"].std).all() and np.isfinite(result.terms["NN"].values).all()
     assert np.isnan(result.term("NN", [1.0])[1]).all()
 

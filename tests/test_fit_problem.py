@@ -52,7 +52,7 @@ def entangled(method="rk4", substeps=(2, 1, 3)):
         runs.append(Trajectory(name=str(k), t=t, y=y, u=u, covariates=[rng.normal()]))
     known = {"inputs": INPUTS, "covariates": ("temperature",)}
     data = Dataset(columns=("x", "y"), trajectories=tuple(runs), time="t", source="made", **known)
-    networks = {"NN1": Network((3,), "tanh"), "NN2": Network((3, 2), "softplus")}
+    networks = {"NN1": Network((3,), "tanh"), "NN2": Network((3, 2), "softplus", products=False)}
     model = HybridODE(ENTANGLED, PARAMETERS, networks, inputs=list(INPUTS), covariates=["temperature"])
     problem = shooting(model, data, method)
     problem.substeps[:] = np.resize(substeps, problem.n_intervals)
@@ -339,6 +339,7 @@ def test_the_right_side_at_the_nodes_is_the_fields(method):
     np.testing.assert_allclose(by_output, expected.by_output, rtol=1e-12, atol=1e-12)
     for k, points in enumerate(arguments):
         np.testing.assert_allclose(points, problem.field.arguments(k, *point), rtol=1e-12, atol=1e-12)
+        points = points[:, : len(problem.model.slots[k].arguments)]  # without their products
         values, slopes = problem.term(k, points, theta)
         expected = problem.field.term(k, torch.as_tensor(points), point[2], jacobian=True)
         np.testing.assert_allclose(values, expected[0], rtol=1e-12, atol=1e-12)

@@ -68,7 +68,7 @@ def test_the_slope_of_log_error_is_the_order_with_time_in_the_field(tableau):
 
 def test_the_lectures_hybrid_euler_step_is_euler():
     """x + dt*(alpha*x + NN(x, y)), the network of torch's own layers."""
-    model = HybridODE("x' = alpha*x + NN(x, y)\ny' = -y", networks={"NN": Network((5,), "tanh")})
+    model = HybridODE("x' = alpha*x + NN(x, y)\ny' = -y", networks={"NN": Network((5,), "tanh", products=False)})
     field = HybridField(model)
     theta = torch.as_tensor(np.random.default_rng(0).normal(size=field.n_theta))
     (layout,) = field.layouts

@@ -13,6 +13,10 @@ ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
 
 MODELS = {
     "one network, two states": ("x' = a*x + NN1(x, y)\ny' = -d*y + NN2(x, y)", {}, {}),
+    "no products": (
+        "x' = a*x + NN(x, y)\ny' = -NN(y, x)", {}, {"NN": Network((4,), "tanh", products=False)},
+    ),
+    "three arguments": ("x' = NN(x, y, z)\ny' = x*NN(z, x, y) - z\nz' = -NN(z, z, t)", {}, {}),
     "softplus": ("x' = a*x + NN(x, y)\ny' = -NN(x, y)", {}, {"NN": Network((5,), "softplus")}),
     "cubic": ("x' = a*x + NN(x, y)\ny' = -NN(x, y)", {}, {"NN": Network((5,), "cubic")}),
     "three hidden layers": ("x' = NN(x, y)\ny' = x*NN(x, y)", {}, {"NN": Network((4, 3, 5), "softplus")}),
@@ -93,7 +97,7 @@ def test_the_contraction_with_theta_is_autograds(case):
 def test_the_derivative_of_a_term_by_its_weights_is_autograds(case):
     field, t, x, theta, u = case
     for k, piece in enumerate(field.weights_of):
-        arguments = field.arguments(k, t, x, theta, u)
+        arguments = field.arguments(k, t, x, theta, u)[:, : len(field.model.slots[k].arguments)]
         values, by_weights = field.term(k, arguments, theta, jacobian=True)
         expected = torch.autograd.functional.jacobian(lambda w: field.term(k, arguments, w), theta)  # noqa: B023
         torch.testing.assert_close(by_weights, expected[:, :, piece], **ROUNDING)
@@ -101,9 +105,9 @@ def test_the_derivative_of_a_term_by_its_weights_is_autograds(case):
 
 
 def layered(field, k, theta, arguments):
-    """A slot's network by hand: standardise, one hidden layer of tanh, skip, scale."""
+    """A slot's network of two arguments by hand: product, standardise, one hidden layer of tanh, skip, scale."""
     layout, scale, w = field.layouts[k], field.scales[k], theta[field.weights_of[k]].numpy()
-    z = (arguments - scale.shift) / scale.width
+    z = (np.column_stack([arguments, arguments.prod(1)]) - scale.shift) / scale.width
     (w0, b0), (w1, b1) = layout.slices
     hidden = np.tanh(z @ w[w0].reshape(layout.sizes[1], -1).T + w[b0])
     out = hidden @ w[w1].reshape(layout.sizes[2], -1).T + w[b1] + z @ w[layout.skip].reshape(layout.sizes[2], -1).T
@@ -115,7 +119,7 @@ def test_the_values_are_the_equations_with_the_networks_in_place():
     model = HybridODE("x' = a*x + NN(x/k, y)[1]*g\ny' = NN(y, x)[0] - t", parameters)
     field = HybridField(model)
     rng = np.random.default_rng(3)
-    field.scales = [NetworkScale(np.array([0.3, -0.2]), np.array([1.5, 0.7]), np.array([2.0, 0.4]))]
+    field.scales = [NetworkScale(np.array([0.3, -0.2, 0.5]), np.array([1.5, 0.7, 1.2]), np.array([2.0, 0.4]))]
     theta = torch.as_tensor(rng.normal(size=field.n_theta))
     t, x = rng.uniform(0, 2, 5), rng.normal(size=(5, 2))
     assert field.parameters == ("a", "k")
@@ -126,8 +130,10 @@ def test_the_values_are_the_equations_with_the_networks_in_place():
     found = field(torch.as_tensor(t), torch.as_tensor(x), theta).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)  # the order of a dozen sums
     arguments = field.arguments(0, torch.as_tensor(t), torch.as_tensor(x), theta)
-    np.testing.assert_allclose(arguments.numpy(), np.column_stack([x[:, 0] / k, x[:, 1]]), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(field.term(0, arguments, theta).numpy(), first, rtol=1e-12, atol=1e-12)
+    plain = np.column_stack([x[:, 0] / k, x[:, 1]])
+    seen = np.column_stack([plain, plain.prod(1)])
+    np.testing.assert_allclose(arguments.numpy(), seen, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(field.term(0, arguments[:, :2], theta).numpy(), first, rtol=1e-12, atol=1e-12)
 
 
 def test_inputs_and_covariates_stand_in_the_equations_by_their_names():
@@ -140,7 +146,7 @@ def test_inputs_and_covariates_stand_in_the_equations_by_their_names():
 
 def test_theta_is_the_weights_of_every_network_then_the_parameters():
     field = HybridField(HybridODE("x' = a*NN1(x, y)\ny' = NN2(x)[1]", networks={"NN2": Network((3, 2))}))
-    sizes = [(2 * 8 + 8) + (8 + 1) + 2, (3 + 3) + (6 + 2) + (4 + 2) + 2]
+    sizes = [(3 * 8 + 8) + (8 + 1) + 3, (3 + 3) + (6 + 2) + (4 + 2) + 2]  # two arguments and their product, and one
     assert [layout.n_weights for layout in field.layouts] == sizes
     assert field.weights_of == [slice(0, sizes[0]), slice(sizes[0], sum(sizes))]
     assert (field.n_weights, field.n_theta) == (sum(sizes), sum(sizes) + 1)
