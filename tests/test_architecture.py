@@ -43,6 +43,12 @@ BESIDE = {("cli", "bench")}  # the command line lists the comparisons
 
 HEAVY = {
     "torch",
+    "jax",
+    "jaxlib",
+    "diffrax",
+    "optax",
+    "optimistix",
+    "equinox",
     "torchdiffeq",
     "pandas",
     "pyarrow",

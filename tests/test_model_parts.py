@@ -8,7 +8,7 @@ import torch
 
 from udesys.errors import ModelError
 from udesys.model import Network, Parameter
-from udesys.model.network import ACTIVATIONS, Layout, forward, forward_with_jacobian, weight_jacobian
+from udesys.model.network import ACTIVATIONS, Layout, forward, forward_with_jacobian, product_pairs, weight_jacobian
 
 
 # ------------------------------------------------------------------ parameters
@@ -109,7 +109,17 @@ def test_the_slices_of_a_layout_cover_the_weights_in_order():
     assert [p.stop - p.start for p in pieces] == [2 * 3, 3, 3 * 4, 4, 4 * 1, 1, 2 * 1]
     assert [p.start for p in pieces] == [0, *(p.stop for p in pieces[:-1])]
     assert pieces[-1].stop == layout.n_weights == len(layout.groups)
-    assert all((layout.groups[piece] == group).all() for group, piece in enumerate(pieces))
+    groups = [0, 0, 1, 1, 2, 3, 4]  # a hidden layer with its biases, the last layer, its biases, the skip
+    assert all((layout.groups[piece] == group).all() for group, piece in zip(groups, pieces, strict=True))
+
+
+def test_products_of_arguments_have_a_group_of_their_own_in_the_skip():
+    layout = Layout((3, 4, 2), n_plain=2)
+    assert layout.pairs == [(0, 1)]
+    np.testing.assert_array_equal(layout.groups[layout.skip], [3, 3, 4, 3, 3, 4])
+    assert Layout((2, 4, 1)).pairs == []
+    assert product_pairs(4, True) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    assert product_pairs(5, True) == product_pairs(3, False) == []
 
 
 def test_first_weights_have_no_skip_and_small_outputs():

@@ -169,7 +169,7 @@ def test_the_fitted_hybrid_is_kept_without_a_pickle(data_dir, tmp_path):
         np.testing.assert_array_equal(file.get_tensor("theta"), fitted.unknowns.theta)
         np.testing.assert_array_equal(file.get_tensor("NN2.width"), fitted.problem.field.scales[1].width)
         about = json.loads(file.metadata()["udesys"])
-    assert about["networks"]["NN1"]["sizes"] == [2, 8, 1]
+    assert about["networks"]["NN1"]["sizes"] == [3, 8, 1]  # two arguments and their product
     assert about["equations"] == spec.model.text
     again = runs.save(make_law(fit=fitted), tmp_path / "b")
     assert contents(folder) == contents(again)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
+from udesys.fit.correlation import LEAST_ROWS, effective_counts
 from udesys.model.grammar import parse_expression
 from udesys.search.candidate import linear_candidate
 from udesys.select import RIVAL, Ranked, Selection, criterion
-from udesys.fit.correlation import LEAST_ROWS, effective_counts
 
 # --- the criterion -----------------------------------------------------------------------------------
 

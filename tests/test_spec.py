@@ -122,8 +122,8 @@ def test_networks_and_search_are_passed_on(folder):
     assert read.model.networks == {"NN1": Network((5, 5), "tanh")}
     assert (read.options.max_terms, read.options.library.degree) == (2, 2)
     assert read.options.library.terms == ("hare*exp(-lynx)",)
-    # 2*5 + 5, 5*5 + 5, 5*1 + 1 and the linear skip's 2.
-    assert "NN1(hare, lynx): 5-5 hidden units, tanh, 53 weights" in str(read)
+    # 3*5 + 5, 5*5 + 5, 5*1 + 1 and the linear skip's 3: the arguments' product is beside them.
+    assert "NN1(hare, lynx): 5-5 hidden units, tanh, 59 weights" in str(read)
 
 
 def test_a_library_term_of_no_network_gives_a_warning(folder):
@@ -184,9 +184,9 @@ def test_the_printed_spec_says_what_was_understood(folder):
         "  a estimated, start 0.5 1/h, between 0 and 5",
         "  d = 2, fixed",
         "Initial  hare from the data, lynx = 4",
-        "Networks  70 weights, regularised, for 13 measured values",
-        "  NN1(hare, lynx): 8 hidden units, activation chosen by the fit, 35 weights",
-        "  NN2(hare, lynx): 8 hidden units, activation chosen by the fit, 35 weights",
+        "Networks  88 weights, regularised, for 13 measured values",
+        "  NN1(hare, lynx): 8 hidden units, activation chosen by the fit, 44 weights",
+        "  NN2(hare, lynx): 8 hidden units, activation chosen by the fit, 44 weights",
         "Noise  hare 0.1; others estimated from the data",
         "Fit  stages, solver, loss and restarts chosen by the fit",
         "Search  all engines that are ready; formulas of at most 4 terms",
