@@ -227,3 +227,10 @@ def test_a_long_record_is_fitted_whole_from_what_its_windows_gave():
     assert (np.sqrt(((result.states[0] - exact) ** 2).mean(0)) < 0.1 * size).all()  # five unknowns of 12,200 numbers
     assert list(result.noise.values()) == pytest.approx(size, rel=0.05)
     assert result.states[0][0, 0] == pytest.approx(0.44, abs=1e-3 * size[0])  # the record's start, not the windows'
+
+
+def test_a_device_that_is_not_there_is_refused():
+    t = np.linspace(0, 1, 11)
+    model = HybridODE("x' = -k*x")
+    with pytest.raises(FitError, match=r'device = "cuda:99" is not there: torch sees \d+ CUDA devices'):
+        fit(model, dataset(("x",), (t, np.exp(-t)[:, None])), options=FitOptions(device="cuda:99"))

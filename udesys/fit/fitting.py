@@ -68,6 +68,7 @@ def fit(
     """
     began = time.perf_counter()
     options = options or FitOptions()
+    _check_device(options.device)
     check_enough(model, data, noise)
     with one_thread(), np.errstate(all="ignore"):  # what is not finite is looked for where it matters
         best = _search(model, data, seed, noise, options, progress)
@@ -150,6 +151,20 @@ def _whole(best: Attempt, model, data, noise, options, progress) -> Attempt:
     unknowns.effective = known.effective
     given = given_mask(model, noise)
     return finish(problem, unknowns, rng, setting, options, given, list(best.stages), progress, FULL_ROUNDS)
+
+
+def _check_device(device: str) -> None:
+    """Raise FitError where the device is not there."""
+    if device == "cpu":
+        return
+    import torch
+
+    index = int(device.partition(":")[2] or 0)
+    if index >= torch.cuda.device_count():
+        raise FitError(
+            f'device = "{device}" is not there: torch sees {torch.cuda.device_count()} CUDA devices. Write "cpu", or '
+            "install a CUDA build of torch."
+        )
 
 
 @contextlib.contextmanager
