@@ -2,8 +2,8 @@
 
 import itertools
 import json
-import re
 import math
+import re
 
 import numpy as np
 import pytest
