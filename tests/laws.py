@@ -1,4 +1,4 @@
-"""Data, fits and laws that several test modules need; what costs seconds is made once."""
+"""Data, models, fits and laws that several test modules need; what costs seconds is made once."""
 
 import functools
 import inspect
@@ -9,7 +9,7 @@ from scipy.integrate import solve_ivp
 import udesys
 from udesys.data import Dataset, Trajectory
 from udesys.fit import FitResult
-from udesys.model import HybridODE, Parameter
+from udesys.model import HybridODE, Network, Parameter
 from udesys.systems import get_system, make_data, simulate
 
 SYSTEM = get_system("lotka_volterra")
@@ -17,6 +17,35 @@ COLUMNS = ("prey", "predator")
 TRUTH = SYSTEM.constants  # alpha, beta, gamma, delta
 EXACT = simulate(SYSTEM).trajectories[0]
 KNOWN = "prey' = alpha*prey - beta*prey*predator\npredator' = gamma*prey*predator - delta*predator"
+
+# Every kind of right side: its name -> equations, parameters and networks of a `HybridODE`.
+RIGHT_SIDES = {
+    "one network, two states": ("x' = a*x + NN1(x, y)\ny' = -d*y + NN2(x, y)", {}, {}),
+    "softplus": ("x' = a*x + NN(x, y)\ny' = -NN(x, y)", {}, {"NN": Network((5,), "softplus")}),
+    "cubic": ("x' = a*x + NN(x, y)\ny' = -NN(x, y)", {}, {"NN": Network((5,), "cubic")}),
+    "three hidden layers": ("x' = NN(x, y)\ny' = x*NN(x, y)", {}, {"NN": Network((4, 3, 5), "softplus")}),
+    "two deep networks": (
+        "x' = NN1(x)*NN2(y)\ny' = exp(-NN2(y)) + NN1(x)^2", {},
+        {"NN1": Network((3, 2), "cubic"), "NN2": Network((2, 4), "tanh")},
+    ),
+    "shared, called with different arguments": (
+        "x' = NN(x, y) - a*x\ny' = NN(y, x) + NN(x + y, x*y)*y", {}, {"NN": Network((4,), "tanh")},
+    ),
+    "several outputs": ("x' = NN(x, y)[2] + b*x\ny' = NN(x, y)[0]*NN(x, y)[1]", {}, {"NN": Network((4, 3), "tanh")}),
+    "several outputs, shared": ("x' = NN(x)[1]*y\ny' = NN(y)[0] - NN(x)[0]", {}, {"NN": Network((3,), "cubic")}),
+    "parameters inside the arguments": (
+        "x' = a*x + NN(x/k, y - c)\ny' = c*NN(y/k, x)", {"k": Parameter(2.0), "c": Parameter(-0.5)},
+        {"NN": Network((4,), "tanh")},
+    ),
+    "second order": ("q'' = -w^2*q + NN(q, q')\np' = q' - NN(p, q)*r", {}, {"NN": Network((4,), "softplus")}),
+    "time and fixed parameters": (
+        "x' = g*sin(t) + NN(x, t/g)\ny' = y/(1 + x^2) + g*NN(y, cos(w*t))", {"g": 3.0, "w": Parameter(0.7)}, {},
+    ),
+    "kinks": ("x' = min(x, y)*a + NN(max(x, 0.1*y))\ny' = abs(NN(x))*sign(y)", {}, {}),
+    "constant right sides": ("x' = a\ny' = 2\nz' = a*b", {}, {}),
+    "no parameter": ("x' = NN(x)", {}, {}),
+    "no network": ("x' = a*x - b*x*y\ny' = exp(-c*y)*x", {}, {}),
+}  # fmt: skip
 
 
 def fit(model, data, **options) -> FitResult:
@@ -40,10 +69,17 @@ def solution(rhs, x0, t):
     return done.y.T
 
 
-def dataset(columns, *runs, time="t") -> Dataset:
-    """A dataset of (t, y) pairs, named 1, 2, ..."""
-    made = [Trajectory(name=str(k), t=t, y=y) for k, (t, y) in enumerate(runs, start=1)]
-    return Dataset(columns=tuple(columns), trajectories=tuple(made), time=time, source="made")
+def dataset(columns, *runs, time="t", inputs=None, covariates=()) -> Dataset:
+    """A dataset of (t, y), (t, y, u) or (t, y, u, covariates), named 1, 2, ...
+
+    Args:
+        inputs: name -> interpolation.
+        covariates: their names.
+    """
+    parts = ("t", "y", "u", "covariates")
+    made = [Trajectory(name=str(k), **dict(zip(parts, run, strict=False))) for k, run in enumerate(runs, start=1)]
+    drivers = {"inputs": inputs or {}, "covariates": covariates}
+    return Dataset(columns=tuple(columns), trajectories=tuple(made), time=time, source="made", **drivers)
 
 
 def measured(rhs, starts, times, columns, *, noise=0.0, seed=0, keep=slice(None)) -> Dataset:

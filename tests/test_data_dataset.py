@@ -44,6 +44,41 @@ def test_a_run_that_nothing_drives_has_no_inputs_and_no_covariates():
     assert (two_runs().inputs, two_runs().covariates) == ({}, ())
 
 
+@pytest.mark.parametrize(
+    ("which", "kept"),
+    [
+        (slice(1), [0]),
+        (slice(1, None), [1, 2]),
+        (slice(None, None, 2), [0, 2]),
+        (np.array([0, 2]), [0, 2]),
+        (np.array([False, True, True]), [1, 2]),
+    ],
+)
+def test_some_rows_of_a_run_keep_their_values_inputs_and_covariates(which, kept):
+    run = driven_runs().trajectories[0]
+    part = run.rows(which)
+    assert part.name == "a" and part.covariates.tolist() == [20]
+    assert part.t.tolist() == [[0, 1, 2][k] for k in kept]
+    assert part.y.tolist() == [[[1], [2], [3]][k] for k in kept]
+    assert part.u.tolist() == [[[5, 0], [6, 0], [7, 0.5]][k] for k in kept]
+    assert not part.t.flags.writeable and run.t.tolist() == [0, 1, 2]
+
+
+def test_some_rows_may_have_a_name_of_their_own():
+    run = two_runs().trajectories[0].rows(slice(1, 3), name="a 1:3")
+    assert run.name == "a 1:3" and run.t.tolist() == [1, 2]
+    np.testing.assert_array_equal(run.y, [[np.nan, 20], [3, 30]])
+    assert (run.u.shape, run.covariates.shape) == ((2, 0), (0,))
+
+
+def test_no_rows_and_rows_out_of_order_are_refused():
+    run = two_runs().trajectories[0]
+    with pytest.raises(DataError, match=r"at least one sample, but is \(0,\) \(trajectory 'a'\)"):
+        run.rows(slice(3, None))
+    with pytest.raises(DataError, match=r"t must increase, but t\[1\] = 0 follows t\[0\] = 2 \(trajectory 'a'\)"):
+        run.rows(np.array([2, 0]))
+
+
 def test_samples_and_measured_cells_are_counted():
     data = two_runs()
     assert data.n_samples == 5
@@ -120,9 +155,7 @@ def test_a_dataset_refuses_names_given_twice_and_other_widths():
         Dataset(columns=("x",), trajectories=(run, run), **names)
     with pytest.raises(DataError, match=r"column 'x' is given twice \(runs.csv\)"):
         Dataset(columns=("x", "x"), trajectories=(run,), **names)
-    with pytest.raises(
-        DataError, match=r"'a' has 1 columns of values, but the dataset has 2: x, y \(runs.csv\)"
-    ):
+    with pytest.raises(DataError, match=r"'a' has 1 columns of values, but the dataset has 2: x, y \(runs.csv\)"):
         Dataset(columns=("x", "y"), trajectories=(run,), **names)
     with pytest.raises(DataError, match=r"runs.csv needs at least one trajectory"):
         Dataset(columns=("x",), trajectories=(), **names)
@@ -241,9 +274,7 @@ def test_frames_that_cannot_be_used_are_refused():
     with pytest.raises(DataError, match=r"'2024-01-01 00:00:00' is not a number .*seconds since the start"):
         Dataset.from_frame(stamps, time="t")
     with pytest.raises(DataError, match=r"the trajectory is missing \(frame, index 1, column 'run'\)"):
-        Dataset.from_frame(
-            pd.DataFrame({"t": [0, 1], "x": 1.0, "run": [1, None]}), time="t", trajectory="run"
-        )
+        Dataset.from_frame(pd.DataFrame({"t": [0, 1], "x": 1.0, "run": [1, None]}), time="t", trajectory="run")
     with pytest.raises(DataError, match="'x' is already a column"):
         two_runs().to_frame("x")
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.interpolate import make_smoothing_spline
 
 from udesys.data import smooth
+from udesys.data.smooth import smoothing_spline
 from udesys.errors import DataError
 
 
@@ -22,6 +24,16 @@ def test_smoothing_is_nearer_to_the_truth_than_the_data():
     assert np.std(smoothed.slope - slope) < 0.2
     # 200 residuals know their standard deviation to 5 %; the fixed degrees of freedom add as much.
     assert smoothed.noise == pytest.approx(0.1, rel=0.2)
+
+
+@pytest.mark.parametrize("n", [10, 31, 150])
+def test_the_spline_is_that_of_scipy(n):
+    rng = np.random.default_rng(n)
+    x = np.cumsum(rng.uniform(0.2, 2.0, n))
+    y = np.sin(6.0 * x / x[-1]) + 0.1 * rng.standard_normal(n)
+    ours, theirs, at = smoothing_spline(x, y), make_smoothing_spline(x, y), np.linspace(x[0], x[-1], 500)
+    np.testing.assert_allclose(ours(at), theirs(at), atol=1e-6)
+    np.testing.assert_allclose(ours(at, 1), theirs(at, 1), atol=1e-6)
 
 
 def test_noise_free_data_pass_through():

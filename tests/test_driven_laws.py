@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from laws import discover, fitted, once, solution
+from laws import dataset, discover, fitted, once, solution
 from scipy.integrate import solve_ivp
 
 import udesys
 from udesys.assess.forecast import heldout_error
-from udesys.data import Dataset, Trajectory, split_holdout
+from udesys.data import Dataset, split_holdout
 from udesys.errors import SearchError
 from udesys.integrate.driving import driving_of
 from udesys.integrate.machine import simulate
@@ -25,22 +25,6 @@ from udesys.report.curves import closed_form_curve, hybrid_curve, runs_of
 from udesys.search.reference import Measurements
 
 CUBIC_SPRING = Formula(parse_expression("c0*x + c1*x^3"), {"c0": -1.0, "c1": -0.5})
-
-
-def driven_data(columns, runs, *, inputs=None, covariates=()):
-    """A dataset of (t, y, u, covariates) runs."""
-    made = [
-        Trajectory(name="AB"[k] if len(runs) < 3 else str(k), t=t, y=y, u=u, covariates=c)
-        for k, (t, y, u, c) in enumerate(runs)
-    ]
-    return Dataset(
-        columns=columns,
-        trajectories=tuple(made),
-        time="t",
-        source="made",
-        inputs=inputs or {},
-        covariates=covariates,
-    )
 
 
 def force(t):
@@ -69,7 +53,7 @@ def oscillation(kind="linear", n=240) -> Dataset:
     t = np.linspace(0, 24, n)
     x = pushed(t, force(t), [0.5, 0.0], kind)[:, :1]
     y = x + 0.01 * np.abs(x).mean() * np.random.default_rng(0).standard_normal(x.shape)
-    return driven_data(("x",), [(t, y, force(t)[:, None], None)], inputs={"F": kind})
+    return dataset(("x",), (t, y, force(t)[:, None]), inputs={"F": kind})
 
 
 SPRING = HybridODE("x'' = NN(x) - c*x' + F", inputs=["F"])
@@ -116,7 +100,7 @@ def variational(driving, t, x0, p):
 def test_a_driven_simulation_and_its_sensitivities_are_scipys(kind):
     t = np.sort(np.random.default_rng(1).uniform(0, 6, 20))
     run = (t, np.zeros((20, 1)), force(t)[:, None], [0.7])
-    data = driven_data(("x",), [run], inputs={"u": kind}, covariates=["w"])
+    data = dataset(("x",), run, inputs={"u": kind}, covariates=["w"])
     driving = driving_of(data, data.trajectories[0], ("u", "w"))
     x0, p, segment = np.array([0.5, -0.2]), np.array([1.1, 0.4]), (np.array([0]), np.array([20]))
     steps, pieces = np.full(20, 16), driving.along(t)
@@ -155,7 +139,7 @@ def observed_form():
 
 def test_observables_and_their_sensitivities_are_differences_of_the_simulation():
     form, t = observed_form(), np.linspace(0, 3, 16)
-    data = driven_data(("signal",), [(t, np.zeros((16, 1)), force(t)[:, None], None)], inputs={"F": "linear"})
+    data = dataset(("signal",), (t, np.zeros((16, 1)), force(t)[:, None]), inputs={"F": "linear"})
     pieces, u = driving_of(data, data.trajectories[0], ["F"]).along(t), force(t)[:, None]
 
     def outputs(z):
@@ -200,7 +184,7 @@ def test_beyond_the_last_sample_the_input_is_held_and_that_is_said(recwarn):
     law.forecast(np.linspace(0, 24, 4))
     assert not recwarn
     t = np.linspace(24, 25, 5)
-    with pytest.warns(UserWarning, match="F of trajectory 'A' ends at t = 24: the last value is held from there to 26"):
+    with pytest.warns(UserWarning, match="F of trajectory '1' ends at t = 24: the last value is held from there to 26"):
         found = law.simulate(np.append(t, 26.0))
     last, at_end = force(np.array(24.0)), law.simulate([24.0])[0]
     numbers = [*law.closed_form.values]  # c, c0, c1
@@ -216,7 +200,7 @@ def test_another_record_is_driven_by_its_own_input_even_under_the_same_name():
     t = np.linspace(0, 8, 60)
     other_force = np.cos(1.5 * t)
     y = pushed(t, other_force, [1.0, 0.3], kind)[:, :1]
-    other = driven_data(("x",), [(t, y, other_force[:, None], None)], inputs={"F": kind})
+    other = dataset(("x",), (t, y, other_force[:, None]), inputs={"F": kind})
     truth = ClosedForm(SPRING, {"NN": CUBIC_SPRING}, {"c": 0.2})
     # The measured place is exact; its velocity is fitted to the record.
     assert heldout_error(truth, other, data, np.array([[0.5, 0.0]]))["x"] < 1e-4
@@ -254,13 +238,13 @@ def test_the_exported_equations_reproduce_the_predictions(tmp_path):
     rows = list(csv.DictReader((folder / "predictions.csv").open(encoding="utf-8")))
     (run,) = data.trajectories
     assert module.STATES == ("x", "x'") and module.INPUTS == ("F",)
-    assert module.INPUTS_AT_START == {"A": {"F": run.u[0, 0]}}
+    assert module.INPUTS_AT_START == {"1": {"F": run.u[0, 0]}}
     assert "u holds the values of INPUTS" in module.rhs.__doc__
 
     def force_at(t):
         return [np.interp(t, run.t, run.u[:, 0])]
 
-    x = [list(module.INITIAL["A"].values())]
+    x = [list(module.INITIAL["1"].values())]
     for a, b in zip(run.t[:-1], run.t[1:], strict=True):
         x.append(solve_ivp(module.rhs, (a, b), x[-1], args=(force_at,), rtol=1e-9, atol=1e-10).y[:, -1])
     predicted = [[float(row["predicted.x"]), float(row["predicted.x'"])] for row in rows]
@@ -283,7 +267,7 @@ def logistic_law():
         parameters={"gain": 2.5, "offset": Parameter(0.0)},
         initial={"x": 0.1},
     )
-    return discover(model, driven_data(("signal",), [(t, y, None, None)]))
+    return discover(model, dataset(("signal",), (t, y)))
 
 
 def test_a_state_that_is_only_seen_through_an_observable_is_found(tmp_path):
@@ -311,7 +295,7 @@ def test_a_covariate_that_changes_the_rate_is_found():
         t = np.linspace(0, 5, 25)
         x = solution(lambda t, x, c=temperature: -0.3 * c * x**2, [2.0 + 0.2 * k], t)
         runs.append((t, x + 0.01 * rng.standard_normal(x.shape), None, [temperature]))
-    data, heldout = split_holdout(driven_data(("x",), runs, covariates=["T"]), {"trajectories": ["4"]})
+    data, heldout = split_holdout(dataset(("x",), *runs, covariates=["T"]), {"trajectories": ["5"]})
     law = discover(HybridODE("x' = NN(x, T)", covariates=["T"]), data, heldout=heldout)
     assert law.residuals["NN"].expression == "c0*x**2*T"
     assert -0.3 in law.residuals["NN"].constants["c0"]

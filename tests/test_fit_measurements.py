@@ -21,7 +21,6 @@ from laws import (
 )
 from scipy.optimize import least_squares
 
-from udesys.data import Dataset, Trajectory
 from udesys.fit import FitOptions
 from udesys.model import HybridODE, Network, Parameter
 
@@ -35,17 +34,6 @@ def value(result, name):
 def away(result, **truth):
     """The largest distance of parameters from the truth, in standard errors."""
     return max(abs(value(result, n) - v) / result.parameters[n][1] for n, v in truth.items())
-
-
-def runs_of(columns, *runs, inputs=None, covariates=()):
-    """A dataset of (t, y, u, covariates) with named inputs {name: interpolation} and covariates."""
-    made = [
-        Trajectory(name=str(k), t=t, y=y, u=u, covariates=c if covariates else None)
-        for k, (t, y, u, c) in enumerate(runs, start=1)
-    ]
-    return Dataset(
-        columns=columns, trajectories=tuple(made), time="t", source="made", inputs=inputs or {}, covariates=covariates
-    )
 
 
 # --- priors ------------------------------------------------------------------------------------------
@@ -243,7 +231,7 @@ def driven(rate=0.1, noise=0.01):
     for a, b in itertools.pairwise(t):
         exact = np.vstack([exact, solution(rhs, exact[-1], [a, b])[-1]])
     y = exact[:, :1] + noise * exact[:, 0].std() * rng.normal(size=(len(t), 1))
-    return runs_of(("x",), (t, y, force[:, None], None), inputs={"force": "linear"}), exact
+    return dataset(("x",), (t, y, force[:, None]), inputs={"force": "linear"}), exact
 
 
 def test_a_driven_oscillator_is_identified():
@@ -268,7 +256,7 @@ def test_other_data_are_simulated_with_their_own_inputs():
     data, exact = driven()
     result = fit(HybridODE("x'' = -k*x - c*x' + b*force", inputs=["force"]), data)
     (run,) = data.trajectories
-    half = runs_of(("x",), (run.t[:40], run.y[:40], -run.u[:40], None), inputs={"force": "linear"})
+    half = dataset(("x",), (run.t[:40], run.y[:40], -run.u[:40]), inputs={"force": "linear"})
     (states,) = result.simulate_data(half, -exact[:1])
     assert states == pytest.approx(-exact[:40], abs=0.05)  # the mirror image
 
@@ -281,7 +269,7 @@ def test_a_covariate_tells_runs_apart(text):
         y = np.exp(-0.6 * temperature * t)[:, None]
         runs.append((t, y + 0.005 * rng.normal(size=y.shape), None, [temperature]))
     model = HybridODE(text, networks=SMALL if "NN" in text else None, covariates=["temperature"])
-    result = fit(model, runs_of(("x",), *runs, covariates=("temperature",)))
+    result = fit(model, dataset(("x",), *runs, covariates=("temperature",)))
     assert result.error["x"] == pytest.approx(0.005, rel=0.4)
     if "k" in result.parameters:
         assert away(result, k=0.6) < 4

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from laws import dataset, lotka_volterra_rhs, solution
+from laws import RIGHT_SIDES, dataset, lotka_volterra_rhs, solution
 
 from udesys.data import Dataset, Trajectory
 from udesys.fit.problem import ShootingProblem
@@ -13,36 +13,11 @@ from udesys.model.field import HybridField
 # The same numbers added in another order, and exponentials of our own that are good to the last digits.
 ROUNDING = 1e-12
 
-MODELS = {
-    "one network, two states": ("x' = a*x + NN1(x, y)\ny' = -d*y + NN2(x, y)", {}, {}),
-    "softplus": ("x' = a*x + NN(x, y)\ny' = -NN(x, y)", {}, {"NN": Network((5,), "softplus")}),
-    "cubic": ("x' = a*x + NN(x, y)\ny' = -NN(x, y)", {}, {"NN": Network((5,), "cubic")}),
-    "three hidden layers": ("x' = NN(x, y)\ny' = x*NN(x, y)", {}, {"NN": Network((4, 3, 5), "softplus")}),
-    "two deep networks": (
-        "x' = NN1(x)*NN2(y)\ny' = exp(-NN2(y)) + NN1(x)^2", {},
-        {"NN1": Network((3, 2), "cubic"), "NN2": Network((2, 4), "tanh")},
-    ),
-    "shared, called with different arguments": (
-        "x' = NN(x, y) - a*x\ny' = NN(y, x) + NN(x + y, x*y)*y", {}, {"NN": Network((4,), "tanh")},
-    ),
-    "several outputs": ("x' = NN(x, y)[2] + b*x\ny' = NN(x, y)[0]*NN(x, y)[1]", {}, {"NN": Network((4, 3), "tanh")}),
-    "several outputs, shared": ("x' = NN(x)[1]*y\ny' = NN(y)[0] - NN(x)[0]", {}, {"NN": Network((3,), "cubic")}),
-    "parameters inside the arguments": (
-        "x' = a*x + NN(x/k, y - c)\ny' = c*NN(y/k, x)", {"k": Parameter(2.0), "c": Parameter(-0.5)},
-        {"NN": Network((4,), "tanh")},
-    ),
-    "second order": ("q'' = -w^2*q + NN(q, q')\np' = q' - NN(p, q)*r", {}, {"NN": Network((4,), "softplus")}),
-    "time and fixed parameters": (
-        "x' = g*sin(t) + NN(x, t/g)\ny' = y/(1 + x^2) + g*NN(y, cos(w*t))", {"g": 3.0, "w": Parameter(0.7)}, {},
-    ),
-    "kinks": ("x' = min(x, y)*a + NN(max(x, 0.1*y))\ny' = abs(NN(x))*sign(y)", {}, {}),
-    "constant right sides": ("x' = a\ny' = 2\nz' = a*b", {}, {}),
-    "no parameter": ("x' = NN(x)", {}, {}),
-    "no network": ("x' = a*x - b*x*y\ny' = exp(-c*y)*x", {}, {}),
+MODELS = RIGHT_SIDES | {
     "states that feed each other": ("x' = y\ny' = z\nz' = x", {}, {}),
     "inputs": ("x' = a*x + NN(x, force)*heat\ny' = force^3 - NN(y*b, heat)", {"b": Parameter(0.5)}, {}),
     "inputs alone": ("x' = force - a*heat*x", {}, {}),
-}  # fmt: skip
+}
 INPUTS = {"force": "cubic", "heat": "linear"}
 
 

@@ -1,6 +1,8 @@
 """solve(): every method against exact solutions and SciPy, failures reported, wrong calls refused."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -129,3 +131,18 @@ def test_times_that_do_not_increase_are_refused(t, method):
 def test_substeps_are_whole_and_positive(substeps):
     with pytest.raises(SolveError, match=r"substeps = .* is no number of steps\. Give a whole number, at least 1"):
         solve(decay, ones(1, 1), axis(0.0, 1.0), method="rk4", substeps=substeps)
+
+
+def test_gradients_flow_through_torchdiffeq_after_a_solution_without_them():
+    code = """
+import torch
+from udesys.integrate import solve
+t = torch.linspace(0.0, 1.0, 3, dtype=torch.float64)
+with torch.inference_mode():
+    solve(lambda t, x: -x, torch.ones(1, 1, dtype=torch.float64), t)
+from torchdiffeq import odeint
+x0 = torch.ones(1, dtype=torch.float64, requires_grad=True)
+odeint(lambda t, x: -x, x0, t)[-1].backward()
+assert abs(float(x0.grad) - 2.718281828459045**-1) < 1e-6
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

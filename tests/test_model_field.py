@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from laws import RIGHT_SIDES
 
 from udesys.model import HybridODE, Network, Parameter
 from udesys.model.field import HybridField, NetworkScale
@@ -11,40 +12,15 @@ from udesys.model.field import HybridField, NetworkScale
 # at most a few hundred terms are summed.
 ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
 
-MODELS = {
-    "one network, two states": ("x' = a*x + NN1(x, y)\ny' = -d*y + NN2(x, y)", {}, {}),
+MODELS = RIGHT_SIDES | {
     "no products": (
         "x' = a*x + NN(x, y)\ny' = -NN(y, x)", {}, {"NN": Network((4,), "tanh", products=False)},
     ),
     "three arguments": ("x' = NN(x, y, z)\ny' = x*NN(z, x, y) - z\nz' = -NN(z, z, t)", {}, {}),
-    "softplus": ("x' = a*x + NN(x, y)\ny' = -NN(x, y)", {}, {"NN": Network((5,), "softplus")}),
-    "cubic": ("x' = a*x + NN(x, y)\ny' = -NN(x, y)", {}, {"NN": Network((5,), "cubic")}),
-    "three hidden layers": ("x' = NN(x, y)\ny' = x*NN(x, y)", {}, {"NN": Network((4, 3, 5), "softplus")}),
-    "two deep networks": (
-        "x' = NN1(x)*NN2(y)\ny' = exp(-NN2(y)) + NN1(x)^2", {},
-        {"NN1": Network((3, 2), "cubic"), "NN2": Network((2, 4), "tanh")},
-    ),
-    "shared, called with different arguments": (
-        "x' = NN(x, y) - a*x\ny' = NN(y, x) + NN(x + y, x*y)*y", {}, {"NN": Network((4,), "tanh")},
-    ),
-    "several outputs": ("x' = NN(x, y)[2] + b*x\ny' = NN(x, y)[0]*NN(x, y)[1]", {}, {"NN": Network((4, 3), "tanh")}),
-    "several outputs, shared": ("x' = NN(x)[1]*y\ny' = NN(y)[0] - NN(x)[0]", {}, {"NN": Network((3,), "cubic")}),
-    "parameters inside the arguments": (
-        "x' = a*x + NN(x/k, y - c)\ny' = c*NN(y/k, x)", {"k": Parameter(2.0), "c": Parameter(-0.5)},
-        {"NN": Network((4,), "tanh")},
-    ),
-    "second order": ("q'' = -w^2*q + NN(q, q')\np' = q' - NN(p, q)*r", {}, {"NN": Network((4,), "softplus")}),
-    "time and fixed parameters": (
-        "x' = g*sin(t) + NN(x, t/g)\ny' = y/(1 + x^2) + g*NN(y, cos(w*t))", {"g": 3.0, "w": Parameter(0.7)}, {},
-    ),
-    "kinks": ("x' = min(x, y)*a + NN(max(x, 0.1*y))\ny' = abs(NN(x))*sign(y)", {}, {}),
-    "constant right sides": ("x' = a\ny' = 2\nz' = a*b", {}, {}),
-    "no parameter": ("x' = NN(x)", {}, {}),
     "inputs and a covariate": (
         "x' = a*x*force + NN(x, force)*temperature\ny' = force - NN(y*temperature, t)/(1 + valve^2)", {},
         {"NN": Network((4,), "tanh")},
     ),
-    "no network": ("x' = a*x - b*x*y\ny' = exp(-c*y)*x", {}, {}),
 }  # fmt: skip
 
 

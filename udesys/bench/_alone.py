@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from udesys.bench._parallel import THREADS
+from udesys.bench._parallel import attempt, one_thread_each
 
 START_LIMIT = 600.0  # seconds for imports and warm-up, before the work begins
 
@@ -45,7 +43,7 @@ def run_alone(
     answers, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(sender, work, arguments), daemon=True)
     try:
-        with _variables({**dict.fromkeys(THREADS, "1"), **(environment or {})}):
+        with one_thread_each(environment):
             process.start()
         sender.close()
         return _ending(answers, process, limit)
@@ -57,11 +55,8 @@ def run_alone(
 
 
 def _child(sender, work: Callable, arguments: tuple) -> None:
-    try:
-        answer = ("done", work(lambda: sender.send(("begun", None)), *arguments))
-    except Exception as failure:  # whatever it is belongs into the table, as a failure
-        answer = ("failed", " ".join(f"{type(failure).__name__}: {failure}".split()))
-    sender.send(answer)
+    value, failure = attempt(lambda: work(lambda: sender.send(("begun", None)), *arguments))
+    sender.send(("failed", failure) if failure else ("done", value))
 
 
 def _ending(answers, process, limit: float | None) -> Ended:
@@ -80,15 +75,3 @@ def _ending(answers, process, limit: float | None) -> Ended:
             continue
         seconds = time.perf_counter() - since if began else 0.0
         return Ended(value=value, seconds=seconds) if kind == "done" else Ended(seconds=seconds, failure=value)
-
-
-@contextlib.contextmanager
-def _variables(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the processes started here."""
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -116,7 +116,7 @@ class Case:
         chosen = measured[:, [model.states.index(name) for name in columns]]
         ends = np.cumsum([len(run.t) for run in runs])[:-1]
         parts = zip(runs, np.split(chosen, ends), strict=True)
-        trajectories = tuple(Trajectory(name=run.name, t=run.t, y=y, u=run.u) for run, y in parts)
+        trajectories = tuple(replace(run, y=y) for run, y in parts)
         inputs = dict.fromkeys(self.law.inputs, self.interpolation)
         return Dataset(columns=columns, trajectories=trajectories, time="t", source=self.name, inputs=inputs)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from udesys.data import Dataset, Trajectory
+from udesys.data import Dataset
 from udesys.errors import SolveError
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def first_rows(data: Dataset, n: int) -> Dataset:
         n: how many samples to keep.
     """
     (run,) = data.trajectories
-    part = Trajectory(name=run.name, t=run.t[:n], y=run.y[:n], u=run.u[:n])
-    return replace(data, trajectories=(part,), sha256="")
+    return replace(data, trajectories=(run.rows(slice(n)),), sha256="")
 
 
 def rmse(measured: np.ndarray, simulated: np.ndarray) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 import typer
@@ -26,7 +26,7 @@ def run_tasks(function: Callable, tasks: Sequence[tuple], jobs: int, warm_up: Ca
     """
     results: dict[int, object] = {}
     context = multiprocessing.get_context("spawn")
-    with _one_thread_each(), ProcessPoolExecutor(jobs, mp_context=context, initializer=warm_up) as pool:
+    with one_thread_each(), ProcessPoolExecutor(jobs, mp_context=context, initializer=warm_up) as pool:
         place = {pool.submit(function, *task): k for k, task in enumerate(tasks)}
         try:
             for done in as_completed(place):
@@ -68,10 +68,15 @@ def attempt(function: Callable) -> tuple[object, str]:
 
 
 @contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """The numeric libraries of processes started here use one thread."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))  # read by the workers when they start
+def one_thread_each(environment: Mapping[str, str] | None = None) -> Iterator[None]:
+    """The numeric libraries of processes started here use one thread.
+
+    Args:
+        environment: further variables of those processes.
+    """
+    wanted = {**dict.fromkeys(THREADS, "1"), **(environment or {})}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)  # read by the processes when they start
     try:
         yield
     finally:

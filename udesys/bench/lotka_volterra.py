@@ -7,12 +7,12 @@ missing term simplifies to a constant times prey*predator.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
 import typer
+
+from udesys.bench._parallel import run_tasks
 
 TITLE = "share of runs that recover the Lotka-Volterra law, by noise"
 PUBLISHED = {0.001: 75, 0.005: 72, 0.01: 58, 0.025: 29, 0.05: 18}  # % of runs, arXiv:2001.04385
@@ -57,32 +57,13 @@ def run(
 
     levels = [parse_percent(n, name="noise") for n in noise] if noise else list(PUBLISHED)
     tasks = [(level, FIRST_SEED + k, estimate, library) for level in levels for k in range(seeds)]
-    runs: list[Run] = []
-    for done in _all(tasks, jobs):
-        runs.append(done)
-        typer.echo(f"\r{len(runs)} of {len(tasks)} runs", nl=False, err=True)
-    typer.echo("\r" + " " * 30 + "\r", nl=False, err=True)
+    runs = run_tasks(discover_once, tasks, jobs, _warm_up)
     if json:
         import json as writer
 
         typer.echo(writer.dumps([asdict(r) for r in runs], indent=1))
     else:
         typer.echo(table(runs, estimate, library, jobs))
-
-
-def _all(tasks, jobs: int):
-    """Results of all tasks, each process on one thread."""
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    before = {name: os.environ.get(name) for name in threads}
-    os.environ.update(threads)  # read by the workers when they start
-    try:
-        import multiprocessing
-
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_warm_up) as pool:
-            yield from pool.map(discover_once, *zip(*tasks, strict=True))
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
 def _warm_up() -> None:

@@ -55,6 +55,19 @@ class Trajectory:
         self._check_shapes()
         self._check_values()
 
+    def rows(self, which: slice | np.ndarray, name: str | None = None) -> "Trajectory":
+        """Return some of the samples as a run; the covariates stay.
+
+        Args:
+            which: slice, indices or Boolean mask of the samples, as NumPy takes them.
+            name: what the part is called, if not as the whole.
+
+        Raises:
+            DataError: no sample is left, or their times do not increase in the order given.
+        """
+        t, y, u = (values[which] for values in (self.t, self.y, self.u))
+        return replace(self, name=self.name if name is None else name, t=t, y=y, u=u)
+
     def _check_shapes(self) -> None:
         where = f"trajectory {self.name!r}"
         if self.t.ndim != 1 or not self.t.size:
@@ -258,9 +271,7 @@ class Dataset:
         lines = []
         if self.inputs:
             u = np.concatenate([run.u for run in self.trajectories]).T
-            shown = [
-                f"{n} ({kind}, {_span(values)})" for (n, kind), values in zip(self.inputs.items(), u, strict=True)
-            ]
+            shown = [f"{n} ({kind}, {_span(values)})" for (n, kind), values in zip(self.inputs.items(), u, strict=True)]
             lines.append(f"inputs: {', '.join(shown)}")
         if self.covariates:
             values = np.array([run.covariates for run in self.trajectories]).T

@@ -57,7 +57,7 @@ def _split_last(dataset: Dataset, share: str | float) -> tuple[Dataset, Dataset]
             message = f"holding out the last {share} of the {n} rows of {run.name!r} leaves nothing to fit."
             raise DataError(f"{message} Hold out less, or whole trajectories.", file=dataset.source)
         for part, rows in ((train, slice(None, kept)), (heldout, slice(kept, None))):
-            part.append(replace(run, t=run.t[rows], y=run.y[rows], u=run.u[rows]))
+            part.append(run.rows(rows))
     return replace(dataset, trajectories=tuple(train)), replace(dataset, trajectories=tuple(heldout))
 
 

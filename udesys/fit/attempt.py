@@ -219,14 +219,9 @@ def given_mask(model: HybridODE, noise: Mapping[str, float] | None) -> np.ndarra
 
 def is_stiff(problem: ShootingProblem, unknowns: Unknowns) -> bool:
     """Whether some interval holds a decay so fast that explicit steps cannot follow it."""
-    import torch
-
     which = np.arange(problem.n_intervals)
     which = which[:: max(1, len(which) // STIFFNESS_SAMPLES)]
-    at = problem.start[which]
-    arguments = (problem.t[at], unknowns.nodes[at], unknowns.theta, problem.u[at])
-    with torch.inference_mode():
-        by_state = problem.field.jacobians(*map(torch.as_tensor, arguments)).by_state.numpy()
+    _, by_state, _ = problem.linearise(unknowns.nodes, unknowns.theta, at=problem.start[which])
     fine = np.isfinite(by_state).all((1, 2))
     if not fine.any():
         return False

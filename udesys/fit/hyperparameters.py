@@ -10,6 +10,7 @@ import numpy as np
 from scipy.linalg import LinAlgError
 
 from udesys.fit.correlation import effective_counts
+from udesys.fit.elimination import inverse_diagonal
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import Unknowns
 
@@ -54,7 +55,7 @@ class Hyperparameters:
         if n == 0 or u.schur is None or not self.noise_change < SETTLED_NOISE:
             return
         try:
-            diagonal = np.diag(np.linalg.inv(u.schur))[:n]
+            diagonal = inverse_diagonal(u.schur)[:n]
         except LinAlgError:
             return
         total = 0.0

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from udesys.data import Dataset, Trajectory
+from udesys.data import Dataset
 
 LONG = 6000  # samples above which a record is first fitted on windows
 WINDOW = 500  # samples of a window
@@ -28,9 +28,5 @@ def windows_of(data: Dataset) -> Dataset | None:
     for k in chosen:
         run, a, b = pieces[k]
         if np.isfinite(run.y[a:b]).any():
-            runs.append(
-                Trajectory(
-                    name=f"{run.name} {a}:{b}", t=run.t[a:b], y=run.y[a:b], u=run.u[a:b], covariates=run.covariates
-                )
-            )
+            runs.append(run.rows(slice(a, b), name=f"{run.name} {a}:{b}"))
     return replace(data, trajectories=tuple(runs), sha256="") if runs else None

@@ -79,7 +79,9 @@ def solve(field, x0, t, *, method="dopri5", substeps=1, rtol=1e-8, atol=1e-10, m
 def _adaptive(field, x0, t, method, rtol, atol, max_steps):
     """Torchdiffeq behind the same call; where it gives up the rest is NaN."""
     import torch
-    from torchdiffeq import odeint
+
+    with torch.inference_mode(False):  # at its first import it makes tensors that gradients flow through later
+        from torchdiffeq import odeint
 
     evaluations = 0
 
