@@ -50,12 +50,13 @@ def test_several_trajectories_start_apart_and_repeat_under_a_seed():
 # --- measuring ---------------------------------------------------------------------------------------
 
 
-def test_one_fit_is_measured_from_the_stage_that_iterates(monkeypatch):
+def test_one_fit_is_measured_from_the_stage_that_iterates_on_the_whole_record(monkeypatch):
     began = []
     stages = [
-        {"name": "gradient matching", "iterations": 9, "seconds": 5.0},
-        {"name": "multiple shooting", "iterations": 6, "seconds": 3.0},
-        {"name": "multiple shooting", "iterations": 4, "seconds": 1.0},
+        {"name": "gradient matching", "iterations": 9, "seconds": 5.0, "samples": 60},
+        {"name": "multiple shooting", "iterations": 7, "seconds": 2.0, "samples": 50},  # on windows
+        {"name": "multiple shooting", "iterations": 6, "seconds": 3.0, "samples": 60},
+        {"name": "multiple shooting", "iterations": 4, "seconds": 1.0, "samples": 60},
     ]
     fitted = {"stages": [type("Stage", (), s) for s in stages], "seconds": 11.0, "converged": True}
     room = importlib.import_module("udesys.fit")
@@ -83,13 +84,21 @@ def test_the_peak_is_what_the_process_itself_held():
 def test_a_row_stands_beside_the_one_before():
     first, second = cost(100, 0.01, 2.0), cost(1000, 0.05, 15.0)
     assert scale.row(first, None).split() == ["100", "1", "20", "0.01", "0.3", "2"]
-    assert scale.row(second, first).split() == ["1000", "1", "20", "0.05", "1.5", "15", "x10", "x5", "x7.5"]
+    assert scale.row(second, first).split() == ["1000", "1", "20", "0.05", "1.5", "15", "x10", "x5", "x5", "x7.5"]
     assert len(scale.row(second, first)) == len(scale.HEADER)
 
 
 def test_nothing_is_said_beside_a_row_without_memory_of_its_own():
     line = scale.row(cost(900, 0.1, 9.0, 30, converged=False), cost(30, 0.01, 0.0))
-    assert line.split() == ["900", "30", "20", "0.1", "3", "9", "x30", "x10", "-", "not", "converged"]
+    assert line.split() == ["900", "30", "20", "0.1", "3", "9", "x30", "x10", "x4.75", "-", "not", "converged"]
+
+
+def test_growth_is_told_per_decade_whatever_the_step():
+    # Time as the power 1.5 of the samples: tenfold samples take 10^1.5 as long, from whichever row.
+    for samples in (300, 1000, 25_000):
+        line = scale.row(cost(samples, 1e-5 * samples**1.5, 1.0), cost(100, 1e-2, 1.0))
+        assert line.split()[-2] == "x31.6"
+    assert scale.row(cost(100, 0.2, 1.0), cost(100, 0.1, 1.0)).split()[-3:] == ["x2", "-", "x1"]
 
 
 # --- the command -------------------------------------------------------------------------------------

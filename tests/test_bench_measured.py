@@ -196,7 +196,7 @@ def emps_table(path, seed):
     t = 0.005 * np.arange(400)
     rng = np.random.default_rng(seed)
     force = 100 * CubicSpline(t[::20], rng.standard_normal(len(t[::20])))(t)
-    q = solved(drive, t, CubicSpline(t, force), (0.0, 0.008))[:, 0] + 2e-5 * rng.standard_normal(len(t))
+    q = solved(drive, t, CubicSpline(t, force), (0.0, 0.008))[:, 0] + 1e-7 * rng.standard_normal(len(t))
     rows = zip(t, q, force, strict=True)
     path.write_text("t_s,q_m,q_ref_m,force_N\n" + "".join(f"{a:.6g},{b:.9g},0,{c:.9g}\n" for a, b, c in rows))
     return path
@@ -277,7 +277,7 @@ def test_emps_from_the_command_line(emps_tables):
     assert done.exit_code == 0, done.output
     (found,) = json.loads(done.stdout)
     assert found["mass"][0] == pytest.approx(MASS, rel=0.05)
-    assert found["node_rmse"] == pytest.approx(0.02, rel=0.3)
+    assert found["node_rmse"] < 0.01  # of some 100 mm: what the slope at the first sample is off by adds up
     assert found["test_rmse"] < 5.0  # the record spans some 100 mm
 
 

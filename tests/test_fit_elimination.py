@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
 
+from udesys.fit import elimination
 from udesys.fit.elimination import Errors, SaddlePoint, bounded_step, shooting_equations
 
 DAMPING, NODE_DAMPING = 0.03, np.array([0.2, 0.01, 0.4])
@@ -102,20 +103,14 @@ def schur_complement(hessian, n):
     return hessian[n:, n:] - hessian[n:, :n] @ np.linalg.solve(hessian[:n, :n], hessian[:n, n:])
 
 
-def damp(hessian, n):
-    hessian[np.diag_indices(n)] += np.resize(NODE_DAMPING, n)
+def damp(hessian, n, node_damping=NODE_DAMPING):
+    hessian[np.diag_indices(n)] += np.resize(node_damping, n)
 
 
-@FORMS
-@OBSERVED
-@pytest.mark.parametrize("n_theta", [0, 1, 7])
-@pytest.mark.parametrize("seed", range(2))
-def test_a_step_agrees_with_a_dense_solve(seed, n_theta, observables, form):
-    case = Linearisation(seed, n_theta, form, observables)
-    step = case.equations().step(DAMPING, NODE_DAMPING)
+def assert_agrees_with_a_dense_solve(case, step, node_damping=NODE_DAMPING):
     hessian, gradient = case.dense()
     n = case.n_nodes * case.d
-    damp(hessian, n)
+    damp(hessian, n, node_damping)
     schur = schur_complement(hessian, n)
     hessian[n:, n:] += DAMPING * np.diag(np.diag(schur))
     expected = -np.linalg.solve(hessian, gradient)
@@ -124,6 +119,41 @@ def test_a_step_agrees_with_a_dense_solve(seed, n_theta, observables, form):
     np.testing.assert_allclose(step.nodes.ravel(), expected[:n], rtol=1e-8, atol=1e-10 * scale)
     np.testing.assert_allclose(step.theta, expected[n:], rtol=1e-8, atol=1e-10 * scale)
     np.testing.assert_allclose(step.schur, schur, rtol=1e-8, atol=1e-10 * np.abs(schur).max(initial=1.0))
+
+
+@FORMS
+@OBSERVED
+@pytest.mark.parametrize("n_theta", [0, 1, 7])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_step_agrees_with_a_dense_solve(seed, n_theta, observables, form):
+    case = Linearisation(seed, n_theta, form, observables)
+    assert_agrees_with_a_dense_solve(case, case.equations().step(DAMPING, NODE_DAMPING))
+
+
+@OBSERVED
+@pytest.mark.parametrize("n_theta", [0, 1, 5])
+@pytest.mark.parametrize("d", [1, 2, 4, 7])
+@pytest.mark.parametrize("chunk", [1, 4, 5, 13, 14])
+def test_a_step_does_not_depend_on_where_chunks_of_nodes_end(chunk, d, n_theta, observables, monkeypatch):
+    # Runs of 6, 2, 1 and 4 nodes: chunks end within runs and between them, at the last node and beyond it.
+    monkeypatch.setattr(elimination, "CHUNK", chunk)
+    case = Linearisation(7, n_theta, observables=observables, d=d, lengths=(6, 2, 1, 4))
+    node_damping = np.linspace(0.1, 0.4, d)
+    assert_agrees_with_a_dense_solve(case, case.equations().step(DAMPING, node_damping), node_damping)
+
+
+@OBSERVED
+def test_a_step_agrees_with_a_dense_solve_over_several_whole_chunks(observables):
+    n = elimination.CHUNK
+    case = Linearisation(8, 9, observables=observables, d=1, lengths=(2 * n - 20, 50))
+    assert_agrees_with_a_dense_solve(case, case.equations().step(DAMPING, NODE_DAMPING[:1]), NODE_DAMPING[:1])
+
+
+def test_another_damping_takes_nothing_from_the_step_before():
+    case = Linearisation(4, 5, observables=2)
+    equations = case.equations()
+    equations.step(10.0, 5 * NODE_DAMPING)
+    assert_agrees_with_a_dense_solve(case, equations.step(DAMPING, NODE_DAMPING))
 
 
 @FORMS
@@ -217,6 +247,15 @@ def test_correcting_the_nodes_of_a_saddle_point_agrees_with_a_dense_solve():
     np.testing.assert_allclose(
         step.correct(residual, gradient), expected, rtol=1e-8, atol=1e-10 * np.abs(expected).max()
     )
+
+
+@OBSERVED
+def test_the_nodes_determinant_and_gradient_are_the_dense_ones(observables):
+    case = Linearisation(3, 4, observables=observables)
+    equations, (hessian, gradient) = case.equations(), case.dense()
+    n = case.n_nodes * case.d
+    assert equations.log_determinant() == pytest.approx(np.linalg.slogdet(hessian[:n, :n])[1], rel=1e-12)
+    np.testing.assert_allclose(equations.node_gradient.ravel(), gradient[:n], rtol=1e-12, atol=1e-12)
 
 
 @OBSERVED

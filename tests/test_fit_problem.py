@@ -10,7 +10,7 @@ from udesys.data import Dataset, Trajectory
 from udesys.errors import DataError, FitError
 from udesys.fit import problem as problem_module
 from udesys.fit.attempt import MOST_SUBSTEPS, is_stiff, refine_substeps
-from udesys.fit.problem import PIN_WEIGHT, ShootingProblem
+from udesys.fit.problem import CHECK_AGREES, PIN_WEIGHT, ShootingProblem
 from udesys.fit.start import starting_point
 from udesys.integrate import radau
 from udesys.model import HybridODE, Network, Parameter
@@ -207,6 +207,23 @@ def test_a_start_from_data_needs_the_first_cell():
     model = HybridODE("x' = -x", initial={"x": "data"})
     with pytest.raises(FitError, match='initial x = "data", but the first x of a trajectory is missing'):
         ShootingProblem(model, dataset(("x",), (np.arange(2.0), [[np.nan], [1.0]])), HybridField(model))
+
+
+def test_a_velocitys_start_from_data_is_the_first_slope():
+    t = np.linspace(0.0, 2.0, 40)
+    model = HybridODE("q'' = -q", initial={"q": "data", "q'": "data"})
+    problem = ShootingProblem(model, dataset(("q",), (t, np.sin(t + 0.3)[:, None])), HybridField(model))
+    # A spline through exact values at steps of 0.05: its slope at the end errs by the square of the step.
+    assert problem.y[0] == pytest.approx([np.sin(0.3), np.cos(0.3)], abs=0.05**2)
+    assert problem.mask[0].tolist() == [1.0, 0.0] and problem.pin[0].tolist() == [PIN_WEIGHT] * 2
+    measured = dataset(("q", "q'"), (t, np.stack([np.sin(t), np.full(40, 7.0)], 1)))
+    assert ShootingProblem(model, measured, HybridField(model)).y[0].tolist() == [0.0, 7.0]  # measured itself
+
+
+def test_a_velocitys_start_from_data_needs_the_first_position():
+    model = HybridODE("q'' = -q", initial={"q'": "data"})
+    with pytest.raises(FitError, match="initial q' = \"data\", but the first q of a trajectory is missing"):
+        ShootingProblem(model, dataset(("q",), (np.arange(3.0), [[np.nan], [1.0], [0.5]])), HybridField(model))
 
 
 def test_a_column_that_is_no_state_is_refused():
@@ -442,10 +459,22 @@ def test_a_decay_too_fast_for_sixteen_explicit_steps_is_stiff(rate, stiff):
 # --- simulating --------------------------------------------------------------------------------------
 
 
+def test_the_check_finds_the_one_interval_of_many_where_the_law_jumps():
+    model = HybridODE("x' = 1.5 - tanh(1e6*x)")  # 2.5 below zero and 0.5 above
+    runs = [(np.arange(2.0), np.array([[1.0], [1.5]]))] * 3000 + [(np.arange(2.0), np.array([[-0.5], [0.4]]))]
+    problem = shooting(model, dataset(("x",), *runs))
+    sigma = np.array([1e-3])
+    end = problem.checked_flow(problem.y, np.zeros(0), sigma)
+    assert np.abs(end[:-1] - 1.5).max() < 1e-6
+    assert end[-1, 0] == pytest.approx(0.4, abs=CHECK_AGREES * sigma[0])
+    together = problem._controlled_flow(np.arange(problem.n_intervals), problem.y, np.zeros(0), sigma)
+    assert abs(together[-1, 0] - 0.4) > 2 * CHECK_AGREES * sigma[0]  # among so many the error control does not see it
+
+
 def test_a_simulation_of_one_run_agrees_with_scipy():
     problem, unknowns = oscillator(h=0.5, noise=0.01)
     t = np.linspace(0, 20, 7)
-    states = problem.simulate(np.array([[1.0, 0.0]]), unknowns.theta, 0, t).x[0].numpy()
+    states = problem.simulate(np.array([1.0, 0.0]), unknowns.theta, 0, t, 1e-10)
     # The solver's rtol of 1e-8 and atol of 1e-10 a step, over three periods.
     np.testing.assert_allclose(states, np.stack([np.cos(t), -np.sin(t)], 1), atol=1e-6)
 
@@ -490,5 +519,5 @@ def test_a_driven_oscillator_is_scipys(method):
     nodes = problem.shoot(exact[:1], np.zeros(0), exact)
     # Sixty RK4 steps of 0.1 at frequency 2, 2e-6 each; the implicit method is of order five.
     assert nodes == pytest.approx(exact, abs=1e-5 if method == "radau" else 2e-4)
-    plain = problem.simulate(exact[:1], np.zeros(0), 0, t).x[0].numpy()
+    plain = problem.simulate(exact[0], np.zeros(0), 0, t, 1e-10)
     assert plain == pytest.approx(exact, abs=2e-5)  # the adaptive solver's steps go over the kinks, 1e-7 a kink

@@ -1,5 +1,8 @@
 """What a fit costs as the data grow: time of an iteration and peak memory, by samples and by trajectories.
 
+An iteration is one of multiple shooting on the whole record. How much longer it takes than the one of the row before
+is told per decade too: what tenfold samples would cost at that rate of growth.
+
 Lotka-Volterra (Rackauckas et al., arXiv:2001.04385, its constants) goes round a closed orbit, so a record of any
 length stays bounded: 1 % noise, a sample every 0.1, two tanh networks of the default size. Every fit runs alone in a
 process of its own on one thread.
@@ -7,6 +10,7 @@ process of its own on one thread.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,7 +38,7 @@ class Cost:
     Attributes:
         trajectories: how many.
         samples: rows in all.
-        iterations: of multiple shooting.
+        iterations: of multiple shooting on the whole record, without those on the windows that a long one starts from.
         iteration_seconds: one of them, on average.
         seconds: the whole fit.
         peak_mib: peak memory, beyond what the process had needed before it saw the data.
@@ -120,12 +124,12 @@ def measure(begin: Callable[[], None], trajectories: int, each: int, seed: int) 
     before = peak_mib()
     begin()
     data = make_data(trajectories, each, seed)
-    done = fit(model, data, seed=seed)
-    stages = [s for s in done.stages if s.name == STAGE]
+    done, samples = fit(model, data, seed=seed), trajectories * each
+    stages = [s for s in done.stages if s.name == STAGE and s.samples == samples]
     iterations = sum(s.iterations for s in stages)
     return Cost(
         trajectories=trajectories,
-        samples=trajectories * each,
+        samples=samples,
         iterations=iterations,
         iteration_seconds=sum(s.seconds for s in stages) / max(iterations, 1),
         seconds=done.seconds,
@@ -193,7 +197,7 @@ def peak_mib() -> float:
 
 HEADER = (
     "samples  trajectories  iterations  s/iteration   total s  peak MiB   "
-    "beside the row before: samples     time   memory"
+    "beside the row before: samples     time  per decade   memory"
 )
 
 
@@ -209,11 +213,15 @@ def row(cost: Cost, before: Cost | None) -> str:
         return f"{line}failed after {cost.seconds:.1f} s: {cost.failure}"
     line += f"{cost.iterations:>10}  {cost.iteration_seconds:>11.3g}  {cost.seconds:>8.4g}  {cost.peak_mib:>8.0f}"
     if before:
-        pairs = (
-            (cost.samples, before.samples, 1),
-            (cost.iteration_seconds, before.iteration_seconds, 1e-9),
-            (cost.peak_mib, before.peak_mib, LEAST_MIB),
-        )
-        samples, time, memory = (f"x{a / b:.3g}" if b >= least else "-" for a, b, least in pairs)
-        line += f"{samples:>33}{time:>9}{memory:>9}"
+        samples = cost.samples / before.samples
+        time = _ratio(cost.iteration_seconds, before.iteration_seconds, 1e-9)
+        decade = time ** (1 / math.log10(samples)) if time and samples > 1 else None
+        memory = _ratio(cost.peak_mib, before.peak_mib, LEAST_MIB)
+        ratios = ("-" if r is None else f"x{r:.3g}" for r in (samples, time, decade, memory))
+        line += "{:>33}{:>9}{:>12}{:>9}".format(*ratios)
     return line if cost.converged else f"{line}  not converged"
+
+
+def _ratio(now: float, before: float, least: float) -> float | None:
+    """Of two figures; None where the one before is less than `least`."""
+    return now / before if before >= least else None

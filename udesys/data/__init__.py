@@ -10,7 +10,7 @@ between their samples.
 from udesys.data.dataset import Dataset, Trajectory
 from udesys.data.noise import add_noise, parse_noise, parse_percent
 from udesys.data.signals import signal_coefficients
-from udesys.data.smooth import Smoothed, smooth
+from udesys.data.smooth import Smoothed, first_slope, smooth
 from udesys.data.splits import split_holdout
 from udesys.data.table import read_table
 
@@ -24,5 +24,6 @@ __all__ = [
     "read_table",
     "signal_coefficients",
     "smooth",
+    "first_slope",
     "split_holdout",
 ]

@@ -69,6 +69,19 @@ def smooth(t: np.ndarray, y: np.ndarray) -> Smoothed:
     return Smoothed(values=values * size, slope=slope * size / spacing, noise=noise * size)
 
 
+def first_slope(t: np.ndarray, y: np.ndarray) -> float:
+    """Slope of a column at its first time [data units per time unit]; arguments as for `smooth`.
+
+    A natural spline has no curvature at its ends. What it shows just behind the first is taken out of the data before
+    they are smoothed again, which leaves the slope at the first time alone.
+    """
+    slope, since = smooth(t, y).slope, t - t[0]
+    if np.isfinite(y).sum() >= SPLINE_SAMPLES[0]:
+        curvature = (slope[2] - slope[0]) / (t[2] - t[0])
+        slope = smooth(t, y - 0.5 * curvature * since**2).slope
+    return float(slope[0])
+
+
 def _spline(u: np.ndarray, v: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray, float] | None:
     """Return values, slopes and noise of the smoothing spline, or None where it cannot be used."""
     knots, data = u[seen], v[seen]

@@ -10,18 +10,21 @@ import numpy as np
 
 from udesys.data import Dataset
 from udesys.fit.correlation import effective_counts
-from udesys.fit.evidence import FEASIBLE_DEFECT, largest_defect, minus_twice_log_evidence
+from udesys.fit.disturbance import disturbed_evidence
+from udesys.fit.evidence import FEASIBLE_DEFECT, INFEASIBLE, largest_defect, minus_twice_log_evidence
 from udesys.fit.options import FitOptions
 from udesys.fit.problem import ShootingProblem
-from udesys.fit.stages import condensing, gradient_matching, load_stage, multiple_shooting
+from udesys.fit.stages import condensing, gradient_matching, load_stage, matrix_free, multiple_shooting
 from udesys.fit.start import OUTLIER_TRUST, starting_point
 from udesys.fit.unknowns import StageReport, Unknowns
 from udesys.model import HybridODE
 from udesys.model.field import HybridField
 
-MOST_SUBSTEPS = 16
+MOST_SUBSTEPS = 64
+MOST_CHECKED = 1024  # substeps of an interval that a method with error control refutes, as where the law jumps
 SUBSTEP_MARGIN = 0.1  # of the tolerance: where some interval needs more substeps, those near it get them too
 MOST_RESUMED = 5  # times that the joint stage goes on because substeps changed
+RESUMABLE = {"multiple shooting": multiple_shooting, "condensing": condensing, matrix_free.NAME: matrix_free}
 DENSE = 1500  # weights and parameters up to which theta has a dense normal matrix
 STIFF = 40.0  # decay rate times interval that MOST_SUBSTEPS explicit steps cannot follow
 RESUMED_ROUNDS = (100.0, 1e4)  # weights of the defects after the substeps changed
@@ -71,6 +74,17 @@ class Attempt:
         """Largest jump between an interval's end and the next node, in units of the noise."""
         return largest_defect(self.problem, self.unknowns)
 
+    @cached_property
+    def checked_jumps(self) -> np.ndarray:
+        """(intervals, d) jumps to the next node in units of the noise, by a method with error control.
+
+        NaN where that finds no solution, as on a stiff system.
+        """
+        problem, unknowns = self.problem, self.unknowns
+        sigma = unknowns.sigma[: problem.d]
+        end = problem.checked_flow(unknowns.nodes, unknowns.theta, sigma)
+        return np.abs((end - unknowns.nodes[problem.start + 1]) / sigma)
+
     @property
     def feasible(self) -> bool:
         return self.defect < FEASIBLE_DEFECT
@@ -102,19 +116,33 @@ class Attempt:
         near = self.simulated_errors < SELF_CONSISTENT * self.node_errors + floor
         return self.feasible and bool(near[self.problem.measured].all())
 
-    @property
+    @cached_property
     def followed(self) -> bool:
         """One simulation is near the data, if not as near as the nodes: the record is not chaotic."""
         near = self.simulated_errors < FOLLOWED * self.unknowns.spread
         return bool(near[self.problem.measured].all())
 
-    @property
+    @cached_property
     def wanders(self) -> bool:
-        """The simulation's errors are not white."""
+        """The simulation follows the record, but its errors are not white."""
         p, u = self.problem, self.unknowns
+        if not self.followed:
+            return False
         error = p.y - p.outputs(self.simulated, u.theta)
         counts = effective_counts(error, p.mask * (u.trust > OUTLIER_TRUST), p.segments)
         return bool((counts < p.counts - 0.5)[p.measured].any()) and u.loss == "gaussian"
+
+    @cached_property
+    def disturbed_evidence(self) -> float:
+        """-2 log marginal likelihood with disturbed equations, for comparing laws whose errors wander."""
+        if not self.feasible:
+            return INFEASIBLE
+        return disturbed_evidence(self.problem, self.unknowns)
+
+    @property
+    def score(self) -> float:
+        """By which attempts on the same data are compared; lower is better."""
+        return self.disturbed_evidence if self.wanders else self.evidence()
 
     def evidence(self, worth: np.ndarray | None = None) -> float:
         """-2 log marginal likelihood; lower is better."""
@@ -190,10 +218,40 @@ def finish(problem, unknowns, rng, setting, options, given, stages, progress, ro
         if not refine_substeps(problem, unknowns, options.flow_tolerance):
             break
     result = Attempt(setting, problem, unknowns, tuple(stages))
-    if problem.method == "rk4" and result.followed and (not result.consistent or result.wanders):
-        report = condensing.run(problem, unknowns, rng, progress, given_noise=given, converged=options.gain_tolerance)
-        result = Attempt(setting, problem, unknowns, (*stages, report))
+    if problem.method != "rk4" or not result.followed or (result.consistent and not result.wanders):
+        return result
+    for _ in range(1 + MOST_RESUMED):
+        result = resume(result, condensing, options, given, progress)
+        if not refine_substeps(problem, unknowns, options.flow_tolerance):
+            break
     return result
+
+
+def resume(found: Attempt, stage, options, given, progress) -> Attempt:
+    """An attempt gone on with by a stage, after its substeps changed."""
+    problem, unknowns = found.problem, found.unknowns
+    more = {"given_noise": given, "converged": options.gain_tolerance}
+    if stage is not condensing:
+        more["rounds"] = RESUMED_ROUNDS
+    report = stage.run(problem, unknowns, np.random.default_rng(found.setting.seed), progress, **more)
+    return Attempt(found.setting, problem, unknowns, (*found.stages, report))
+
+
+def checked(found: Attempt, options, given, progress) -> Attempt:
+    """An attempt whose every interval a method with error control confirms; more substeps where it does not.
+
+    Where the law all but jumps, doubling the substeps shows by chance how far off they are, or not.
+    """
+    for _ in range(MOST_RESUMED):
+        problem, stage = found.problem, RESUMABLE.get(found.stages[-1].name)
+        if problem.method != "rk4" or not found.feasible or stage is None:
+            break
+        far = (found.checked_jumps.max(1) > options.flow_tolerance) & (problem.substeps < MOST_CHECKED)
+        if not far.any():
+            break
+        problem.substeps[far] *= 4
+        found = resume(found, stage, options, given, progress)
+    return found
 
 
 def prepare(model, data, setting: Setting, options: FitOptions, noise):

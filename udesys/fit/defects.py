@@ -15,18 +15,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from udesys.fit.elimination import Errors, SaddlePoint, Step, shooting_equations
+from udesys.fit.elimination import Errors, SaddlePoint, Step, add_pull, shooting_equations
 from udesys.fit.problem import ShootingProblem, horner
 from udesys.integrate import radau
+
+AT_ONCE = 4096  # intervals or steps whose derivatives are computed at once, which bounds what stands beside them
 
 
 @dataclass(frozen=True)
 class Linearised:
-    """Residuals (steps, rows), by the nodes of a step (steps, rows, nodes * d) and by theta (steps, rows, n_theta)."""
+    """Residuals (steps, rows), by the nodes of a step (steps, rows, nodes * d) and by theta (steps, rows, n_theta).
+
+    For a correction of the nodes alone, derivatives that it does not take are None.
+    """
 
     residual: np.ndarray
-    by_nodes: np.ndarray
-    by_theta: np.ndarray
+    by_nodes: np.ndarray | None
+    by_theta: np.ndarray | None
 
     @property
     def finite(self) -> bool:
@@ -52,10 +57,31 @@ class Shooting:
         """Nodes of the stage from those at the samples."""
         return nodes
 
-    def linearise(self, nodes, theta) -> Linearised:
-        """Residuals and their exact derivatives."""
-        end, by_node, by_theta = self.problem.flow_jacobians(nodes, theta)
-        return Linearised(end - nodes[self.problem.start + 1], by_node, by_theta)
+    def residual(self, nodes, theta) -> np.ndarray:
+        """(intervals, d)."""
+        return self.problem.flow(nodes, theta) - nodes[self.problem.start + 1]
+
+    def linearise(self, nodes, theta, spare: Linearised | None = None) -> Linearised:
+        """Residuals and their exact derivatives.
+
+        Args:
+            spare: a linearisation that is no longer needed; on a long record its memory is written over, for fresh
+                memory costs a third of what is computed into it.
+        """
+        p, n, d = self.problem, self.problem.n_intervals, self.problem.d
+        if n <= AT_ONCE:
+            end, by_node, by_theta = p.flow_jacobians(nodes, theta)
+        else:
+            end, by_node = np.empty((n, d)), np.empty((n, d, d))
+            by_theta = np.empty((n, d, len(theta))) if spare is None else spare.by_theta
+            for a in range(0, n, AT_ONCE):
+                at = slice(a, min(a + AT_ONCE, n))
+                end[at], by_node[at], by_theta[at] = p.flow_jacobians(nodes, theta, np.arange(at.start, at.stop))
+        return Linearised(end - nodes[p.start + 1], by_node, by_theta)
+
+    def linearise_nodes(self, nodes, theta, residual) -> Linearised:
+        """What `correct` takes at a point whose residuals are known."""
+        return Linearised(residual, self.problem.flow_jacobians(nodes, theta, by_theta=False)[1], None)
 
     def equations(self, at: Linearised, residual, errors: Errors, penalty, prior, prior_gradient):
         """Normal equations with these residuals in place of the linearisation's."""
@@ -64,10 +90,8 @@ class Shooting:
 
     def correct(self, step: Step, at: Linearised, residual, penalty, error_gradient) -> np.ndarray:
         """A chord correction (nodes, d) after a step that left these residuals and gradient of the errors."""
-        pull = penalty * residual
         gradient = error_gradient.copy()
-        gradient[self.problem.start] += (np.swapaxes(at.by_nodes, 1, 2) @ pull[:, :, None])[:, :, 0]
-        gradient[self.problem.start + 1] -= pull
+        add_pull(gradient, self.problem.start, penalty * residual, at.by_nodes)
         return step.correct(gradient)
 
 
@@ -105,31 +129,64 @@ class Collocation:
         result[self.sample] = nodes
         return result
 
-    def linearise(self, nodes, theta) -> Linearised:
-        """Residuals and their exact derivatives."""
+    def residual(self, nodes, theta) -> np.ndarray:
+        """(steps, 3 * d)."""
         import torch
 
-        p, n, s, d = self.problem, len(self.first), radau.STAGES, self.problem.d
         with torch.inference_mode():
-            x = p.tensor(nodes[self.nodes_of])
-            stages = x[:, 1:].reshape(n * s, d)
-            t = (self.t[:, None] + self.h[:, None] * radau.C).reshape(-1)
-            u = None
-            if p.signals is not None:
-                offset = p.tensor(t - np.repeat(self.begin, s))[:, None]
-                u = horner(p.tensor(p.signals[np.repeat(self.interval, s)]), offset)
-            theta, t, h = p.tensor(theta), p.tensor(t), p.tensor(self.h)[:, None]
-            f = p.field(t, stages, theta, u).reshape(n, s, d)
-            a = p.tensor(radau.A)
-            residual = x[:, 1:] - x[:, :1] - h[:, :, None] * (a @ f)
-            jacobians = p.field.jacobians(t, stages, theta, u)
-            matrix = radau.stage_matrix(jacobians.by_state.reshape(n, s, d, d), h)
-            eye = torch.eye(d, dtype=x.dtype, device=x.device)
-            start = -eye.repeat(s, 1).expand(n, s * d, d)
-            weights = -(h[:, :, None, None, None] * a.T[:, :, None, None] * eye)  # (steps, j, i, d, d)
-            by_theta = p.field.theta_contraction(jacobians, weights.reshape(n, s, s * d, d))
-            by_nodes = torch.cat([start, matrix], 2)
-            return Linearised(residual.reshape(n, s * d).cpu().numpy(), by_nodes.cpu().numpy(), by_theta.cpu().numpy())
+            parts = [self._residual(*self._points(nodes, theta, at)).cpu().numpy() for at in self._pieces()]
+            return np.concatenate(parts)
+
+    def linearise(self, nodes, theta, spare: Linearised | None = None) -> Linearised:
+        """Residuals and their exact derivatives; `spare` is left alone."""
+        import torch
+
+        n, width, d = len(self.first), radau.STAGES + 1, self.problem.d
+        residual, by_nodes = np.empty((n, self.rows)), np.empty((n, self.rows, width * d))
+        by_theta = np.empty((n, self.rows, len(theta)))
+        with torch.inference_mode():
+            for at in self._pieces():
+                points = self._points(nodes, theta, at)
+                residual[at] = self._residual(*points).cpu().numpy()
+                by_nodes[at], by_theta[at] = (part.cpu().numpy() for part in self._derivatives(*points))
+        return Linearised(residual, by_nodes, by_theta)
+
+    def linearise_nodes(self, nodes, theta, residual) -> Linearised:
+        """What `correct` takes at a point whose residuals are known: these alone."""
+        return Linearised(residual, None, None)
+
+    def _pieces(self) -> list[slice]:
+        """The steps in pieces."""
+        return [slice(a, a + AT_ONCE) for a in range(0, len(self.first), AT_ONCE)]
+
+    def _points(self, nodes, theta, at: slice):
+        """Of some steps: nodes (steps, 4, d), lengths (steps, 1), and the field's arguments at their stages."""
+        p, s = self.problem, radau.STAGES
+        x = p.tensor(nodes[self.nodes_of[at]])
+        t = (self.t[at, None] + self.h[at, None] * radau.C).reshape(-1)
+        u = None
+        if p.signals is not None:
+            offset = p.tensor(t - np.repeat(self.begin[at], s))[:, None]
+            u = horner(p.tensor(p.signals[np.repeat(self.interval[at], s)]), offset)
+        return x, p.tensor(self.h[at])[:, None], (p.tensor(t), x[:, 1:].reshape(-1, p.d), p.tensor(theta), u)
+
+    def _residual(self, x, h, stages):
+        p = self.problem
+        f = p.field(*stages).reshape(-1, radau.STAGES, p.d)
+        return (x[:, 1:] - x[:, :1] - h[:, :, None] * (p.tensor(radau.A) @ f)).reshape(-1, self.rows)
+
+    def _derivatives(self, x, h, stages):
+        """By the nodes (steps, 3 * d, 4 * d) and by theta (steps, 3 * d, n_theta)."""
+        import torch
+
+        p, n, s, d = self.problem, len(x), radau.STAGES, self.problem.d
+        jacobians = p.field.jacobians(*stages)
+        matrix = radau.stage_matrix(jacobians.by_state.reshape(n, s, d, d), h)
+        eye = torch.eye(d, dtype=x.dtype, device=x.device)
+        start = -eye.repeat(s, 1).expand(n, s * d, d)
+        weights = -(h[:, :, None, None, None] * p.tensor(radau.A).T[:, :, None, None] * eye)  # (steps, j, i, d, d)
+        by_theta = p.field.theta_contraction(jacobians, weights.reshape(n, s, s * d, d))
+        return torch.cat([start, matrix], 2), by_theta
 
     def equations(self, at: Linearised, residual, errors: Errors, penalty, prior, prior_gradient):
         """Normal equations with these residuals in place of the linearisation's."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from udesys.data import Dataset
 from udesys.errors import FitError
-from udesys.fit.attempt import Attempt, Setting, attempt, finish, given_mask, prepare, rmse
+from udesys.fit.attempt import Attempt, Setting, attempt, checked, finish, given_mask, prepare, rmse
 from udesys.fit.options import FitOptions
 from udesys.fit.outliers import are_outliers, outlying
 from udesys.fit.result import FitResult, residual_terms, theta_covariance
@@ -21,7 +21,6 @@ from udesys.model import tree as T
 from udesys.model.network import ACTIVATIONS
 
 LEAST_SAMPLES = 4  # rows of a trajectory on average; fewer hold no slope worth the name
-CHECK_TOLERANCE = 1e-9  # of the smallest spread, in the simulation of a stiff system
 CHECKED_DEFECT = 0.1  # of the noise: largest defect that a method with error control may find
 LARGEST_STATE = 1e6  # times the largest fitted one; beyond it a simulation has diverged
 SELF_CONSISTENT = 1.5  # simulated RMSE over node RMSE above which a warning is due
@@ -72,6 +71,7 @@ def fit(
     check_enough(model, data, noise)
     with one_thread(), np.errstate(all="ignore"):  # what is not finite is looked for where it matters
         best = _search(model, data, seed, noise, options, progress)
+        best = checked(best, options, given_mask(model, noise), progress)
         if not (np.isfinite(best.unknowns.nodes).all() and np.isfinite(best.unknowns.theta).all()):
             raise FitError(
                 "no start led to finite states. Check the equations' units, give the parameters starts and bounds, "
@@ -119,8 +119,11 @@ def _race(model, data, seed, noise, options, progress, *, pinned, loss, trust) -
             pinned=pinned,
         )
         attempts.append(attempt(model, data, setting, options, noise, progress))
-    if any(a.followed for a in attempts):  # else the record is chaotic, or no start is good enough to tell
-        worth = np.exp(np.mean([np.log(a.unknowns.worth) for a in attempts if a.followed], axis=0))
+    followed = [a for a in attempts if a.followed]
+    if len(followed) > 1 and all(a.wanders for a in followed):  # every law is a little wrong
+        return min(followed, key=lambda a: a.disturbed_evidence)
+    if followed:  # else the record is chaotic, or no start is good enough to tell
+        worth = np.exp(np.mean([np.log(a.unknowns.worth) for a in followed], axis=0))
         return min(attempts, key=lambda a: a.simulated_evidence(worth))
     return min(attempts, key=lambda a: a.evidence())
 
@@ -232,7 +235,8 @@ def _refuse_unseen(model: HybridODE, measured: list[str]) -> None:
 def _result(best: Attempt, model, data, seed, given_noise, seconds) -> FitResult:
     problem, unknowns = best.problem, best.unknowns
     columns = [(c, model.measurable.index(c)) for c in data.columns]
-    simulated, defect = _simulated_errors(best), _checked_defect(best)
+    simulated = _simulated_errors(best)
+    defect = max(best.defect, float(np.nanmax(best.checked_jumps, initial=0.0)))  # NaN: too stiff for the check
     parameters = _parameters(problem, unknowns)
     pieces = tuple(unknowns.nodes[a:b].copy() for a, b in zip(*problem.segments, strict=True))
     initial = {
@@ -256,7 +260,7 @@ def _result(best: Attempt, model, data, seed, given_noise, seconds) -> FitResult
         loss=unknowns.loss,
         outliers=int((outlying(problem, unknowns)).sum()) if unknowns.loss == "student" else 0,
         method=problem.method,
-        evidence=best.evidence(),
+        evidence=best.score,
         effective_weights=float(unknowns.effective or 0.0),
         largest_defect=defect,
         stages=best.stages,
@@ -284,29 +288,17 @@ def _simulated_errors(best: Attempt) -> np.ndarray:
     problem, unknowns = best.problem, best.unknowns
     if best.simulated is not None:
         return best.simulated_errors
-    states = unknowns.nodes.copy()
     starts = unknowns.nodes[problem.first]
     if problem.method == "rk4":
         states = problem.walk(starts, unknowns.theta)
     else:
-        atol = CHECK_TOLERANCE * float(unknowns.spread.min())
-        for k, (a, b) in enumerate(zip(*problem.segments, strict=True)):
-            states[a:b] = problem.simulate_stiff(starts, unknowns.theta, k, problem.t[a:b], atol=atol)
+        states = problem.simulate_all(starts, unknowns.theta, unknowns.accuracy)
     lost = ~(np.abs(states) < LARGEST_STATE * (1.0 + np.abs(unknowns.nodes).max(0))).all(1)
     for a, b in zip(*problem.segments, strict=True):
         if lost[a:b].any():
             reached = max(a + int(np.argmax(lost[a:b])) - 1, a)
             states[reached + 1 : b] = states[reached]
     return rmse(problem, states, unknowns)
-
-
-def _checked_defect(best: Attempt) -> float:
-    """Largest defect in units of the noise, by a method with error control."""
-    problem, unknowns = best.problem, best.unknowns
-    sigma = unknowns.sigma[: problem.d]
-    end = problem.checked_flow(unknowns.nodes, unknowns.theta, sigma)
-    defect = np.abs((end - unknowns.nodes[problem.start + 1]) / sigma)
-    return max(best.defect, float(np.nanmax(defect, initial=0.0)))  # NaN: too stiff for the check
 
 
 def _warnings(best: Attempt, simulated: np.ndarray, defect: float, parameters: dict) -> tuple[str, ...]:

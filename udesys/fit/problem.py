@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numba import njit
 
-from udesys.data import Dataset, signal_coefficients
+from udesys.data import Dataset, first_slope, signal_coefficients
 from udesys.errors import FitError
 from udesys.fit.observation import Observation
 from udesys.integrate import onestep, radau
@@ -21,8 +21,11 @@ from udesys.model.field import HybridField
 
 CHUNK = 8192  # points at which the field is evaluated at once; bounds the memory of the Jacobians
 PIN_WEIGHT = 1e6  # weight of a given initial state, in units of 1/sigma^2
+SLOPE_ROWS = 50  # samples that tell a velocity's given initial value
 SHOOT_ITERATIONS = 30
 CHECK_TOLERANCE, CHECK_STEPS = 1e-4, 300  # of the noise, and most steps in an interval, in the adaptive check
+CHECK_AGREES = 0.01  # of the noise: what is farther off than this is looked at more closely
+CHECK_CHUNKS = (CHUNK, 512, 32)  # intervals checked at once, at first and more closely
 MOST_EVALUATIONS = 100_000  # of the right side in one stiff simulation
 
 
@@ -111,16 +114,26 @@ class ShootingProblem:
     def _pin_initial(self, model: HybridODE) -> None:
         for j, name in enumerate(model.states):
             wish = model.initial[name]
-            for node in self.first:
-                if wish == "data":
-                    if not self.mask[node, j]:
-                        raise FitError(
-                            f'initial {name} = "data", but the first {name} of a trajectory is missing. '
-                            'Write "free" or a number.'
-                        )
-                    self.pin[node, j] = PIN_WEIGHT
-                elif wish != "free":
-                    self.y[node, j], self.mask[node, j], self.pin[node, j] = wish, 0.0, PIN_WEIGHT
+            if wish == "free":
+                continue
+            for a, b in zip(*self.segments, strict=True):
+                if wish != "data":
+                    self.y[a, j], self.mask[a, j] = wish, 0.0
+                elif not self.mask[a, j]:
+                    self.y[a, j] = self._first_slope(j, slice(a, min(b, a + SLOPE_ROWS)))
+                self.pin[a, j] = PIN_WEIGHT
+
+    def _first_slope(self, j: int, rows: slice) -> float:
+        """Slope, at the first of these samples, of the measured state whose derivative state j is."""
+        name, states = self.model.states[j], self.model.states
+        of = states.index(name[:-1]) if name.endswith("'") and name[:-1] in states else j
+        if not self.mask[rows.start, of]:
+            raise FitError(
+                f'initial {name} = "data", but the first {states[of]} of a trajectory is missing. '
+                'Write "free" or a number.'
+            )
+        column = np.where(self.mask[rows, of] > 0, self.y[rows, of], np.nan)
+        return first_slope(self.t[rows], column)
 
     def _node_signals(self) -> np.ndarray:
         """Inputs and covariates at the samples: each interval's start, and the end of a trajectory's last."""
@@ -388,32 +401,40 @@ class ShootingProblem:
     def checked_flow(self, nodes: np.ndarray, theta: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         """The ends of all intervals (intervals, d) by a method with error control, far below the noise sigma (d,).
 
-        Every interval is one row of a batch on a common clock from 0 to 1 that torchdiffeq's dopri5 follows; a stiff
-        system is solved by the implicit method again with twice the substeps. NaN where that fails.
+        Every interval is one row of a batch on a common clock from 0 to 1 that torchdiffeq's dopri5 follows. Its error
+        control sees the mean over a batch, so those that end elsewhere than at the next node are solved again among
+        fewer. A stiff system is solved by the implicit method again with twice the substeps. NaN where that fails.
         """
-        import torch
-
-        from udesys.integrate import solve
-
         if self.method != "rk4":
             finer = copy.copy(self)
             finer.substeps, finer._plans = self.substeps * 2, {}
             return finer.flow(nodes, theta)
-        end = np.empty((self.n_intervals, self.d))
-        clock = torch.tensor([0.0, 1.0], dtype=torch.float64)
-        with torch.inference_mode():
-            parameters, unit = self.tensor(theta), self.tensor(sigma)
-            for a in range(0, self.n_intervals, CHUNK):
-                batch = self._batch(np.arange(a, min(a + CHUNK, self.n_intervals)), 1)
-                field = self._right_side(batch, parameters)
-
-                def scaled(share, z, field=field, batch=batch):
-                    return batch.h * field(batch.t + share * batch.h, z * unit) / unit
-
-                start = self.tensor(nodes[batch.start]) / unit
-                solution = solve(scaled, start, clock, rtol=1e-9, atol=CHECK_TOLERANCE, max_steps=CHECK_STEPS)
-                end[batch.which] = (solution.x[:, -1] * unit).cpu().numpy()
+        end, which = np.empty((self.n_intervals, self.d)), np.arange(self.n_intervals)
+        for size in CHECK_CHUNKS:
+            for a in range(0, len(which), size):
+                at = which[a : a + size]
+                end[at] = self._controlled_flow(at, nodes, theta, sigma)
+            near = np.abs((end - nodes[self.start + 1]) / sigma).max(1) < CHECK_AGREES
+            which = np.flatnonzero(~near)
         return end
+
+    def _controlled_flow(self, which, nodes, theta, sigma) -> np.ndarray:
+        """The ends of some intervals (intervals, d) by torchdiffeq's dopri5; NaN where it gives up on one of them."""
+        import torch
+
+        from udesys.integrate import solve
+
+        batch, clock = self._batch(which, 1), torch.tensor([0.0, 1.0], dtype=torch.float64)
+        with torch.inference_mode():
+            unit = self.tensor(sigma)
+            field = self._right_side(batch, self.tensor(theta))
+
+            def scaled(share, z):
+                return batch.h * field(batch.t + share * batch.h, z * unit) / unit
+
+            start = self.tensor(nodes[batch.start]) / unit
+            solution = solve(scaled, start, clock, rtol=1e-9, atol=CHECK_TOLERANCE, max_steps=CHECK_STEPS)
+            return (solution.x[:, -1] * unit).cpu().numpy()
 
     def walk(self, starts: np.ndarray, theta: np.ndarray) -> np.ndarray:
         """The discrete solution (nodes, d) from the starts, interval after interval; NaN from where it ends."""
@@ -424,26 +445,45 @@ class ShootingProblem:
                 nodes[node + 1] = self.flow(nodes, theta, which=np.array([i]))[0]
         return nodes
 
-    def simulate(self, starts: np.ndarray, theta: np.ndarray, trajectory: int, t: np.ndarray, **options):
-        """One plain adaptive simulation of a trajectory from its start through the times t; options as for `solve`."""
+    def simulate_all(self, starts: np.ndarray, theta: np.ndarray, atol: float) -> np.ndarray:
+        """Every trajectory by `simulate`, (nodes, d)."""
+        nodes = starts[np.repeat(np.arange(len(starts)), self.segments[1] - self.segments[0])]
+        for k, (a, b) in enumerate(zip(*self.segments, strict=True)):
+            if b - a > 1:
+                nodes[a:b] = self.simulate(starts[k], theta, k, self.t[a:b], atol)
+        return nodes
+
+    def simulate(self, start: np.ndarray, theta: np.ndarray, trajectory: int, t: np.ndarray, atol: float) -> np.ndarray:
+        """One plain simulation (time, d) from t[0] through all of t by a method with error control.
+
+        Args:
+            start: (d,).
+            theta: (n_theta,).
+            trajectory: whose inputs and covariates act.
+            t: (time,) increasing.
+            atol: absolute error allowed a step [data units].
+
+        Returns:
+            The states; NaN from where the method gave up.
+        """
         import torch
 
         from udesys.integrate import solve
 
+        if self.method != "rk4":
+            return self._simulate_stiff(start, theta, trajectory, t, atol)
         with torch.inference_mode():
-            theta, x0 = torch.as_tensor(theta), torch.as_tensor(starts[trajectory])[None]
-            inputs = self.input_function(trajectory)
-            return solve(
+            theta, inputs = torch.as_tensor(theta), self.input_function(trajectory)
+            solution = solve(
                 lambda t, x: self.field(torch.as_tensor(t).expand(len(x)), x, theta, inputs(t, len(x))),
-                x0,
+                torch.tensor(start)[None],
                 torch.tensor(t),
-                **options,
+                atol=atol,
             )
+            return solution.x[0].numpy()
 
-    def simulate_stiff(
-        self, starts: np.ndarray, theta: np.ndarray, trajectory: int, t: np.ndarray, *, atol
-    ) -> np.ndarray:
-        """One plain simulation (time, d) by SciPy's Radau with the exact Jacobian; NaN from where it gave up."""
+    def _simulate_stiff(self, start, theta, trajectory, t, atol) -> np.ndarray:
+        """The same by SciPy's Radau with the exact Jacobian."""
         import torch
         from scipy.integrate import solve_ivp
 
@@ -463,7 +503,7 @@ class ShootingProblem:
             return self.field.jacobians(*point(t, x)).by_state[0].numpy()
 
         states = np.full((len(t), self.d), np.nan)
-        states[0] = starts[trajectory]
+        states[0] = start
         for i, (now, after) in enumerate(itertools.pairwise(t)):  # sample by sample, so that what was reached is kept
             try:
                 with torch.inference_mode():

@@ -102,10 +102,9 @@ class FitResult:
         t0 = self.data.trajectories[trajectory].t[0]
         t = np.asarray(t, float)
         grid = t if t[0] == t0 else np.concatenate([[t0], t])
-        starts = self.unknowns.nodes[self.problem.first]
-        atol = 1e-9 * float(self.unknowns.spread.min())
-        solution = self.problem.simulate(starts, self.unknowns.theta, trajectory, grid, atol=atol)
-        return solution.x[0].numpy()[len(grid) - len(t) :]
+        start = self.unknowns.nodes[self.problem.first[trajectory]]
+        states = self.problem.simulate(start, self.unknowns.theta, trajectory, grid, self.unknowns.accuracy)
+        return states[len(grid) - len(t) :]
 
     def term(self, name: str, points) -> tuple[np.ndarray, np.ndarray]:
         """A missing term anywhere, with its posterior standard deviation.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from udesys.data import Dataset
@@ -10,6 +12,8 @@ from udesys.fit.attempt import refine_substeps
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.result import FitResult
 from udesys.fit.start import curves_through
+
+TOLERANCE = 0.01  # of the noise: error of one interval's solution; along a trajectory it adds up
 
 
 def simulate_data(fit: FitResult, data: Dataset, x0) -> list[np.ndarray]:
@@ -25,28 +29,12 @@ def simulate_data(fit: FitResult, data: Dataset, x0) -> list[np.ndarray]:
     elif x0 != "first":
         raise FitError(f'x0 = {x0!r} is not understood. Write "first", or give an array of starts.')
     guess[problem.first] = starts
-    typical = np.maximum(1, np.bincount(fit.problem.substeps).argmax())
-    problem.substeps[:] = typical
+    problem.substeps[:] = np.bincount(fit.problem.substeps).argmax()  # the usual number
+    unknowns = fit.unknowns
     with np.errstate(all="ignore"):
-        nodes = problem.shoot(starts, fit.unknowns.theta, guess)
-        if nodes is not None:
-            unknowns = fit.unknowns
-            known = type(unknowns)(**{**vars(unknowns), "nodes": nodes})
-            if refine_substeps(problem, known, TOLERANCE):
-                nodes = problem.shoot(starts, unknowns.theta, nodes)
-    if nodes is None:
-        nodes = _one_by_one(problem, fit, starts)
+        nodes = problem.shoot(starts, unknowns.theta, guess)
+        if nodes is not None and refine_substeps(problem, replace(unknowns, nodes=nodes), TOLERANCE):
+            nodes = problem.shoot(starts, unknowns.theta, nodes)
+        if nodes is None:
+            nodes = problem.simulate_all(starts, unknowns.theta, unknowns.accuracy)
     return [nodes[a:b] for a, b in zip(*problem.segments, strict=True)]
-
-
-TOLERANCE = 0.05  # error of one interval's solution, in units of the noise
-
-
-def _one_by_one(problem: ShootingProblem, fit: FitResult, starts: np.ndarray) -> np.ndarray:
-    nodes = np.full((problem.n_nodes, problem.d), np.nan)
-    atol = 1e-9 * float(fit.unknowns.spread.min())
-    for k, (a, b) in enumerate(zip(*problem.segments, strict=True)):
-        nodes[a] = starts[k]
-        if b - a > 1:
-            nodes[a:b] = problem.simulate(starts, fit.unknowns.theta, k, problem.t[a:b], atol=atol).x[0].numpy()
-    return nodes

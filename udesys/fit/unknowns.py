@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ACCURACY = 1e-9  # of the smallest spread, asked of a plain simulation
+
 
 @dataclass
 class Unknowns:
@@ -24,6 +26,7 @@ class Unknowns:
         loss: "gaussian" or "student".
         worth: (m,) share of a column's measurements that count as independent; 1 unless its residuals wander.
         schur: (n_theta, n_theta) normal matrix of theta with the nodes eliminated.
+        learned: theta and its `schur` as multiple shooting left them, once a simulation is fitted; else None.
         effective: how many weights the data determine.
     """
 
@@ -38,7 +41,13 @@ class Unknowns:
     worth: np.ndarray
     loss: str = "gaussian"
     schur: np.ndarray | None = None
+    learned: tuple[np.ndarray, np.ndarray | None] | None = None
     effective: float | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """Absolute accuracy asked of a plain simulation [data units]."""
+        return ACCURACY * float(self.spread.min())
 
     def clip(self, theta: np.ndarray) -> np.ndarray:
         """theta inside its bounds."""
@@ -60,6 +69,8 @@ class StageReport:
         after: cost at its end.
         stopped: why it ended, in words.
         seconds: wall time.
+        samples: that the stage worked on; fewer than all on the windows of a long record.
+        notes: what the reader should know of it.
     """
 
     name: str
@@ -68,4 +79,5 @@ class StageReport:
     after: float
     stopped: str
     seconds: float = 0.0
+    samples: int = 0
     notes: tuple[str, ...] = ()

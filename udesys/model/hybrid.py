@@ -51,7 +51,8 @@ class HybridODE:
         parameters: name -> `Parameter`, or a number for a fixed one; a name in the equations that is
             neither a state nor listed is estimated.
         networks: name -> `Network` where its size or activation matters.
-        initial: state -> "free", "data" or a number [the state's unit].
+        initial: state -> "free", "data" or a number [the state's unit]; "data" is the first measurement, and for a
+            velocity that is not measured the first slope of its smoothed state.
         inputs: names of known functions of time, measured with the data (a force, a dose).
         covariates: names of known numbers that differ between trajectories (a temperature).
         observe: name -> expression over states, parameters, t, inputs and covariates: a measured quantity that

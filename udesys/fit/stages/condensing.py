@@ -72,6 +72,7 @@ def run(
         after=float(cost),
         stopped=stopped,
         seconds=time.perf_counter() - began,
+        samples=problem.n_nodes,
     )
 
 
@@ -80,7 +81,9 @@ class _Descent:
 
     def __init__(self, problem: ShootingProblem, unknowns: Unknowns, given_noise: np.ndarray | None):
         self.p, self.u, self.damping = problem, unknowns, 1e-3
-        self.center, held = unknowns.theta.copy(), unknowns.schur
+        if unknowns.learned is None:
+            unknowns.learned = unknowns.theta.copy(), unknowns.schur
+        self.center, held = unknowns.learned
         self.matrix = np.diag(unknowns.prior) if held is None else 0.5 * (held + held.T)
         unknowns.worth = np.ones(problem.m)
         self.hyper = Hyperparameters(problem, unknowns, given_noise)

@@ -47,6 +47,7 @@ def run(problem: ShootingProblem, unknowns: Unknowns, rng: np.random.Generator, 
         after=match.cost,
         stopped=stopped,
         seconds=time.perf_counter() - began,
+        samples=problem.n_nodes,
     )
 
 

@@ -91,6 +91,7 @@ def run(
         after=reduced.misfit(),
         stopped=stopped,
         seconds=time.perf_counter() - began,
+        samples=problem.n_nodes,
         notes=best.notes,
     )
 
@@ -158,7 +159,7 @@ class _Reduced:
             return shooting_equations(p.start, errors, self._stiffness(), pulled, by_node, nothing, no_prior, no_prior)
 
         made = equations()
-        held = (nodes <= self.least) & (made.border[:, -1].reshape(nodes.shape) > 0)
+        held = (nodes <= self.least) & (made.node_gradient > 0)
         if held.any():
             errors.weight[:, : p.d][held] = HELD / u.sigma[: p.d].min() ** 2
             errors.error[:, : p.d][held] = 0.0

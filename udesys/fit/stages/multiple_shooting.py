@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-from udesys.fit.defects import Collocation, Linearised, Shooting, defects_of
+from udesys.fit.defects import Collocation, Shooting, defects_of
 from udesys.fit.hyperparameters import Hyperparameters
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.start import LEAST_POSITIVE, linear_errors
@@ -66,6 +66,7 @@ def run(
         after=descent.misfit(),
         stopped=stopped,
         seconds=time.perf_counter() - began,
+        samples=problem.n_nodes,
     )
 
 
@@ -85,7 +86,7 @@ class _Descent:
         self.damping, self.rho = 1e-2, RHO[0]
         self.positive = [problem.model.states.index(name) for name in problem.model.positive]
         self.nodes = defects.spread_out(unknowns.nodes)
-        self.at = defects.linearise(self.nodes, unknowns.theta)
+        self.at, self.spare = defects.linearise(self.nodes, unknowns.theta), None
         self.multiplier = np.zeros_like(self.at.residual)
 
     # ---------------------------------------------------------- the cost
@@ -169,16 +170,22 @@ class _Descent:
             if trial == 0 or u.schur is None:  # a refused step is damped until it says nothing of the curvature
                 u.schur = step.schur
             nodes, theta = self._allowed(self.nodes + step.nodes), u.clip(u.theta + step.theta)
-            at = self.defects.linearise(nodes, theta)
-            after = self._cost(nodes, theta, at.residual)
+            residual = self.defects.residual(nodes, theta)
+            after = self._cost(nodes, theta, residual)
             if np.isfinite(after) and not after < cost:
-                nodes, at, after = self._restore(step, nodes, theta, at, after, cost)
-            if np.isfinite(after) and after < cost and at.finite:
-                self.nodes, u.theta, self.at = nodes, theta, at
+                nodes, after = self._restore(step, nodes, theta, residual, after, cost)
+            if np.isfinite(after) and after < cost and self._linearise(nodes, theta):
                 self.damping = max(self.damping / 5 if trial == 0 else self.damping, 1e-9)
                 return after
             self.damping = max(self.damping * 5, 1e-7)
         return cost
+
+    def _linearise(self, nodes, theta) -> bool:
+        """Move to a point; False, and no move, where its derivatives are not finite."""
+        at = self.defects.linearise(nodes, theta, self.spare)
+        if at.finite:
+            self.nodes, self.u.theta, self.at, self.spare = nodes, theta, at, self.at
+        return at.finite
 
     def _allowed(self, nodes: np.ndarray) -> np.ndarray:
         """Nodes with positive states kept above zero."""
@@ -186,19 +193,20 @@ class _Descent:
             nodes[:, j] = np.maximum(nodes[:, j], LEAST_POSITIVE * self.u.spread[j])
         return nodes
 
-    def _restore(self, step, nodes, theta, at: Linearised, after, cost):
+    def _restore(self, step, nodes, theta, residual, after, cost):
         """Chord Newton corrections of the nodes: a step refused only for its defects is worth saving."""
         sample = self.defects.sample
         for _ in range(CORRECTIONS):
             penalty = self.rho / self.u.sigma[: self.p.d] ** 2
             gradient = linear_errors(self.p, nodes[sample], theta, self._weight()).node_gradient()
-            residual = at.residual + self.multiplier
-            moved = self._allowed(nodes + self.defects.correct(step, at, residual, penalty, gradient))
-            moved_at = self.defects.linearise(moved, theta)
-            moved_after = self._cost(moved, theta, moved_at.residual)
+            at = self.defects.linearise_nodes(nodes, theta, residual)
+            correction = self.defects.correct(step, at, residual + self.multiplier, penalty, gradient)
+            moved = self._allowed(nodes + correction)
+            moved_residual = self.defects.residual(moved, theta)
+            moved_after = self._cost(moved, theta, moved_residual)
             if not (np.isfinite(moved_after) and moved_after < after):
                 break
-            nodes, at, after = moved, moved_at, moved_after
+            nodes, residual, after = moved, moved_residual, moved_after
             if after < cost:
                 break
-        return nodes, at, after
+        return nodes, after

@@ -80,6 +80,7 @@ def run(
         after=after,
         stopped=stopped,
         seconds=time.perf_counter() - began,
+        samples=problem.n_nodes,
         notes=best.notes,
     )
 
