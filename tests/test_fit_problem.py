@@ -352,6 +352,9 @@ def test_the_right_side_at_the_nodes_is_the_fields(method):
     point = tuple(map(torch.as_tensor, (problem.t[at], nodes[at], theta, problem.u[at])))
     arguments, by_state, by_output = problem.linearise(nodes, theta, at)
     expected = problem.field.jacobians(*point)
+    if problem.compiled is not None:
+        found = problem.compiled.right_side(problem.t[at], nodes[at], problem.u[at], theta)
+        np.testing.assert_allclose(found, problem.field(*point), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(by_state, expected.by_state, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(by_output, expected.by_output, rtol=1e-12, atol=1e-12)
     for k, points in enumerate(arguments):

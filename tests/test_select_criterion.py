@@ -104,6 +104,11 @@ def test_missing_cells_do_not_matter_whatever_stands_in_them():
     assert worth(series, mask)[0] == mask.sum()
 
 
+def test_a_series_that_alternates_keeps_its_number():
+    """As the residuals of a network that follows short data closely do."""
+    assert worth(wandering(400, np.random.default_rng(6), rho=-0.9)[:, None])[0] == 400
+
+
 def test_short_records_cannot_refute_anything():
     assert worth(np.linspace(-1, 1, LEAST_ROWS - 1)[:, None])[0] == LEAST_ROWS - 1
     assert worth(np.linspace(-1, 1, 60)[:, None])[0] < 20

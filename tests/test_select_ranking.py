@@ -12,6 +12,7 @@ from udesys.search import Library, SearchOptions
 from udesys.search.prior import known_forms, law_length
 from udesys.select import Refitter, criterion, select
 from udesys.select.criterion import FLOOR
+from udesys.select.ranking import MOST_FIRST
 
 TRUE_KEY = ("prey*predator", "prey*predator")
 
@@ -73,6 +74,16 @@ def test_nothing_that_simulates_the_data_is_an_error(monkeypatch):
     monkeypatch.setattr(Refitter, "refit", lambda *args, **options: None)
     with pytest.raises(SearchError, match=r"no proposed formula simulates the data\. Extend the library"):
         select(fitted(0.005, 0), SearchOptions())
+
+
+def test_where_the_leaders_do_not_simulate_together_short_choices_are_tried(monkeypatch):
+    refit, calls = Refitter.refit, iter(range(MOST_FIRST))
+
+    def first_none(self, *args, **options):
+        return None if next(calls, None) is not None else refit(self, *args, **options)
+
+    monkeypatch.setattr(Refitter, "refit", first_none)
+    assert select(fitted(0.005, 0), SearchOptions()).best.key == TRUE_KEY
 
 
 def test_a_law_that_is_wholly_known_is_only_refitted():

@@ -3,7 +3,8 @@
 A likelihood that counts every row as independent is right only where the residuals are white. A record sampled a
 hundred times faster than it drifts, or a law that is slightly wrong everywhere, leaves residuals that wander: rows
 then repeat each other, and small systematic errors pass for overwhelming evidence. Where residuals refute whiteness,
-the fit and the criterion count the rows they are worth.
+the fit and the criterion count the rows they are worth. Residuals that alternate are another matter: those of a
+network that follows short data closely do, and every row of them counts.
 
 Source: Ljung & Box, Biometrika 65 (1978) 297 (the test); Bartlett, J. R. Stat. Soc. Suppl. 8 (1946) 27: the mean
 squares of correlated series a and b covary as the sum over all lags of rho_ab(k)^2, which is one for a white
@@ -48,11 +49,13 @@ def effective_counts(residuals: np.ndarray, mask: np.ndarray, segments) -> np.nd
 
 
 def _refuted(series: np.ndarray, n: float, segments) -> bool:
-    """Whether the Ljung-Box test refutes that a normalised series is white."""
+    """Whether neighbours repeat each other and the Ljung-Box test refutes that a normalised series is white."""
     if n < LEAST_ROWS:
         return False
     rho = _correlation(series, series, segments)
     middle = len(rho) // 2
+    if rho[middle + 1] <= 0:
+        return False
     lags = np.arange(1, max(1, min(MOST_TEST_LAGS, int(n) // 5, middle)) + 1)
     statistic = n * (n + 2) * (rho[middle + lags] ** 2 / (n - lags)).sum()
     return bool(chi2.sf(statistic, len(lags)) < REFUTED)

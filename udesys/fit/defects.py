@@ -24,14 +24,11 @@ AT_ONCE = 4096  # intervals or steps whose derivatives are computed at once, whi
 
 @dataclass(frozen=True)
 class Linearised:
-    """Residuals (steps, rows), by the nodes of a step (steps, rows, nodes * d) and by theta (steps, rows, n_theta).
-
-    For a correction of the nodes alone, derivatives that it does not take are None.
-    """
+    """Residuals (steps, rows), by the nodes of a step (steps, rows, nodes * d) and by theta (steps, rows, n_theta)."""
 
     residual: np.ndarray
-    by_nodes: np.ndarray | None
-    by_theta: np.ndarray | None
+    by_nodes: np.ndarray
+    by_theta: np.ndarray
 
     @property
     def finite(self) -> bool:
@@ -79,17 +76,13 @@ class Shooting:
                 end[at], by_node[at], by_theta[at] = p.flow_jacobians(nodes, theta, np.arange(at.start, at.stop))
         return Linearised(end - nodes[p.start + 1], by_node, by_theta)
 
-    def linearise_nodes(self, nodes, theta, residual) -> Linearised:
-        """What `correct` takes at a point whose residuals are known."""
-        return Linearised(residual, self.problem.flow_jacobians(nodes, theta, by_theta=False)[1], None)
-
     def equations(self, at: Linearised, residual, errors: Errors, penalty, prior, prior_gradient):
         """Normal equations with these residuals in place of the linearisation's."""
         start = self.problem.start
         return shooting_equations(start, errors, penalty, residual, at.by_nodes, at.by_theta, prior, prior_gradient)
 
     def correct(self, step: Step, at: Linearised, residual, penalty, error_gradient) -> np.ndarray:
-        """A chord correction (nodes, d) after a step that left these residuals and gradient of the errors."""
+        """A chord correction (nodes, d) after a step from `at` that left these residuals and gradient of the errors."""
         gradient = error_gradient.copy()
         add_pull(gradient, self.problem.start, penalty * residual, at.by_nodes)
         return step.correct(gradient)
@@ -151,10 +144,6 @@ class Collocation:
                 by_nodes[at], by_theta[at] = (part.cpu().numpy() for part in self._derivatives(*points))
         return Linearised(residual, by_nodes, by_theta)
 
-    def linearise_nodes(self, nodes, theta, residual) -> Linearised:
-        """What `correct` takes at a point whose residuals are known: these alone."""
-        return Linearised(residual, None, None)
-
     def _pieces(self) -> list[slice]:
         """The steps in pieces."""
         return [slice(a, a + AT_ONCE) for a in range(0, len(self.first), AT_ONCE)]
@@ -205,7 +194,7 @@ class Collocation:
         )
 
     def correct(self, step: Step, at: Linearised, residual, penalty, error_gradient) -> np.ndarray:
-        """A chord correction (nodes, d) after a step that left these residuals and gradient of the errors."""
+        """A chord correction (nodes, d) after a step from `at` that left these residuals and gradient of the errors."""
         gradient = np.zeros((self.n_nodes, self.problem.d))
         gradient[self.sample] = error_gradient
         return step.correct(residual, gradient)

@@ -37,7 +37,9 @@ class Solution:
         return f"Solution  {self.method}, {len(self.t)} times, {self.n_evaluations} evaluations: {end}"
 
 
-def solve(field, x0, t, *, method="dopri5", substeps=1, rtol=1e-8, atol=1e-10, max_steps=MAX_STEPS) -> Solution:
+def solve(
+    field, x0, t, *, method="dopri5", substeps=1, rtol=1e-8, atol=1e-10, max_steps=MAX_STEPS, first_step=None
+) -> Solution:
     """Integrate dx/dt = f(t, x) from x0 at t[0] through all of t.
 
     Args:
@@ -50,6 +52,7 @@ def solve(field, x0, t, *, method="dopri5", substeps=1, rtol=1e-8, atol=1e-10, m
         rtol: relative error allowed a step, for the adaptive ones.
         atol: absolute error allowed a step [model units], likewise.
         max_steps: steps between two samples after which an adaptive solver gives up.
+        first_step: that an adaptive solver tries first [the data's time unit]; it looks for one if None.
 
     Returns:
         A Solution; a solver that gives up is reported in it, not raised.
@@ -70,13 +73,13 @@ def solve(field, x0, t, *, method="dopri5", substeps=1, rtol=1e-8, atol=1e-10, m
     if method in TABLEAUS:
         x, evaluations = integrate_fixed(field, x0, t, TABLEAUS[method], substeps)
     else:
-        x, evaluations = _adaptive(field, x0, t, method, rtol, atol, max_steps)
+        x, evaluations = _adaptive(field, x0, t, method, rtol, atol, max_steps, first_step)
     finite = bool(torch.isfinite(x).all())
     message = "" if finite else "the state left the finite numbers. Shorten the time span or use more steps."
     return Solution(t=t, x=x, method=method, n_evaluations=evaluations, success=finite, message=message)
 
 
-def _adaptive(field, x0, t, method, rtol, atol, max_steps):
+def _adaptive(field, x0, t, method, rtol, atol, max_steps, first_step):
     """Torchdiffeq behind the same call; where it gives up the rest is NaN."""
     import torch
 
@@ -90,7 +93,7 @@ def _adaptive(field, x0, t, method, rtol, atol, max_steps):
         evaluations += 1
         return field(time, x)
 
-    options = {"max_num_steps": max_steps}
+    options = {"max_num_steps": max_steps, "first_step": first_step}
     if method != "dopri5":
         # Between steps torchdiffeq interpolates with order 4 at most, and bosh3's middle is of order 1 only
         # (18 % off for x' = 2t), so these methods step onto every sample.

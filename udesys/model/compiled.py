@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import cached_property
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class CompiledField:
         blocks, outputs, n_units = _blocks(field, 1 + len(arguments))
         entries, derivatives = _derivatives(field, slopes, arguments, outputs, n_units)
         inputs = [*point, *field.outputs]
-        self._arguments = Program(arguments, point)
+        self._slopes, self._inputs, self._arguments = slopes, inputs, Program(arguments, point)
         self._program = Program([*arguments, *slopes, *derivatives], inputs)
         # A program computes its trees in turn, so what the first ones need comes first.
         parts = [len(Program(trees, inputs).code) for trees in ([], arguments, [*arguments, *slopes])]
@@ -65,6 +66,22 @@ class CompiledField:
         return F.flow_jacobians(*arguments, by_theta=by_theta, rows=self._rows)
 
     # -------------------------------------------------------------- at points, by NumPy
+    @cached_property
+    def _right_side(self) -> Program:
+        return Program(self._slopes, self._inputs)
+
+    def right_side(self, t, x, u, theta) -> np.ndarray:
+        """dx/dt (points, d); arguments as for `linearise`."""
+        n, field = len(x), self.field
+        point, outputs, begin = [*x.T, *field.parameter_values(theta), t, *u.T], [], 0
+        columns = _columns(self._arguments.run(point), n)
+        for k, _ in field.calls:
+            end = begin + field.layouts[k].sizes[0]
+            _, _, values = self._forward(k, columns[:, begin:end], theta)
+            outputs += [*(values * field.scales[k].output).T]
+            begin = end
+        return _columns(self._right_side.run([*point, *outputs]), n)
+
     def linearise(self, t, x, u, theta):
         """The right side at points.
 
@@ -114,13 +131,7 @@ class CompiledField:
         """Values of a network, and their derivatives by its arguments and by its weights, layer by layer."""
         layout, scale = self.field.layouts[k], self.field.scales[k]
         layers, skip = layout.matrices(theta[self.field.weights_of[k]])
-        units, slopes = [(arguments - scale.shift) / scale.width], []
-        for matrix, bias in layers[:-1]:
-            unit, slope = _ACTIVATIONS[layout.activation](units[-1] @ matrix.T + bias)
-            units.append(unit)
-            slopes.append(slope[:, None])
-        matrix, bias = layers[-1]
-        values = units[-1] @ matrix.T + bias + units[0] @ skip.T
+        units, slopes, values = self._forward(k, arguments, theta)
         n, n_out = values.shape
         pulled = np.broadcast_to(np.eye(n_out), (n, n_out, n_out))  # outputs by what goes into a layer
         parts = [_outer(pulled, units[0])] if weights else []
@@ -131,6 +142,18 @@ class CompiledField:
         output = scale.output[:, None]
         by_weight = np.concatenate(parts[::-1], 2) * output if weights else None
         return values * scale.output, (pulled + skip) * output / scale.width, by_weight
+
+    def _forward(self, k: int, arguments: np.ndarray, theta: np.ndarray):
+        """What goes into every layer, slopes of the hidden ones, and values in units of the network's scale."""
+        layout, scale = self.field.layouts[k], self.field.scales[k]
+        layers, skip = layout.matrices(theta[self.field.weights_of[k]])
+        units, slopes = [(arguments - scale.shift) / scale.width], []
+        for matrix, bias in layers[:-1]:
+            unit, slope = _ACTIVATIONS[layout.activation](units[-1] @ matrix.T + bias)
+            units.append(unit)
+            slopes.append(slope[:, None])
+        matrix, bias = layers[-1]
+        return units, slopes, units[-1] @ matrix.T + bias + units[0] @ skip.T
 
 
 def _columns(values: list, n: int) -> np.ndarray:

@@ -86,6 +86,8 @@ class _Selector:
             self._cut()
             best = self._first()
         if best is None:
+            best = self._any()
+        if best is None:
             raise SearchError(
                 "no proposed formula simulates the data. Extend the library, give more known terms, or check the data."
             )
@@ -163,6 +165,11 @@ class _Selector:
             if len(found) >= FIRST or (found and self._lost(found[-1])):
                 break
         return min(found, key=lambda r: r.criterion) if found else None
+
+    def _any(self) -> Ranked | None:
+        """A short joint choice that simulates, where the pools' leaders, of many constants each, do not together."""
+        ranked = (self._score(choice, None, robust=True) for choice in joint_starts(self.pools))
+        return next(filter(None, ranked), None)
 
     def _lost(self, best: Ranked | None) -> bool:
         """Whether one long simulation does not follow the data at all, though the fit's intervals do."""

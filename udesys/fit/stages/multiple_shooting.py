@@ -27,6 +27,7 @@ ROUND_ITERATIONS, LAST_ITERATIONS = 12, 60
 TRIALS = 10  # damped steps tried before an iteration gives up
 CORRECTIONS = 3  # chord corrections of the nodes after a refused step
 CONVERGED = 1e-3  # relative change of misfit and prior; four in a row end the fit
+POLISHED, POLISH_DAMPING = 2, 1e-3  # steps after that, noise and regularisation being settled
 
 
 def run(
@@ -58,6 +59,8 @@ def run(
         last = round_ == len(rounds) - 1
         count, stopped = descent.round(rho, round_, last, progress, iterations)
         iterations += count
+    if stopped == "converged":
+        iterations += descent.polish(progress, iterations)
     unknowns.nodes = descent.nodes[descent.defects.sample]
     return StageReport(
         name=descent.defects.name,
@@ -149,6 +152,18 @@ class _Descent:
                 self.damping = 1e-2
         return limit, stopped
 
+    def polish(self, progress, before: int) -> int:
+        """A few steps at one noise and regularisation; returns how many."""
+        for count in range(1, POLISHED + 1):
+            self.damping = min(self.damping, POLISH_DAMPING)
+            cost = self._cost(self.nodes, self.u.theta, self.at.residual)
+            gain = cost - self._step(cost)
+            if progress:
+                progress(self.defects.name, before + count, self.misfit())
+            if not gain > self.converged * cost:
+                break
+        return count
+
     def _step(self, cost: float) -> float:
         """Try damped steps until one lowers the cost; returns the cost after."""
         p, u, sample = self.p, self.u, self.defects.sample
@@ -199,8 +214,7 @@ class _Descent:
         for _ in range(CORRECTIONS):
             penalty = self.rho / self.u.sigma[: self.p.d] ** 2
             gradient = linear_errors(self.p, nodes[sample], theta, self._weight()).node_gradient()
-            at = self.defects.linearise_nodes(nodes, theta, residual)
-            correction = self.defects.correct(step, at, residual + self.multiplier, penalty, gradient)
+            correction = self.defects.correct(step, self.at, residual + self.multiplier, penalty, gradient)
             moved = self._allowed(nodes + correction)
             moved_residual = self.defects.residual(moved, theta)
             moved_after = self._cost(moved, theta, moved_residual)
