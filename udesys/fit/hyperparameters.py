@@ -58,16 +58,14 @@ class Hyperparameters:
             diagonal = inverse_diagonal(u.schur)[:n]
         except LinAlgError:
             return
-        total = 0.0
-        for group in range(self.groups.max() + 1):
-            members = np.flatnonzero(self.groups == group)
-            old = u.prior[members[0]]
-            effective = max(len(members) - old * diagonal[members].sum(), 1e-3)
-            total += effective
-            size = u.theta[members] @ u.theta[members]
-            new = np.clip((effective + 0.5) / (size + 0.5e-2), 1e-4, 1e4)  # Gamma hyperprior, nearly flat
-            u.prior[members] = np.clip(new, old / LARGEST_CHANGE, old * LARGEST_CHANGE)
-        u.effective = total
+        groups, weights = self.groups, u.theta[:n]
+        first = np.unique(groups, return_index=True)[1]
+        old = u.prior[first]  # one of every group
+        effective = np.maximum(np.bincount(groups) - old * np.bincount(groups, diagonal), 1e-3)
+        size = np.bincount(groups, weights * weights)
+        new = np.clip((effective + 0.5) / (size + 0.5e-2), 1e-4, 1e4)  # Gamma hyperprior, nearly flat
+        u.prior[:n] = np.clip(new, old / LARGEST_CHANGE, old * LARGEST_CHANGE)[groups]
+        u.effective = float(effective.sum())
 
     def update_noise(self, error: np.ndarray) -> None:
         """sigma of every column whose noise is not given, from the errors (nodes, m)."""

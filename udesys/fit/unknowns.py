@@ -55,7 +55,8 @@ class Unknowns:
 
     def penalty(self, theta: np.ndarray) -> float:
         """The prior's share of the cost."""
-        return float((self.prior * (theta - self.center) ** 2).sum())
+        away = theta - self.center
+        return float(self.prior @ (away * away))
 
 
 @dataclass(frozen=True, kw_only=True)

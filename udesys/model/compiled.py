@@ -52,8 +52,10 @@ class CompiledField:
     def scales(self) -> F.Scales:
         """The field's scales as they are now."""
         scales = [self.field.scales[k] for k, _ in self.field.calls]
-        parts = ([getattr(s, name) for s in scales] for name in ("shift", "width", "output"))
-        return F.Scales(*(np.concatenate(p) if p else np.zeros(0) for p in parts), self.field.parameter_scale)
+        if not scales:
+            return F.Scales(*np.zeros((3, 0)), self.field.parameter_scale)
+        shift, width = np.concatenate([s.shift for s in scales]), np.concatenate([s.width for s in scales])
+        return F.Scales(shift, width, np.concatenate([s.output for s in scales]), self.field.parameter_scale)
 
     def flow(self, intervals: F.Intervals, nodes, theta, substeps, which=None, *, share=1.0) -> np.ndarray:
         """See `integrate.flow.flow`; `which` None takes all intervals."""

@@ -100,14 +100,12 @@ class _Descent:
         return self.p.y - self.p.outputs(nodes[self.defects.sample], theta)
 
     def _in_noise(self, residual) -> np.ndarray:
-        """Residuals (steps, rows) in units of the noise."""
-        return residual / np.tile(self.u.sigma[: self.p.d], self.defects.rows // self.p.d)
+        """Residuals in units of the noise, (steps * rows / d, d)."""
+        return residual.reshape(-1, self.p.d) / self.u.sigma[: self.p.d]
 
-    def _cost(self, nodes, theta, residual) -> float:
-        with np.errstate(over="ignore", invalid="ignore"):
-            error = (self._weight() * self._error(nodes, theta) ** 2).sum()
-            defect = self._in_noise(residual + self.multiplier)
-            return float(error + self.rho * (defect**2).sum() + self.u.penalty(theta))
+    def _cost(self, nodes, theta, residual, weight) -> float:
+        error, defect = self._error(nodes, theta), self._in_noise(residual + self.multiplier)
+        return float(np.vdot(weight, error * error) + self.rho * np.vdot(defect, defect) + self.u.penalty(theta))
 
     def misfit(self) -> float:
         """Squared errors in units of the noise, and the prior: what is left once the defects are closed."""
@@ -125,8 +123,7 @@ class _Descent:
         quiet, previous, stopped = 0, np.inf, "iteration limit"
         limit = LAST_ITERATIONS if last else ROUND_ITERATIONS
         for iteration in range(1, limit + 1):
-            cost = self._cost(self.nodes, self.u.theta, self.at.residual)
-            after = self._step(cost)
+            cost, after = self._step()
             gain = (cost - after) / max(cost, 1e-300)
             accepted = after < cost
             if round_ >= 1:
@@ -156,18 +153,18 @@ class _Descent:
         """A few steps at one noise and regularisation; returns how many."""
         for count in range(1, POLISHED + 1):
             self.damping = min(self.damping, POLISH_DAMPING)
-            cost = self._cost(self.nodes, self.u.theta, self.at.residual)
-            gain = cost - self._step(cost)
+            cost, after = self._step()
             if progress:
                 progress(self.defects.name, before + count, self.misfit())
-            if not gain > self.converged * cost:
+            if not cost - after > self.converged * cost:
                 break
         return count
 
-    def _step(self, cost: float) -> float:
-        """Try damped steps until one lowers the cost; returns the cost after."""
+    def _step(self) -> tuple[float, float]:
+        """Try damped steps until one lowers the cost; returns the cost before and after."""
         p, u, sample = self.p, self.u, self.defects.sample
         weight = self._weight()
+        cost = self._cost(self.nodes, u.theta, self.at.residual, weight)
         equations = self.defects.equations(
             self.at,
             self.at.residual + self.multiplier,
@@ -186,14 +183,14 @@ class _Descent:
                 u.schur = step.schur
             nodes, theta = self._allowed(self.nodes + step.nodes), u.clip(u.theta + step.theta)
             residual = self.defects.residual(nodes, theta)
-            after = self._cost(nodes, theta, residual)
+            after = self._cost(nodes, theta, residual, weight)
             if np.isfinite(after) and not after < cost:
-                nodes, after = self._restore(step, nodes, theta, residual, after, cost)
+                nodes, after = self._restore(step, nodes, theta, residual, weight, after, cost)
             if np.isfinite(after) and after < cost and self._linearise(nodes, theta):
                 self.damping = max(self.damping / 5 if trial == 0 else self.damping, 1e-9)
-                return after
+                return cost, after
             self.damping = max(self.damping * 5, 1e-7)
-        return cost
+        return cost, cost
 
     def _linearise(self, nodes, theta) -> bool:
         """Move to a point; False, and no move, where its derivatives are not finite."""
@@ -208,16 +205,15 @@ class _Descent:
             nodes[:, j] = np.maximum(nodes[:, j], LEAST_POSITIVE * self.u.spread[j])
         return nodes
 
-    def _restore(self, step, nodes, theta, residual, after, cost):
+    def _restore(self, step, nodes, theta, residual, weight, after, cost):
         """Chord Newton corrections of the nodes: a step refused only for its defects is worth saving."""
-        sample = self.defects.sample
+        sample, penalty = self.defects.sample, self.rho / self.u.sigma[: self.p.d] ** 2
         for _ in range(CORRECTIONS):
-            penalty = self.rho / self.u.sigma[: self.p.d] ** 2
-            gradient = linear_errors(self.p, nodes[sample], theta, self._weight()).node_gradient()
+            gradient = linear_errors(self.p, nodes[sample], theta, weight).node_gradient()
             correction = self.defects.correct(step, self.at, residual + self.multiplier, penalty, gradient)
             moved = self._allowed(nodes + correction)
             moved_residual = self.defects.residual(moved, theta)
-            moved_after = self._cost(moved, theta, moved_residual)
+            moved_after = self._cost(moved, theta, moved_residual, weight)
             if not (np.isfinite(moved_after) and moved_after < after):
                 break
             nodes, residual, after = moved, moved_residual, moved_after
