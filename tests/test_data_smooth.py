@@ -131,6 +131,13 @@ def test_times_of_very_uneven_spacing_give_finite_output():
     assert np.isfinite(smoothed.slope).all()
 
 
+def test_times_on_a_logarithmic_grid_are_interpolated():
+    """As of a stiff reaction: one stiffness of a curve cannot serve seconds and days."""
+    t = np.geomspace(1e-3, 1e5, 40)
+    y = 1 / (1 + np.sqrt(t))
+    np.testing.assert_allclose(smooth(t, y).values, y, rtol=1e-12)
+
+
 def test_a_constant_column_stays_constant_without_noise():
     smoothed = smooth(np.arange(20.0), np.full(20, 7.0))
     np.testing.assert_array_equal(smoothed.values, 7)

@@ -16,6 +16,8 @@ NOISE_SHARE = 0.05
 """The largest noise, as a share of the column's standard deviation, that interpolation claims."""
 SPLINE_FREEDOM = 1.3
 """Typical n / (n - degrees of freedom) of the spline, by which residuals understate the variance."""
+LARGEST_SPACING = 1e4
+"""Largest over smallest spacing of a spline's knots; beyond, its equations are lost to rounding."""
 THIRD_DIFFERENCE_VARIANCE = 20.0
 """Variance of a third difference of unit white noise: 1 + 9 + 9 + 1."""
 
@@ -112,8 +114,14 @@ def smoothing_spline(x: np.ndarray, y: np.ndarray) -> CubicSpline:
         x: (n,), strictly increasing.
         y: (n,).
 
+    Raises:
+        ValueError: the spacings differ too much.
+
     Source: Demmler & Reinsch, Oscillation matrices with spline smoothing, Numer. Math. 24 (1975).
     """
+    h = np.diff(x)
+    if h.max() > LARGEST_SPACING * h.min():
+        raise ValueError("the knots are too uneven for one stiffness")
     bending, modes = _bending_modes(x.tobytes())
     seen = modes.T @ y
 
