@@ -16,7 +16,7 @@ from udesys.fit.elimination import bounded_step, damped
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import StageReport, Unknowns
 
-ITERATIONS = 15
+ITERATIONS = 20
 PATH_ITERATIONS = 60
 MOST_INTERVALS = 4000  # of a long record a random subset is enough for a start
 LARGEST_SHARE = 1e3  # of a short interval, where the median one counts 1
