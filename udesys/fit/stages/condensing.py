@@ -2,9 +2,10 @@
 
 Over an integrator, tiny defects add up: nodes may follow the data while no single simulation does. Here the nodes are
 the simulation. What multiple shooting learned of theta from interval to interval stands beside the data as a Gaussian
-prior with its own normal matrix, so that a wandering error of the law bends no network to follow it: the simulation
-settles only what the intervals leave open. It is solved on all intervals at once, from where the last step left it,
-and its sensitivities are condensed along the trajectories from the Jacobians of the intervals.
+prior with its own normal matrix, and rows whose simulated errors wander count only for what they are worth, so that no
+network bends to follow what the law does not explain: the simulation settles what the intervals leave open. It is
+solved on all intervals at once, from where the last step left it, and its sensitivities are condensed along the
+trajectories from the Jacobians of the intervals.
 
 Source: Bock (1981) for condensing; Golub & Pereyra, Inverse Problems 19 (2003) R1 for the elimination of the starts.
 """
@@ -88,15 +89,20 @@ class _Descent:
         unknowns.worth = np.ones(problem.m)
         self.hyper = Hyperparameters(problem, unknowns, given_noise)
         self.nodes = problem.shoot(unknowns.nodes[problem.first], unknowns.theta, unknowns.nodes)
+        if self.nodes is not None:
+            self.hyper.update_worth(self._error(self.nodes, unknowns.theta))
 
     def _weight(self) -> np.ndarray:
-        return (self.p.mask * self.u.trust + self.p.pin) / self.u.sigma**2
+        """What each measurement counts: one share for all columns, whose balance is that of their noise."""
+        measured = self.p.measured
+        share = np.average(self.u.worth[measured], weights=self.p.counts[measured])
+        return (self.p.mask * self.u.trust * share + self.p.pin) / self.u.sigma**2
 
     def _error(self, nodes, theta) -> np.ndarray:
         return self.p.y - self.p.outputs(nodes, theta)
 
     def cost(self, nodes, theta) -> float:
-        """Squared errors in units of the noise, and what holds theta where multiple shooting left it."""
+        """Squared errors in units of the noise, as they count, and what holds theta where multiple shooting left it."""
         away = theta - self.center
         return float((self._weight() * self._error(nodes, theta) ** 2).sum() + away @ self.matrix @ away)
 
@@ -124,10 +130,11 @@ class _Descent:
         return cost
 
     def update(self, gain: float) -> None:
-        """Trust and noise from the errors as they are now."""
+        """Trust, worth and noise from the errors as they are now."""
         error = self._error(self.nodes, self.u.theta)
         self.hyper.update_trust(error)
         if gain < 0.2:
+            self.hyper.update_worth(error)
             self.hyper.update_noise(error)
 
     def _linearise(self) -> _Linearised | None:
@@ -142,7 +149,7 @@ class _Descent:
         return _Linearised(p, sensitivity, errors, self.matrix, self.matrix @ (u.theta - self.center))
 
     def leave(self) -> None:
-        """Write the simulation back as the fit's nodes, and what its rows are worth into theta's matrix."""
+        """Write the simulation back as the fit's nodes, and what its rows say into theta's matrix."""
         if self.nodes is None:
             return
         self.u.nodes = self.nodes
@@ -150,9 +157,7 @@ class _Descent:
         at = self._linearise()
         whole = at.schur() if at is not None else None
         if whole is not None:
-            measured = self.p.measured
-            share = np.average(self.u.worth[measured], weights=self.p.counts[measured])
-            self.u.schur = share * (whole - self.matrix) + np.diag(self.u.prior)
+            self.u.schur = whole - self.matrix + np.diag(self.u.prior)
 
 
 class _Linearised:
