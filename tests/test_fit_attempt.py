@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from laws import measured
+from laws import dataset, measured
 
 from udesys.fit.attempt import RESUMABLE, Attempt, Setting, checked, prepare, resume
 from udesys.fit.options import FitOptions
@@ -57,3 +57,23 @@ def test_an_attempt_whose_errors_are_white_does_not_wander():
     found = resume(found, multiple_shooting, FitOptions(), GIVEN, None)
     assert found.followed and found.consistent and not found.wanders
     assert found.score == found.evidence()
+
+
+@pytest.mark.parametrize("wander", [False, True])
+def test_rows_that_wander_count_for_what_they_are_worth_beside_what_the_intervals_told(wander):
+    rng, t, told, precision = np.random.default_rng(2), np.arange(0.0, 40.0, 0.1), 1.0, 3000.0
+    error = 0.05 * rng.normal(size=t.size) + (np.sin(0.3 * t) if wander else 0.0)
+    data = dataset(("x",), (t, (1.02 * t + error)[:, None]))
+    model = HybridODE("x' = a", parameters={"a": Parameter(told)})
+    problem, unknowns, _ = prepare(model, data, SETTING, FitOptions(), None)
+    scale = problem.field.parameter_scale[0]
+    unknowns.learned = np.array([told / scale]), np.array([[precision * scale**2]])
+    resume(Attempt(SETTING, problem, unknowns, ()), condensing, FitOptions(), np.array([False]), None)
+    worth = unknowns.worth[0]
+    assert worth < 0.2 if wander else worth == 1.0
+    # Least squares of a line and of what the slope was told, by NumPy.
+    weight = np.sqrt(worth) / unknowns.sigma[0]
+    rows = np.vstack([weight * np.stack([np.ones_like(t), t], 1), [0.0, np.sqrt(precision)]])
+    slope = np.linalg.lstsq(rows, np.append(weight * data.trajectories[0].y[:, 0], np.sqrt(precision) * told))[0][1]
+    assert unknowns.theta[0] * scale == pytest.approx(slope, abs=1e-4)
+    assert abs(slope - 1.0) > 1e-3  # neither side has it all
