@@ -25,6 +25,11 @@ def largest_defect(problem: ShootingProblem, unknowns: Unknowns) -> float:
     return float(defect) if np.isfinite(defect) else np.inf
 
 
+def common_share(problem: ShootingProblem, worth: np.ndarray) -> float:
+    """The share of all measurements that counts, where each column counts by its worth (m,)."""
+    return float(np.average(worth[problem.measured], weights=problem.counts[problem.measured]))
+
+
 def minus_twice_log_evidence(problem: ShootingProblem, unknowns: Unknowns, worth: np.ndarray | None = None) -> float:
     """-2 log marginal likelihood up to a constant (Laplace approximation); lower is better.
 
@@ -43,10 +48,7 @@ def minus_twice_log_evidence(problem: ShootingProblem, unknowns: Unknowns, worth
     noise = (2.0 * worth * problem.counts * np.log(u.sigma))[problem.measured].sum()
     value = error + noise + u.penalty(u.theta)
     if u.schur is not None and u.schur.size:
-        counts = problem.counts[problem.measured]
-        share = np.average(worth[problem.measured], weights=counts) / np.average(
-            u.worth[problem.measured], weights=counts
-        )
+        share = common_share(problem, worth) / common_share(problem, u.worth)
         sign, determinant = np.linalg.slogdet(share * u.schur + (1.0 - share) * np.diag(u.prior))
         value += determinant - np.log(u.prior[:n]).sum() if sign > 0 else np.inf
     if not largest_defect(problem, u) < FEASIBLE_DEFECT:

@@ -19,6 +19,7 @@ from numba import njit
 from scipy.linalg import LinAlgError
 
 from udesys.fit.elimination import bounded_step
+from udesys.fit.evidence import common_share
 from udesys.fit.hyperparameters import Hyperparameters
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.start import linear_errors
@@ -94,8 +95,7 @@ class _Descent:
 
     def _weight(self) -> np.ndarray:
         """What each measurement counts: one share for all columns, whose balance is that of their noise."""
-        measured = self.p.measured
-        share = np.average(self.u.worth[measured], weights=self.p.counts[measured])
+        share = common_share(self.p, self.u.worth)
         return (self.p.mask * self.u.trust * share + self.p.pin) / self.u.sigma**2
 
     def _error(self, nodes, theta) -> np.ndarray:
