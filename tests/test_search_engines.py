@@ -7,7 +7,7 @@ from udesys.errors import SearchError
 from udesys.model.program import Program
 from udesys.search import Candidate, SearchOptions, Task, chosen_engines, propose
 from udesys.search import proposing as proposing_module
-from udesys.search.candidate import Front, linear_candidate
+from udesys.search.candidate import Front, make_candidate
 from udesys.search.engines import engines
 
 ENGINES = engines()
@@ -120,7 +120,7 @@ def candidate(task, text_terms, score, engine) -> Candidate:
     from udesys.model.grammar import parse_expression
 
     terms = [parse_expression(t) for t in text_terms]
-    return linear_candidate(terms, [1.0] * len(terms), loss=1.0, score=score, prior=1.0, engine=engine)
+    return make_candidate(terms, [1.0] * len(terms), loss=1.0, score=score, engine=engine)
 
 
 def test_all_engines_that_are_ready_are_used_unless_some_are_named(stubs):

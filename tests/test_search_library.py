@@ -8,7 +8,8 @@ import pytest
 from udesys.errors import SearchError
 from udesys.model import tree as T
 from udesys.search import Library
-from udesys.search.library import FUNCTIONS, monomial_degree
+from udesys.search.library import FUNCTIONS
+from udesys.search.prior import monomial_degree
 
 
 def texts(library, arguments, points=None):
@@ -34,7 +35,9 @@ def test_monomials_come_by_rising_degree():
 
 
 def test_every_function_is_offered_of_every_argument():
-    terms = texts(Library(degree=0, functions=FUNCTIONS), ["x", "y"])
+    terms = texts(
+        Library(degree=0, functions=FUNCTIONS, products=False), ["x", "y"], np.array([[1.0, 1.0], [-1.0, -1.0]])
+    )
     of_x = [
         "sin(x)",
         "cos(x)",
@@ -42,8 +45,10 @@ def test_every_function_is_offered_of_every_argument():
         "exp(-x)",
         "tanh(x)",
         "log(x)",
+        "x*log(x)",
         "sqrt(x)",
         "1/x",
+        "1/x**2",
         "abs(x)",
         "x*abs(x)",
         "sign(x)",
@@ -53,7 +58,7 @@ def test_every_function_is_offered_of_every_argument():
 
 def test_the_exponential_is_left_out_of_arguments_that_would_overflow_it():
     points = np.array([[1.0, 10.0], [2.0, 21.0]])
-    assert texts(Library(degree=0), ["x", "y"], points) == [
+    assert texts(Library(degree=0, functions=("sin", "cos", "exp"), products=False), ["x", "y"], points) == [
         "1",
         "sin(x)",
         "cos(x)",

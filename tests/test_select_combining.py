@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from udesys.model import tree as T
-from udesys.search.candidate import linear_candidate
+from udesys.search.candidate import make_candidate
 from udesys.select.combining import MOST_TOGETHER, joint_starts, leaders, near_choices
 
 X, Y = T.Symbol("x"), T.Symbol("y")
@@ -12,7 +12,7 @@ FORMS = {"x": [X], "y": [Y], "xy": [T.mul(X, Y)], "x+y": [X, Y], "x+xy": [X, T.m
 
 def candidate(name, score):
     terms = FORMS[name]
-    return linear_candidate(terms, [1.0] * len(terms), loss=1.0, score=score, prior=0.0, engine="test")
+    return make_candidate(terms, [1.0] * len(terms), loss=1.0, score=score, engine="test")
 
 
 def pool(*names):

@@ -8,7 +8,7 @@ from scipy.signal import lfilter
 
 from udesys.fit.correlation import LEAST_ROWS, effective_counts
 from udesys.model.grammar import parse_expression
-from udesys.search.candidate import linear_candidate
+from udesys.search.candidate import make_candidate
 from udesys.select import RIVAL, Ranked, Selection, criterion
 
 # --- the criterion -----------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def test_an_exact_fit_is_not_taken_for_wandering():
 
 
 def ranked(text, value, n_constants) -> Ranked:
-    candidate = linear_candidate([parse_expression(text)], [1.0], loss=1.0, score=0.0, prior=0.0, engine="stub")
+    candidate = make_candidate([parse_expression(text)], [1.0], loss=1.0, score=0.0, engine="stub")
     return Ranked({"NN": candidate}, SimpleNamespace(form=SimpleNamespace(values=np.zeros(n_constants))), value)
 
 
@@ -157,4 +157,4 @@ def test_a_simpler_law_out_of_reach_is_not_picked():
 
 
 def test_a_ranked_law_is_known_by_its_forms():
-    assert ranked("y*x", 0.0, 5).key == ("y*x",) and ranked("x", 0.0, 5).n_constants == 5
+    assert ranked("y*x", 0.0, 5).key == ("x*y",) and ranked("x", 0.0, 5).n_constants == 5

@@ -14,7 +14,7 @@ from udesys.select import Refitter, criterion, select
 from udesys.select.criterion import FLOOR
 from udesys.select.ranking import MOST_FIRST
 
-TRUE_KEY = ("prey*predator", "prey*predator")
+TRUE_KEY = ("predator*prey", "predator*prey")
 
 
 @functools.cache
@@ -42,7 +42,7 @@ def test_laws_are_ranked_by_a_criterion_that_anyone_can_recompute():
     known = known_forms(fitted(0.005, 0).model)
     for law in found.ranked[:20]:
         squares = ((law.refit.states - found.data.y) ** 2).sum(0)
-        prior = law_length({t: [part for part, _ in c.parts] for t, c in law.choice.items()}, known)
+        prior = law_length({t: c.forms for t, c in law.choice.items()}, known)
         assert law.criterion == pytest.approx(
             criterion(squares, counts, found.worth, floor, len(law.refit.form.values), prior), abs=1e-6
         )

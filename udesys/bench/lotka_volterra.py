@@ -93,7 +93,7 @@ def discover_once(level: float, seed: int, estimate: bool, library: str) -> Run:
     system = get_system("lotka_volterra")
     data = make_data(system, level, seed)
     model = HybridODE(system.equations, parameters={} if estimate else system.parameters)
-    terms = Library(degree=5, functions=("sin",)) if library == "published" else Library()
+    terms = Library(degree=5, functions=("sin",), products=False, templates=()) if library == "published" else Library()
     began = time.perf_counter()
     law = discover(model, data, seed=seed, options=SearchOptions(library=terms))
     seconds = time.perf_counter() - began

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from udesys.model import tree as T
 from udesys.model.closed_form import Formula
+from udesys.search.prior import description_length, form_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +19,8 @@ class Candidate:
 
     Attributes:
         formula: tree over the term's arguments, with named constants and their values.
-        parts: its additive terms without their coefficients, as (tree, coefficient's name) pairs.
+        parts: its additive terms without their coefficients, as (tree, coefficient's name) pairs; what else of the
+            constants occurs in a tree stands inside it, such as K in x/(K + x).
         loss: weighted mean square of what it leaves of the task's target; one is the noise.
         score: the engine-independent order within a front; lower is better.
         prior: description length of the form (see `search.prior`).
@@ -31,10 +34,24 @@ class Candidate:
     prior: float
     engine: str
 
-    @property
+    @cached_property
+    def forms(self) -> tuple[T.Tree, ...]:
+        """The additive terms without coefficients, their inner constants named by place: equal forms are equal."""
+        return tuple(canonical(part, self.formula.constants) for part, _ in self.parts)
+
+    @cached_property
     def key(self) -> str:
         """The form with its constants left out; equal forms share it."""
-        return " + ".join(sorted(T.to_text(part, 12) for part, _ in self.parts)) or "0"
+        inner = sum(len(T.symbols(part) & self.formula.constants.keys()) for part, _ in self.parts)
+        shared = inner + len(self.parts) - len(self.formula.constants)
+        text = " + ".join(sorted(map(form_name, self.forms))) or "0"
+        return f"{text} sharing {shared}" if shared else text
+
+    @property
+    def inner(self) -> dict[str, float]:
+        """The constants inside its terms, with their values."""
+        outer = {name for _, name in self.parts}
+        return {name: value for name, value in self.formula.constants.items() if name not in outer}
 
     @property
     def complexity(self) -> int:
@@ -48,29 +65,33 @@ class Candidate:
 
         return to_sympy(self.formula.tree)
 
+    @property
+    def numbers_in_place(self) -> T.Tree:
+        """The formula with its constants' values in place."""
+        return T.substitute(self.formula.tree, {c: T.Number(v) for c, v in self.formula.constants.items()})
+
     def with_constants(self, values) -> Candidate:
         """The same form with other values of its constants, in their order."""
         constants = dict(zip(self.formula.constants, (float(v) for v in values), strict=True))
-        return Candidate(
-            formula=Formula(self.formula.tree, constants),
-            parts=self.parts,
-            loss=self.loss,
-            score=self.score,
-            prior=self.prior,
-            engine=self.engine,
-        )
+        return replace(self, formula=Formula(self.formula.tree, constants))
 
     def __str__(self) -> str:
-        values = {c: T.Number(v) for c, v in self.formula.constants.items()}
-        return T.to_text(T.substitute(self.formula.tree, values), 4)
+        return T.to_text(self.numbers_in_place, 4)
 
 
 @dataclass(frozen=True)
 class Front:
-    """Candidates for one term, best score first."""
+    """Candidates for one term, best score first.
+
+    Attributes:
+        term: its name.
+        candidates: the formulas.
+        notes: what went wrong on the way, for the user.
+    """
 
     term: str
     candidates: tuple[Candidate, ...]
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Candidate]:
         return iter(self.candidates)
@@ -94,36 +115,81 @@ def constant_names(count: int, taken: Iterable[str]) -> list[str]:
     return [f"{free}{k}" for k in range(count)]
 
 
-def linear_candidate(
-    terms, coefficients, *, loss: float, score: float, prior: float, engine: str, names: Sequence[str] = ()
+def canonical(tree: T.Tree, constants: Iterable[str]) -> T.Tree:
+    """The tree with the constants in it named by their place: equal forms become equal trees."""
+    inside = T.symbols(tree) & set(constants)
+    if not inside:
+        return tree
+    return T.substitute(tree, {name: T.Symbol(f"#{k}") for k, name in enumerate(_in_order(tree, inside))})
+
+
+def _in_order(tree: T.Tree, names: Collection[str]) -> list[str]:
+    """Names in the order in which a reader meets them."""
+    found: dict[str, None] = {}
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, T.Symbol) and node.name in names:
+            found.setdefault(node.name)
+        elif isinstance(node, T.Operation):
+            stack.extend(reversed(node.args))
+    return list(found)
+
+
+def make_candidate(
+    terms: Sequence[T.Tree],
+    coefficients: Sequence[float],
+    inner: Mapping[str, float] | None = None,
+    *,
+    taken: Iterable[str] = (),
+    loss: float,
+    score: float,
+    engine: str,
 ) -> Candidate:
-    """A sum of library terms with one constant each, named c0, c1, ... unless names are given."""
-    names = list(names) or [f"c{k}" for k in range(len(terms))]
-    tree = T.total([T.mul(T.Symbol(n), term) for n, term in zip(names, terms, strict=True)])
-    constants = dict(zip(names, (float(c) for c in coefficients), strict=True))
+    """A sum of terms with a constant each, constants named c0, c1, ... in the order of reading.
+
+    Args:
+        terms: additive terms without coefficients.
+        coefficients: one for each.
+        inner: constants inside the terms, by the names they have there; a name in several terms is one constant.
+        taken: names that constants must not have.
+        loss, score, engine: see `Candidate`.
+    """
+    inner = inner or {}
+    names = iter(constant_names(len(terms) + len(inner), taken))
+    constants, named, parts = {}, {}, []
+    for term, coefficient in zip(terms, coefficients, strict=True):
+        outer = next(names)
+        constants[outer] = float(coefficient)
+        for old in _in_order(term, inner.keys() - named.keys()):
+            named[old] = next(names)
+            constants[named[old]] = float(inner[old])
+        parts.append((T.substitute(term, {old: T.Symbol(new) for old, new in named.items()}), outer))
     return Candidate(
-        formula=Formula(tree, constants),
-        parts=tuple(zip(terms, names, strict=True)),
+        formula=Formula(T.total([T.mul(T.Symbol(name), part) for part, name in parts]), constants),
+        parts=tuple(parts),
         loss=loss,
         score=score,
-        prior=prior,
+        prior=description_length([canonical(term, inner) for term in terms]),
         engine=engine,
     )
 
 
 def without_part(candidate: Candidate, place: int) -> Candidate:
-    """The candidate with one of its additive terms dropped."""
-    kept = [p for k, p in enumerate(candidate.parts) if k != place]
-    values = [candidate.formula.constants[name] for _, name in kept]
-    from udesys.search.prior import description_length
-
-    prior = description_length([part for part, _ in kept])
-    return linear_candidate(
-        [part for part, _ in kept],
-        values,
-        loss=candidate.loss,
-        score=candidate.score,
-        prior=prior,
-        engine=candidate.engine,
-        names=list(candidate.formula.constants)[: len(kept)],
+    """The candidate with one of its additive terms dropped, and the constants that only it had."""
+    kept = [part for k, part in enumerate(candidate.parts) if k != place]
+    constants = candidate.formula.constants
+    remain = {name for part, outer in kept for name in (outer, *(T.symbols(part) & constants.keys()))}
+    left = {name: value for name, value in constants.items() if name in remain}
+    names = dict(zip(left, constants, strict=False))  # the first ones, so that equal forms have equal names
+    new = {old: T.Symbol(name) for old, name in names.items()}
+    parts = tuple((T.substitute(part, new), names[outer]) for part, outer in kept)
+    return replace(
+        candidate,
+        formula=Formula(
+            T.total([T.mul(T.Symbol(name), part) for part, name in parts]),
+            {names[old]: value for old, value in left.items()},
+        ),
+        parts=parts,
+        prior=description_length([canonical(part, names.values()) for part, _ in parts]),
     )

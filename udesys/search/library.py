@@ -1,10 +1,9 @@
-"""The library of terms that `sparse` combines: monomials, functions of one argument, and the user's own."""
+"""The library that `sparse` combines: monomials, functions, products of both, templates, and the user's own terms."""
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from udesys.errors import ModelError, SearchError, did_you_mean
 from udesys.model import tree as T
 from udesys.model.grammar import parse_expression
+from udesys.search.templates import NAMES, Template, check_templates, templates_for
 
 DEGREE = {1: 5, 2: 4, 3: 3}  # of the monomials by the number of arguments; beyond, 2
 LARGEST_EXPONENT = 20.0  # |argument| up to which exp is offered
@@ -22,13 +22,45 @@ _ONE_ARGUMENT = {
     "cos": lambda a: [T.call("cos", a)],
     "exp": lambda a: [T.call("exp", a), T.call("exp", T.neg(a))],
     "tanh": lambda a: [T.call("tanh", a)],
-    "log": lambda a: [T.call("log", a)],
+    "log": lambda a: [T.call("log", a), T.mul(a, T.call("log", a))],
     "sqrt": lambda a: [T.call("sqrt", a)],
-    "inverse": lambda a: [T.div(T.ONE, a)],
+    "inverse": lambda a: [T.div(T.ONE, a), T.div(T.ONE, T.power(a, T.Number(2.0)))],
     "abs": lambda a: [T.call("abs", a), T.mul(a, T.call("abs", a))],
     "sign": lambda a: [T.call("sign", a)],
 }
 FUNCTIONS = tuple(_ONE_ARGUMENT)
+_WITH_ANOTHER = {  # of an argument a and another b; those in _SYMMETRIC once for a pair
+    "sin": lambda a, b: [T.mul(a, T.call("sin", b)), T.mul(T.call("sin", a), T.call("cos", b))],
+    "cos": lambda a, b: [T.mul(a, T.call("cos", b))],
+    "exp": lambda a, b: [T.mul(a, T.call("exp", b)), T.mul(a, T.call("exp", T.neg(b)))],
+    "log": lambda a, b: [T.mul(a, T.call("log", b))],
+    "sqrt": lambda a, b: [T.mul(a, T.call("sqrt", b))],
+    "inverse": lambda a, b: [T.div(a, b)],
+    "abs": lambda a, b: [T.mul(a, T.call("abs", b))],
+    "sign": lambda a, b: [T.mul(a, T.call("sign", b))],
+}
+_SYMMETRIC = {
+    "sin": lambda a, b: [T.call("sin", T.sub(a, b)), T.call("sin", T.add(a, b)), _each("sin", a, b)],
+    "cos": lambda a, b: [T.call("cos", T.sub(a, b)), T.call("cos", T.add(a, b)), _each("cos", a, b)],
+    "sqrt": lambda a, b: [T.call("sqrt", T.mul(a, b))],
+}
+
+
+def _tells(function: str, values: np.ndarray) -> bool:
+    """Whether a function of the values is neither out of range nor the same as something plainer."""
+    if function == "exp":
+        return bool(np.abs(values).max(initial=0.0) <= LARGEST_EXPONENT)
+    if function in ("abs", "sign"):
+        return bool(values.min(initial=0.0) < 0 < values.max(initial=0.0))
+    return True
+
+
+def _nothing(a: T.Tree, b: T.Tree) -> list[T.Tree]:
+    return []
+
+
+def _each(function: str, a: T.Tree, b: T.Tree) -> T.Tree:
+    return T.mul(T.call(function, a), T.call(function, b))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,21 +71,28 @@ class Library:
         degree: highest total degree of the monomials; None takes 5, 4, 3 for one, two, three arguments
             and 2 beyond.
         functions: functions offered of every argument; see `FUNCTIONS`.
+        products: also offer these functions times another argument, and of sums and differences.
+        templates: terms with constants inside: names (see `search.templates`), or texts in the equation language
+            over the arguments, such as "x/(K + x)", in which every other name is a constant.
         terms: further terms as text in the equation language over the arguments, such as "x*exp(-y)".
 
     Raises:
-        SearchError: the degree, a function or a term is not usable.
+        SearchError: the degree, a function, a template or a term is not usable.
     """
 
     degree: int | None = None
-    functions: Sequence[str] = ("sin", "cos", "exp")
+    functions: Sequence[str] = FUNCTIONS
+    products: bool = True
+    templates: Sequence[str] = NAMES
     terms: Sequence[str] = ()
 
     def __post_init__(self):
         whole = isinstance(self.degree, int) and not isinstance(self.degree, bool)
         if self.degree is not None and not (whole and 0 <= self.degree <= LARGEST_DEGREE):
             raise SearchError(f"degree = {self.degree!r} must be a whole number from 0 to {LARGEST_DEGREE}.")
-        for name in ("functions", "terms"):
+        if not isinstance(self.products, bool):
+            raise SearchError(f"products = {self.products!r} must be true or false.")
+        for name in ("functions", "templates", "terms"):
             value = getattr(self, name)
             if isinstance(value, str) or not all(isinstance(v, str) for v in value):
                 raise SearchError(f"{name} = {value!r} must be a list of texts.")
@@ -61,11 +100,29 @@ class Library:
         for function in self.functions:
             if function not in FUNCTIONS:
                 raise SearchError(f"the library has no function {function!r}. {did_you_mean(function, FUNCTIONS)}")
+        check_templates(self.templates)
         for term in self.terms:
             try:
                 parse_expression(term)
             except ModelError as error:
                 raise SearchError(f"the library's term {term!r} cannot be read: {error}") from None
+
+    def templates_for(
+        self, arguments: Sequence[str], points: np.ndarray, taken: Collection[str] = ()
+    ) -> list[Template]:
+        """The templates over the arguments; see `search.templates.templates_for`."""
+        return templates_for(self.templates, arguments, points, taken)
+
+    def _of_two(self, symbols: list[T.Symbol], points: np.ndarray) -> list[T.Tree]:
+        terms: list[T.Tree] = []
+        for function in self.functions:
+            tells = [_tells(function, column) for column in points.T]
+            for i, j in itertools.permutations(range(len(symbols)), 2):
+                if tells[j]:
+                    terms += _WITH_ANOTHER.get(function, _nothing)(symbols[i], symbols[j])
+                if i < j:
+                    terms += _SYMMETRIC.get(function, _nothing)(symbols[i], symbols[j])
+        return terms
 
     def for_arguments(self, arguments: Sequence[str], points: np.ndarray) -> list[T.Tree]:
         """The terms over the arguments that are finite at all the points.
@@ -78,9 +135,11 @@ class Library:
         terms = _monomials(symbols, self.degree if self.degree is not None else DEGREE.get(len(symbols), 2))
         for column, symbol in enumerate(symbols):
             for function in self.functions:
-                if function == "exp" and np.abs(points[:, column]).max() > LARGEST_EXPONENT:
+                if not _tells(function, points[:, column]):
                     continue
                 terms += _ONE_ARGUMENT[function](symbol)
+        if self.products:
+            terms += self._of_two(symbols, points)
         for text in self.terms:
             term = parse_expression(text)
             if T.symbols(term) <= set(arguments):
@@ -100,18 +159,3 @@ def _monomials(symbols: list[T.Symbol], degree: int) -> list[T.Tree]:
                 term = T.mul(term, T.power(symbol, T.Number(float(n))))
         terms.append(term)
     return terms
-
-
-def monomial_degree(term: T.Tree) -> float | None:
-    """Total degree of a monomial, None for anything else."""
-    if isinstance(term, T.Number):
-        return 0.0
-    if isinstance(term, T.Symbol):
-        return 1.0
-    if term.op == "mul":
-        parts = [monomial_degree(a) for a in term.args]
-        return None if None in parts else math.fsum(parts)
-    if term.op == "pow" and isinstance(term.args[1], T.Number) and term.args[1].value > 0:
-        base = monomial_degree(term.args[0])
-        return None if base is None else base * term.args[1].value
-    return None

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping
 
 from udesys.model import HybridODE
 from udesys.model import tree as T
-from udesys.search.library import monomial_degree
 
 LOW_DEGREE, THIRD_DEGREE, HIGH_DEGREE = 1.8, 3.4, 4.2  # nats for a monomial of degree <= 2, 3, above
 OTHER, PER_NODE, FREE_NODES = 3.4, 0.5, 3  # nats for any other term, and for each node beyond three
@@ -31,9 +30,19 @@ def term_length(term: T.Tree) -> float:
     """Nats to name one term."""
     degree = monomial_degree(term)
     if degree is None:
-        nodes = sum(1 for node in T.walk(term) if not isinstance(node, T.Number))
-        return OTHER + PER_NODE * max(nodes - FREE_NODES, 0)
+        return OTHER + PER_NODE * max(_size(term) - FREE_NODES, 0)
     return LOW_DEGREE if degree <= 2 else THIRD_DEGREE if degree <= 3 else HIGH_DEGREE
+
+
+def _size(tree: T.Tree) -> int:
+    """Nodes of a tree, constants and what they alone make up left out; a constant factor adds none."""
+    if isinstance(tree, T.Number) or (isinstance(tree, T.Symbol) and tree.name.startswith("#")):
+        return 0
+    if isinstance(tree, T.Symbol):
+        return 1
+    sizes = [_size(argument) for argument in tree.args]
+    scaled = (tree.op in ("mul", "div", "neg") and min(sizes) == 0) or tree.op == "neg"
+    return sum(sizes) + (0 if scaled or not sum(sizes) else 1)
 
 
 def law_length(forms: Mapping[str, Iterable[T.Tree]], known: Mapping[str, frozenset[str]]) -> float:
@@ -71,7 +80,7 @@ def form_name(term: T.Tree, constants: frozenset[str] = frozenset()) -> str:
     """One name for a product however it is written: its factors sorted, numbers and constants left out."""
     factors: dict[str, float] = {}
     _collect_factors(term, 1.0, constants, factors)
-    return "*".join(f"{base}^{n:g}" for base, n in sorted(factors.items()) if n) or "1"
+    return "*".join(base if n == 1 else f"{base}**{n:g}" for base, n in sorted(factors.items()) if n) or "1"
 
 
 def _collect_factors(tree: T.Tree, power: float, constants: frozenset[str], factors: dict[str, float]) -> None:
@@ -83,7 +92,8 @@ def _collect_factors(tree: T.Tree, power: float, constants: frozenset[str], fact
     elif isinstance(tree, T.Operation) and tree.op == "pow" and isinstance(tree.args[1], T.Number):
         _collect_factors(tree.args[0], power * tree.args[1].value, constants, factors)
     elif T.symbols(tree) - constants:
-        text = T.to_text(tree, 12)
+        bare = isinstance(tree, T.Symbol) or tree.op in T.FUNCTIONS
+        text = T.to_text(tree, 12) if bare else f"({T.to_text(tree, 12)})"
         factors[text] = factors.get(text, 0.0) + power
 
 
@@ -92,3 +102,18 @@ def _additive(tree: T.Tree) -> list[T.Tree]:
     if isinstance(tree, T.Operation) and tree.op in ("add", "sub", "neg"):
         return [part for argument in tree.args for part in _additive(argument)]
     return [tree]
+
+
+def monomial_degree(term: T.Tree) -> float | None:
+    """Total degree of a monomial, None for anything else."""
+    if isinstance(term, T.Number):
+        return 0.0
+    if isinstance(term, T.Symbol):
+        return 1.0
+    if term.op == "mul":
+        parts = [monomial_degree(a) for a in term.args]
+        return None if None in parts else math.fsum(parts)
+    if term.op == "pow" and isinstance(term.args[1], T.Number) and term.args[1].value > 0:
+        base = monomial_degree(term.args[0])
+        return None if base is None else base * term.args[1].value
+    return None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from udesys.errors import SearchError
+from udesys.model import tree as T
+
+MOST_POINTS = 3_000  # up to which the response is kept as a matrix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,8 @@ class Task:
         response: maps columns over the points to rows that are compared with `response.target`; pointwise
             by default, the weak form of the dynamics in a discovery.
         taken: names of the model's states and parameters, which constants must not have either.
+        guesses: formulas with their numbers in place from which an engine may start.
+        units: argument -> its unit, and under the term's name that of the term; empty where unknown.
 
     Raises:
         SearchError: a value is not finite, or the shapes do not agree.
@@ -51,6 +58,18 @@ class Task:
     std: np.ndarray | None = None
     response: object = None
     taken: frozenset[str] = frozenset()
+    guesses: tuple[T.Tree, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    def respond(self, columns: np.ndarray) -> np.ndarray:
+        """(rows, terms) of columns (points, terms), to be compared with `response.target`."""
+        return self.response.apply(columns) if self._matrix is None else self._matrix @ columns
+
+    @cached_property
+    def _matrix(self) -> np.ndarray | None:
+        """(rows, points) of the response, where it is small: a product is faster than what it stands for."""
+        n = len(self.points)
+        return None if n > MOST_POINTS else self.response.apply(np.eye(n))
 
     @property
     def names(self) -> frozenset[str]:

@@ -7,7 +7,7 @@ first and about the best law so far afterwards, where the weak form knows what t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,9 +15,11 @@ import numpy as np
 from udesys.errors import SearchError
 from udesys.fit import FitResult
 from udesys.fit.correlation import effective_counts
-from udesys.model.closed_form import ClosedForm
-from udesys.search import Candidate, SearchOptions, propose
-from udesys.search.candidate import without_part
+from udesys.model import tree as T
+from udesys.model.closed_form import ClosedForm, Formula
+from udesys.search import Candidate, SearchOptions, linearised_engines, propose
+from udesys.search.candidate import Front, without_part
+from udesys.search.normal_form import to_candidate
 from udesys.search.prior import known_forms, law_length
 from udesys.search.reference import Measurements, about_closed_form, about_fit, windows
 from udesys.search.weak_form import WeakForm
@@ -74,6 +76,8 @@ class _Selector:
         self.pools: dict[str, list[Candidate]] = {}
         self.seen: dict[tuple, Ranked] = {}
         self.diverged: dict[tuple, dict[str, str]] = {}
+        self.proposed: dict[str, dict[str, Candidate]] = {term: {} for term in self.model.terms}
+        self.notes: dict[str, None] = {}
         self.n_refits, self.seconds_proposing = 0, 0.0
 
     def run(self) -> Selection:
@@ -110,14 +114,21 @@ class _Selector:
             n_refits=self.n_refits,
             worth=self.worth,
             seconds_proposing=self.seconds_proposing,
+            pools={term: tuple(pool.values()) for term, pool in self.proposed.items()},
+            notes=tuple(self.notes),
+            score=self._score_of_formulas,
         )
 
-    def _propose(self, form: WeakForm, term: str):
+    def _propose(self, form: WeakForm, term: str, engines=None) -> Front:
         began = time.perf_counter()
         try:
-            return propose(form.task(term), self.options, self.seed)
+            front = propose(form.task(term), self.options, self.seed, engines)
         finally:
             self.seconds_proposing += time.perf_counter() - began
+        self.notes |= dict.fromkeys(front.notes)
+        for candidate in front:
+            self.proposed[term].setdefault(candidate.key, candidate)
+        return front
 
     def _tell(self, stage: str, what: str) -> None:
         if self.progress:
@@ -142,10 +153,24 @@ class _Selector:
         self.diverged.pop(key, None)
         return self._rank(choice, refit)
 
+    def _score_of_formulas(self, formulas: Mapping[str, Formula]) -> Ranked | None:
+        """Any formulas refitted and ranked on the same footing as the proposed ones."""
+        form, choice = WeakForm(self.model, self.data, about_fit(self.fit, self.data)), {}
+        for term, formula in formulas.items():
+            # a whole number would be taken for a part of the form
+            values = {name: T.Number(value * (1 + 1e-12)) for name, value in formula.constants.items()}
+            candidate = to_candidate(T.substitute(formula.tree, values), form.task(term), "given", whole=True)
+            if candidate is None:
+                return None
+            choice[term] = candidate
+        start = min(self.seen.values(), key=lambda r: r.criterion)
+        ranked = self._score(choice, start, robust=True)
+        return ranked and self._rank(choice, self._polished(ranked))
+
     def _rank(self, choice, refit: Refit) -> Ranked:
         constants = {t: list(refit.form.formulas[t].constants.values()) for t in self.model.terms}
         choice = {t: choice[t].with_constants(constants[t]) for t in self.model.terms}
-        prior = law_length({t: [part for part, _ in c.parts] for t, c in choice.items()}, self.known)
+        prior = law_length({t: c.forms for t, c in choice.items()}, self.known)
         value = criterion(refit.squares, self.counts, self.worth, self.floor, len(refit.form.values), prior)
         value += refit.penalty
         ranked = Ranked(choice, refit, value)
@@ -213,13 +238,14 @@ class _Selector:
 
     def _propose_again(self, best: Ranked) -> bool:
         """Pools about the best law so far, put in front; False where nothing new came."""
+        engines = linearised_engines(self.options)
         reference = about_closed_form(best.refit.form, self.data, best.refit.x0, self.refitter.steps)
-        if reference is None:
+        if reference is None or not engines:
             return False
         form, new = WeakForm(self.model, self.data, reference), 0
         for term in self.model.terms:
             try:
-                front = self._propose(form, term)
+                front = self._propose(form, term, engines)
             except (SearchError, np.linalg.LinAlgError):
                 continue
             known = {c.key for c in self.pools[term]}

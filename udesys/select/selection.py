@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from udesys.model.closed_form import Formula
 from udesys.search import Candidate
 from udesys.search.reference import Measurements
 from udesys.select.criterion import RIVAL
@@ -43,6 +44,10 @@ class Selection:
         n_refits: refits made.
         worth: (m,) independent measurements that each column's amount to.
         seconds_proposing: time spent in the engines.
+        pools: term -> every candidate that was proposed for it.
+        notes: what went wrong in the engines, for the user.
+        score: score(formulas) refits and ranks other formulas (term -> Formula) on the same footing; None where they
+            cannot be simulated.
     """
 
     ranked: tuple[Ranked, ...]
@@ -52,6 +57,9 @@ class Selection:
     n_refits: int
     worth: np.ndarray
     seconds_proposing: float
+    pools: Mapping[str, tuple[Candidate, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    score: Callable[[Mapping[str, Formula]], Ranked | None] | None = None
 
     @property
     def within_reach(self) -> tuple[Ranked, ...]:

@@ -1,8 +1,10 @@
 """Best-subset regression over a library of terms: every small sum is tried.
 
 The library's columns are carried through the task's response to the raw data, orthogonalised against what the
-known law explains, and all subsets of up to three terms are solved at once from their Gram matrix; larger ones
-grow from the best by one term at a time. Nothing is thresholded and nothing is greedy where it matters.
+known law explains, and all subsets of up to three plain terms are solved at once from their Gram matrix; larger ones
+grow from the best by one term at a time. Templates stand beside the plain terms at every value of their grids, and
+the best of these sums are refined by variable projection. Nothing is thresholded and nothing is greedy where it
+matters.
 
 Source: Hocking & Leslie, Technometrics 9 (1967) 531 (best subsets); Messenger & Bortz, Multiscale Model.
 Simul. 19 (2021) 1474 (weak form).
@@ -10,25 +12,29 @@ Simul. 19 (2021) 1474 (weak form).
 
 from __future__ import annotations
 
-import itertools
 import math
+from functools import lru_cache
 
 import numpy as np
 
 from udesys.errors import SearchError
+from udesys.model import tree as T
 from udesys.model.program import Program
-from udesys.search.candidate import Candidate, Front, constant_names, linear_candidate
+from udesys.search.candidate import Candidate, Front, make_candidate
 from udesys.search.options import SearchOptions
 from udesys.search.prior import term_length
+from udesys.search.projection import project, score_of
+from udesys.search.subsets import GridColumns, PlainSubsets, TemplateSubsets
 from udesys.search.task import Task
+from udesys.search.templates import Template
 
 NAME = "sparse"
-EXHAUSTIVE = 60_000  # subsets of one size solved outright; beyond, only the best grow
-GROWN = 40  # subsets of a size from which larger ones grow
-KEPT_SINGLE, KEPT = 24, 8  # candidates handed on of one term, and of each larger size
-COLLINEAR = 1e-7  # share of a column's norm left by the known law, below which it tells nothing new
-WELL_POSED = 1e-10  # smallest squared pivot of a subset's correlation matrix
-FLOOR = 1e-12  # of the target's square: what counts as an exact fit
+LINEARISED = True  # works on the response to the raw data, so it can propose again about a law
+KEPT_SINGLE, KEPT = 24, 8  # sums of plain terms handed on of one term, and of each larger size
+REFINED, KEPT_WITH_TEMPLATE = 20, 10  # sums with a template that are refined, and handed on, of each size
+PATIENCE = 2  # sizes without a gain after which larger sums are not tried
+LARGEST = 1e100  # of a column, beyond which it is of no use
+SAME = 1e-7  # relative difference of two sums of squares that are the same fit
 
 
 def ready() -> str:
@@ -47,112 +53,107 @@ def propose(task: Task, options: SearchOptions, seed: int = 0) -> Front:
     """
     terms = options.library.for_arguments(task.arguments, task.points)
     terms, columns = _evaluate(terms, task)
-    if not terms:
+    templates = options.library.templates_for(task.arguments, task.points, task.taken)
+    if not terms and not templates:
         raise SearchError(f"{task.term}: no library term is finite where the data went. Extend the library.")
     scale = np.abs(columns).max(0)  # x**4 may be 1e12 times x; only what the known law leaves of each counts
-    lengths = [term_length(t) for t in terms]
-    subsets = _Subsets(task.response.apply(columns / scale), task.response.target, lengths)
+    each = math.log(max(len(task.response.target), 2))
+    costs = np.array([2.0 * term_length(t) + each for t in terms])
+    plain = PlainSubsets(task.respond(columns / scale), task.response.target, costs)
+    templates, grids = _grid_columns(templates, task, each)
+    mixed = TemplateSubsets(plain, grids)
     found: list[Candidate] = []
+    lowest: list[float] = []
     for size in range(1, options.max_terms + 1):
-        for chosen, score, loss, coefficients in subsets.best_of_size(size):
+        if len(lowest) > PATIENCE and min(lowest[-PATIENCE:]) >= min(lowest[:-PATIENCE]):
+            break
+        before = len(found)
+        for chosen, score, loss, coefficients in plain.best_of_size(size, KEPT if size > 1 else KEPT_SINGLE):
             found.append(
-                linear_candidate(
+                make_candidate(
                     [terms[j] for j in chosen],
                     coefficients / scale[chosen],
+                    taken=task.names,
                     loss=loss,
                     score=score,
-                    prior=sum(subsets.lengths[j] for j in chosen),
                     engine=NAME,
-                    names=constant_names(size, task.names),
                 )
             )
+        found += _refined(mixed.best_of_size(size, REFINED), terms, templates, task)
+        lowest += [min((c.score for c in found[before:]), default=math.inf)]
     if not found:
         raise SearchError(
-            f"{task.term}: none of {len(terms)} library terms shows in the data beside the known law. Measure more, "
-            "or give more known terms."
+            f"{task.term}: none of {len(terms) + len(templates)} library terms shows in the data beside the known "
+            "law. Measure more, or give more known terms."
         )
     found.sort(key=lambda c: c.score)
-    return Front(task.term, tuple(found))
+    best: dict[str, Candidate] = {}
+    for candidate in found:
+        best.setdefault(candidate.key, candidate)
+    return Front(task.term, tuple(best.values()))
 
 
-def _evaluate(terms, task: Task):
+def _evaluate(terms: list[T.Tree], task: Task):
     """The terms that are finite at all points, and their columns (points, terms)."""
     with np.errstate(all="ignore"):
         values = Program(terms, task.arguments).run(list(task.points.T))
+    if not terms:
+        return [], np.empty((len(task.points), 0))
     columns = np.stack([np.broadcast_to(np.asarray(v, float), len(task.points)) for v in values], axis=1)
     largest = np.abs(columns).max(0)
-    fine = np.isfinite(columns).all(0) & (largest > 0) & (largest < 1e100)
+    fine = np.isfinite(columns).all(0) & (largest > 0) & (largest < LARGEST)
     return [t for t, keep in zip(terms, fine, strict=True) if keep], columns[:, fine]
 
 
-class _Subsets:
-    """All subsets' residuals from one Gram matrix of normalised columns."""
+# ------------------------------------------------------------------ templates
+@lru_cache(maxsize=1024)
+def _with_slopes(tree: T.Tree, inner: tuple[str, ...], arguments: tuple[str, ...]) -> Program:
+    return Program([tree, *(T.derivative(tree, name) for name in inner)], [*arguments, *inner])
 
-    def __init__(self, columns: np.ndarray, target: np.ndarray, lengths: list[float]):
-        norms = np.linalg.norm(columns, axis=0)
-        with np.errstate(invalid="ignore"):
-            self.usable = np.flatnonzero((norms > 0) & np.isfinite(norms) & (norms > COLLINEAR * norms.max()))
-        self.norms, self.lengths = norms, lengths
-        self.columns = columns[:, self.usable] / norms[self.usable]
-        self.target, self.n = target, len(target)
-        self.square = float(target @ target)
-        self.gram = self.columns.T @ self.columns
-        self.moment = self.columns.T @ target
-        self.cost = np.array([2.0 * lengths[j] for j in self.usable]) + math.log(max(self.n, 2))
-        self._grown: np.ndarray | None = None
 
-    def best_of_size(self, size: int):
-        """The kept subsets of a size: (indices, score, loss, coefficients), best first."""
-        count = len(self.usable)
-        if size > min(count, self.n - 1):
-            return []
-        subsets = self._all(size) if math.comb(count, size) <= EXHAUSTIVE else self._larger(size)
-        if len(subsets) == 0:
-            return []
-        scores = self._scores(subsets)
-        order = np.argsort(scores, kind="stable")
-        order = order[np.isfinite(scores[order])]
-        self._grown = subsets[order[:GROWN]]
-        return [self._solve(subsets[k]) for k in order[: KEPT if size > 1 else KEPT_SINGLE]]
+def _grid_columns(templates: list[Template], task: Task, each: float) -> tuple[list[Template], list[GridColumns]]:
+    """The templates that can be evaluated somewhere on their grids, with their responses there."""
+    kept, grids = [], []
+    for template in templates:
+        grid, columns = _over_grid(template, task)
+        if len(grid):
+            width = columns.shape[2]
+            response = task.respond(columns.reshape(len(task.points), -1)).reshape(-1, len(grid), width)
+            kept.append(Template(template.tree, template.inner, grid))
+            grids.append(GridColumns(response, 2.0 * term_length(template.tree) + width * each))
+    return kept, grids
 
-    def _all(self, size: int) -> np.ndarray:
-        every = list(itertools.combinations(range(len(self.usable)), size))
-        return np.array(every, dtype=int).reshape(-1, size)
 
-    def _larger(self, size: int) -> np.ndarray:
-        if self._grown is None:
-            return np.empty((0, size), int)
-        count = len(self.usable)
-        joined = np.concatenate(
-            [np.repeat(self._grown, count, 0), np.tile(np.arange(count), len(self._grown))[:, None]], 1
-        )
-        joined = np.sort(joined, axis=1)
-        return np.unique(joined[(np.diff(joined, axis=1) > 0).all(1)], axis=0)
+def _over_grid(template: Template, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """The usable values of the grid, and (points, values, 1 + constants) of the term and its relative slopes."""
+    program = _with_slopes(template.tree, template.inner, tuple(task.arguments))
+    inputs = [*task.points.T[:, :, None], *template.grid.T[:, None, :]]
+    shape = (len(task.points), len(template.grid))
+    with np.errstate(all="ignore"):
+        values = [np.broadcast_to(v, shape) for v in program.run(inputs)]
+        columns = np.stack([values[0], *(v * k for v, k in zip(values[1:], template.grid.T, strict=True))], 2)
+        largest = np.abs(columns).max(0)
+        fine = np.isfinite(columns).all((0, 2)) & (largest[:, 0] > 0) & (largest < LARGEST).all(1)
+        scaled = columns[:, fine] / np.maximum(largest[fine], 1e-300)
+    return template.grid[fine], scaled
 
-    def _scores(self, subsets: np.ndarray) -> np.ndarray:
-        """n ln(RSS / n) + k ln n + 2 prior for every subset; infinite where its columns are dependent."""
-        gram = self.gram[subsets[:, :, None], subsets[:, None, :]]
-        moment = self.moment[subsets]
-        left = np.full(len(subsets), self.square)
-        fine = np.ones(len(subsets), bool)
-        gram, moment = gram.copy(), moment.copy()
-        for k in range(subsets.shape[1]):  # Cholesky, all subsets at once
-            pivot = gram[:, k, k]
-            fine &= pivot > WELL_POSED
-            pivot = np.where(fine, pivot, 1.0)
-            left -= moment[:, k] ** 2 / pivot
-            factor = gram[:, k + 1 :, k] / pivot[:, None]
-            moment[:, k + 1 :] -= factor * moment[:, k, None]
-            gram[:, k + 1 :, k + 1 :] -= factor[:, :, None] * gram[:, k, None, k + 1 :]
-        floor = FLOOR * self.square + 1e-300
-        scores = self.n * np.log((np.maximum(left, 0.0) + floor) / self.n) + self.cost[subsets].sum(1)
-        return np.where(fine, scores, np.inf)
 
-    def _solve(self, subset: np.ndarray):
-        """The subset solved by least squares on the columns themselves, to full precision."""
-        coefficients, *_ = np.linalg.lstsq(self.columns[:, subset], self.target, rcond=None)
-        rest = self.target - self.columns[:, subset] @ coefficients
-        left = float(rest @ rest)
-        score = self.n * math.log((left + FLOOR * self.square + 1e-300) / self.n) + float(self.cost[subset].sum())
-        chosen = self.usable[subset]
-        return chosen.tolist(), score, left / self.n, coefficients / self.norms[chosen]
+def _refined(chosen, terms: list[T.Tree], templates: list[Template], task: Task) -> list[Candidate]:
+    """Sums with a template, their constants refined, the best of different fits."""
+    found = []
+    for _, places, which, node in chosen:
+        template = templates[which]
+        trees = [template.tree, *(terms[j] for j in places)]
+        inner = dict(zip(template.inner, template.grid[node], strict=True))
+        fit = project(trees, inner, task)
+        if fit is not None:
+            made = make_candidate(
+                trees, fit.coefficients, fit.inner, taken=task.names, loss=fit.loss, score=0.0, engine=NAME
+            )
+            found.append(score_of(made, fit, task))
+    found.sort(key=lambda c: c.score)
+    different: list[Candidate] = []
+    for candidate in found:
+        if all(abs(candidate.loss - other.loss) > SAME * other.loss for other in different):
+            different.append(candidate)
+    return different[:KEPT_WITH_TEMPLATE]
