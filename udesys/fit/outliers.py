@@ -11,6 +11,7 @@ FAR = 4.5  # robust standard deviations; one Gaussian error in 150,000 is as far
 MAD = 1.4826  # of a Gaussian: standard deviation over median absolute deviation
 LEAST_SHARE = 0.003  # of the measurements that must be far, beside
 LEAST_COUNT = 2
+LEAST_OFF = 1e-4  # of a column's spread: nearer than this, a smooth fit's own errors look like outliers
 LEAST_CELLS = 10  # of a column; fewer have no robust spread
 
 
@@ -23,7 +24,8 @@ def outlying(problem: ShootingProblem, unknowns: Unknowns) -> np.ndarray:
         centre = np.median(error[seen, j])
         spread = MAD * np.median(np.abs(error[seen, j] - centre))
         if spread > 0:
-            far[:, j] = seen & (np.abs(error[:, j] - centre) > FAR * spread)
+            off = max(FAR * spread, LEAST_OFF * np.std(problem.y[seen, j]))
+            far[:, j] = seen & (np.abs(error[:, j] - centre) > off)
     return far
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -173,6 +174,51 @@ def make_candidate(
         prior=description_length([canonical(term, inner) for term in terms]),
         engine=engine,
     )
+
+
+def as_given(formula: Formula, engine: str = "given") -> Candidate:
+    """A formula as it is written: every term of its sum with the factor that is a constant of its own, if it has one."""
+    parts = []
+    for sign, term in _terms(formula.tree, 1.0):
+        factor = next((f for f in _factors(term) if f.name in formula.constants), None)
+        alone = factor is not None and _count(formula.tree, factor) == 1
+        parts.append((T.substitute(term, {factor.name: T.ONE}) if alone else term, factor.name if alone else "", sign))
+    values = [sign * formula.constants.get(name, 1.0) for _, name, sign in parts]
+    inner = {n: v for n, v in formula.constants.items() if n not in {name for _, name, _ in parts}}
+    return make_candidate([p for p, _, _ in parts], values, inner, loss=math.nan, score=math.inf, engine=engine)
+
+
+def _terms(tree: T.Tree, sign: float) -> list[tuple[float, T.Tree]]:
+    if isinstance(tree, T.Operation) and tree.op in ("add", "sub"):
+        return _terms(tree.args[0], sign) + _terms(tree.args[1], sign if tree.op == "add" else -sign)
+    if isinstance(tree, T.Operation) and tree.op == "neg":
+        return _terms(tree.args[0], -sign)
+    own, tree = _unsigned(tree)
+    return [(sign * own, tree)]
+
+
+def _unsigned(tree: T.Tree) -> tuple[float, T.Tree]:
+    """A product's sign, and the product without it."""
+    if isinstance(tree, T.Operation) and tree.op == "neg":
+        sign, inner = _unsigned(tree.args[0])
+        return -sign, inner
+    if isinstance(tree, T.Operation) and tree.op in ("mul", "div"):
+        sign, inner = _unsigned(tree.args[0])
+        return sign, T.build(tree.op, inner, tree.args[1])
+    return 1.0, tree
+
+
+def _factors(tree: T.Tree) -> list[T.Symbol]:
+    """Names that multiply all of a term."""
+    if isinstance(tree, T.Symbol):
+        return [tree]
+    if isinstance(tree, T.Operation) and tree.op == "mul":
+        return _factors(tree.args[0]) + _factors(tree.args[1])
+    return _factors(tree.args[0]) if isinstance(tree, T.Operation) and tree.op == "div" else []
+
+
+def _count(tree: T.Tree, symbol: T.Symbol) -> int:
+    return sum(node == symbol for node in T.walk(tree))
 
 
 def without_part(candidate: Candidate, place: int) -> Candidate:

@@ -59,6 +59,18 @@ def _nothing(a: T.Tree, b: T.Tree) -> list[T.Tree]:
     return []
 
 
+def _radial(symbols: list[T.Symbol]) -> list[T.Tree]:
+    """Of every pair: r**2, and each argument times r**2, r, 1/r, 1/r**2 and 1/r**3."""
+    two, terms = T.Number(2.0), []
+    for a, b in itertools.combinations(symbols, 2):
+        square = T.add(T.power(a, two), T.power(b, two))
+        r = T.call("sqrt", square)
+        terms.append(square)
+        for x in (a, b):
+            terms += [T.mul(x, square), T.mul(x, r), T.div(x, r), T.div(x, square), T.div(x, T.mul(square, r))]
+    return terms
+
+
 def _each(function: str, a: T.Tree, b: T.Tree) -> T.Tree:
     return T.mul(T.call(function, a), T.call(function, b))
 
@@ -71,7 +83,8 @@ class Library:
         degree: highest total degree of the monomials; None takes 5, 4, 3 for one, two, three arguments
             and 2 beyond.
         functions: functions offered of every argument; see `FUNCTIONS`.
-        products: also offer these functions times another argument, and of sums and differences.
+        products: also offer these functions times another argument, of sums and differences, and what depends on the
+            distance sqrt(x**2 + y**2) of two arguments: a drag, a limit cycle, a central force.
         templates: terms with constants inside: names (see `search.templates`), or texts in the equation language
             over the arguments, such as "x/(K + x)", in which every other name is a constant.
         terms: further terms as text in the equation language over the arguments, such as "x*exp(-y)".
@@ -139,7 +152,7 @@ class Library:
                     continue
                 terms += _ONE_ARGUMENT[function](symbol)
         if self.products:
-            terms += self._of_two(symbols, points)
+            terms += self._of_two(symbols, points) + _radial(symbols)
         for text in self.terms:
             term = parse_expression(text)
             if T.symbols(term) <= set(arguments):

@@ -15,11 +15,9 @@ import numpy as np
 from udesys.errors import SearchError
 from udesys.fit import FitResult
 from udesys.fit.correlation import effective_counts
-from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.search import Candidate, SearchOptions, linearised_engines, propose
-from udesys.search.candidate import Front, without_part
-from udesys.search.normal_form import to_candidate
+from udesys.search.candidate import Front, as_given, without_part
 from udesys.search.prior import known_forms, law_length
 from udesys.search.reference import Measurements, about_closed_form, about_fit, windows
 from udesys.search.weak_form import WeakForm
@@ -41,6 +39,7 @@ CUT = 64  # samples of the windows that are simulated instead
 MOST_KEPT = 40  # choices refitted when the weights or the steps change
 MOST_STEPS = 64  # solver steps between two samples
 STEP_ERROR = 0.02  # of the noise: a larger change on doubling the steps asks for more
+FLOOR_ERROR = 0.05  # of the floor of the criterion, which is what exact data are compared by
 SMALLEST_WEIGHT_CHANGE = 1.02
 
 
@@ -76,6 +75,7 @@ class _Selector:
         self.pools: dict[str, list[Candidate]] = {}
         self.seen: dict[tuple, Ranked] = {}
         self.diverged: dict[tuple, dict[str, str]] = {}
+        self.unsteady: set[tuple] = set()  # laws that simulate on coarse steps alone
         self.proposed: dict[str, dict[str, Candidate]] = {term: {} for term in self.model.terms}
         self.notes: dict[str, None] = {}
         self.n_refits, self.seconds_proposing = 0, 0.0
@@ -96,14 +96,17 @@ class _Selector:
                 "no proposed formula simulates the data. Extend the library, give more known terms, or check the data."
             )
         best = self._broad(self._reweighted(self._tuned(best)))
+        about = None
         for round_ in range(ROUNDS):
             best = self._reweighted(self._tuned(self._sweep(best)))
-            if round_ < ROUNDS - 1 and not self._propose_again(best):
+            if round_ == ROUNDS - 1 or best.key == about or not self._propose_again(best):
                 break
+            about = best.key
         best = self._eliminate(best)
         best = self._eliminate(self._discounted(best))
         self._combine(best)
         self._polish()
+        self._tuned(min(self.seen.values(), key=lambda r: r.criterion))
         ranked = tuple(sorted(self.seen.values(), key=lambda r: r.criterion))
         data = replace(self.data, sigma=self._own_noise(pick(ranked)))
         return Selection(
@@ -138,6 +141,8 @@ class _Selector:
     def _score(self, choice: dict[str, Candidate], start: Ranked | None, *, robust: bool = False) -> Ranked | None:
         """Refit a choice from the parameters and starts of another; known choices are looked up."""
         key = tuple(choice[t].key for t in self.model.terms)
+        if key in self.unsteady:
+            return None
         if key in self.seen and not (robust and start and self.seen[key].refit.cost > HOPELESS * start.refit.cost):
             return self.seen[key]
         parameters = start.refit.form.parameters if start else {n: v for n, (v, _) in self.fit.parameters.items()}
@@ -148,21 +153,14 @@ class _Selector:
             hopeless = HOPELESS * start.refit.cost if start else None
             refit = self.refitter.refit(form, x0, robust=robust, hopeless=hopeless)
         if refit is None:
-            self.diverged[key] = {t: self.model.formula_text(t, c.formula.tree) for t, c in choice.items()}
+            self.diverged[key] = self._formula_texts(choice)
             return None
         self.diverged.pop(key, None)
         return self._rank(choice, refit)
 
     def _score_of_formulas(self, formulas: Mapping[str, Formula]) -> Ranked | None:
         """Any formulas refitted and ranked on the same footing as the proposed ones."""
-        form, choice = WeakForm(self.model, self.data, about_fit(self.fit, self.data)), {}
-        for term, formula in formulas.items():
-            # a whole number would be taken for a part of the form
-            values = {name: T.Number(value * (1 + 1e-12)) for name, value in formula.constants.items()}
-            candidate = to_candidate(T.substitute(formula.tree, values), form.task(term), "given", whole=True)
-            if candidate is None:
-                return None
-            choice[term] = candidate
+        choice = {term: as_given(formulas[term]) for term in self.model.terms}
         start = min(self.seen.values(), key=lambda r: r.criterion)
         ranked = self._score(choice, start, robust=True)
         return ranked and self._rank(choice, self._polished(ranked))
@@ -248,10 +246,9 @@ class _Selector:
                 front = self._propose(form, term, engines)
             except (SearchError, np.linalg.LinAlgError):
                 continue
-            known = {c.key for c in self.pools[term]}
-            fresh = [c for c in front if c.key not in known][: TRIED // 2]
-            self.pools[term] = [*fresh, *self.pools[term]]
-            new += len(fresh)
+            known, ahead = {c.key for c in self.pools[term]}, {c.key: c for c in front.candidates[:TRIED]}
+            self.pools[term] = [*ahead.values(), *(c for c in self.pools[term] if c.key not in ahead)]
+            new += len(ahead.keys() - known) + len(ahead.keys() & known - self._tried(term))
         return new > 0
 
     def _eliminate(self, best: Ranked) -> Ranked:
@@ -277,6 +274,11 @@ class _Selector:
             for choice in list(near_choices(best, list(self.seen.values()), NEAR)):
                 self._score(choice, best)
 
+    def _tried(self, term: str) -> set[str]:
+        """Forms of a term that some refitted law had."""
+        place = list(self.model.terms).index(term)
+        return {key[place] for key in self.seen}
+
     # -------------------------------------------------------------- footing
     def _again(self, best: Ranked) -> Ranked:
         """The best and what came near it, refitted on the present footing; the rest is forgotten."""
@@ -291,12 +293,12 @@ class _Selector:
     def _tuned(self, best: Ranked) -> Ranked:
         """Double the solver's steps until that no longer matters beside the noise of the best law."""
         noise = STEP_ERROR * np.broadcast_to(self.data.sigma, self.data.y.shape).mean(0)
-        allowed = np.maximum(noise, 0.3 * self.floor)
+        allowed = np.maximum(noise, FLOOR_ERROR * self.floor)
         steps, coarse = self.refitter.steps, best.refit.outputs
         while steps.max() < MOST_STEPS:
             fine = self.refitter.simulate(best.refit, 2 * steps)
             if fine is None:
-                break
+                return self._dropped(best)
             change = np.sqrt(((fine - coarse) ** 2).mean(0))
             if (change < allowed)[self.counts > 0].all():
                 break
@@ -305,6 +307,19 @@ class _Selector:
             return best
         self.refitter.steps = steps
         return self._again(best)
+
+    def _dropped(self, best: Ranked) -> Ranked:
+        """The next best law, where the best one simulates by an error of the coarse steps alone."""
+        rest = [r for r in self.seen.values() if r.key != best.key]
+        if not rest:
+            return best
+        del self.seen[best.key]
+        self.unsteady.add(best.key)
+        self.diverged[best.key] = self._formula_texts(best.choice)
+        return self._tuned(min(rest, key=lambda r: r.criterion))
+
+    def _formula_texts(self, choice: Mapping[str, Candidate]) -> dict[str, str]:
+        return {t: self.model.formula_text(t, c.formula.tree) for t, c in choice.items()}
 
     def _own_noise(self, ranked: Ranked) -> np.ndarray:
         """(m,) noise of each column by a law's own residuals; given noise stays."""
