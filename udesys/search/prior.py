@@ -2,10 +2,11 @@
 
 With hundreds of terms many forms have as many constants and fit nearly as well; no count of constants tells
 them apart. A monomial of low degree is what laws are most often made of and is cheapest; higher degrees cost
-more; anything else costs by its size. Two things are known of a whole law besides: a form that stands in one
+more; anything else costs by its size, save for the rate laws that have names of their own (saturation after Monod and
+Hill, exponentials, Arrhenius), which cost as little as the smallest other form. Two things are known of a whole law besides: a form that stands in one
 missing term often stands in another (what one species loses another gains), so naming it again is nearly free;
 and what the user wrote down as known is not what is missing, so a missing term that only restates it costs more.
-The tiers were set on Lotka-Volterra and a dozen hybrid systems.
+The tiers were set on Lotka-Volterra and some thirty hybrid systems.
 """
 
 from __future__ import annotations
@@ -30,13 +31,59 @@ def term_length(term: T.Tree) -> float:
     """Nats to name one term."""
     degree = monomial_degree(term)
     if degree is None:
-        return OTHER + PER_NODE * max(_size(term) - FREE_NODES, 0)
+        beside = _beside_named(term)
+        return OTHER + PER_NODE * (max(_size(term) - FREE_NODES, 0) if beside is None else beside)
     return LOW_DEGREE if degree <= 2 else THIRD_DEGREE if degree <= 3 else HIGH_DEGREE
+
+
+def _beside_named(term: T.Tree) -> int | None:
+    """How many factors stand beside a rate law with a name of its own; None where there is no such law."""
+    above, below = _fraction(term)
+    exponentials = [f for f in above if _is_exponential(f)]
+    if len(exponentials) == 1 and not below:
+        return len(above) - 1
+    if len(below) == 1 and (saturated := _saturated(below[0])) is not None:
+        return len([f for f in above if f != saturated])
+    return None
+
+
+def _fraction(tree: T.Tree) -> tuple[list[T.Tree], list[T.Tree]]:
+    """Factors above and below the line, numbers left out."""
+    if isinstance(tree, T.Operation) and tree.op in ("mul", "div"):
+        above, below = _fraction(tree.args[0])
+        other, under = _fraction(tree.args[1])
+        return (above + other, below + under) if tree.op == "mul" else (above + under, below + other)
+    return ([] if isinstance(tree, T.Number) else [tree]), []
+
+
+def _is_exponential(tree: T.Tree) -> bool:
+    """exp(k*x) or exp(k/x)."""
+    inside = tree.args[0] if isinstance(tree, T.Operation) and tree.op == "exp" else None
+    if not isinstance(inside, T.Operation) or inside.op not in ("mul", "div"):
+        return False
+    constant, argument = inside.args
+    return _is_constant(constant) and isinstance(argument, T.Symbol) and not _is_constant(argument)
+
+
+def _saturated(tree: T.Tree) -> T.Tree | None:
+    """x**n of K**n + x**n or of K + x."""
+    if not isinstance(tree, T.Operation) or tree.op != "add":
+        return None
+    constant, power = tree.args
+    if isinstance(constant, T.Operation) and constant.op == "pow":
+        constant = constant.args[0]
+    base = power.args[0] if isinstance(power, T.Operation) and power.op == "pow" else power
+    plain = isinstance(base, T.Symbol) and not _is_constant(base)
+    return power if plain and _is_constant(constant) else None
+
+
+def _is_constant(tree: T.Tree) -> bool:
+    return isinstance(tree, T.Symbol) and tree.name.startswith("#")
 
 
 def _size(tree: T.Tree) -> int:
     """Nodes of a tree, constants and what they alone make up left out; a constant factor adds none."""
-    if isinstance(tree, T.Number) or (isinstance(tree, T.Symbol) and tree.name.startswith("#")):
+    if isinstance(tree, T.Number) or _is_constant(tree):
         return 0
     if isinstance(tree, T.Symbol):
         return 1

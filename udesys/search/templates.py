@@ -42,7 +42,7 @@ EXPONENTS = (-1.5, -0.5, 0.25, 0.5, 2.0 / 3.0, 0.75, 1.5, 2.5)
 NEARLY_POSITIVE = 0.02  # of the largest value: how far noise may carry a positive argument below zero
 BEYOND = 0.3  # of an argument's range: how far outside it a threshold may lie
 ANGLES = (0.6, 15.0)  # k times the largest argument of a sine
-ACTIVATIONS = (0.1, 60.0)  # k over the largest argument of exp(k/x)
+RATES = (0.1, 0.25, 0.5, 1.0, 1.7, 2.6, 3.6, 4.8, 6.2, 8.0, 10.0, 13.0, 17.0, 22.0, 30.0)  # k times the range of x
 
 
 @dataclass(frozen=True)
@@ -174,11 +174,8 @@ def _axis(tree: T.Tree, name: str, ranges: Mapping, points: int) -> np.ndarray:
     if role == "wave":
         return np.geomspace(*ANGLES, points) / size
     if role in ("rate", "odd rate"):
-        rates = 1.0 / (np.geomspace(NARROW, WIDE, points) * (high - low if 0 < high - low < size else size))
+        rates = np.array(RATES if points > POINTS[2] else RATES[::2]) / (high - low if 0 < high - low < size else size)
         return np.concatenate([-rates, rates]) if role == "rate" else rates
-    if role == "activation":
-        energies = np.geomspace(*ACTIVATIONS, points) * size
-        return np.concatenate([-energies, energies])
     return np.geomspace(NARROW, WIDE, points) * size
 
 
@@ -210,7 +207,7 @@ def _role(tree: T.Tree, name: str) -> tuple[str, T.Tree]:
             return "scale", T.div(_alone(rest), _alone(other))
         if node.op == "div" and not plain:
             inside = {outer.op for outer, _ in path[depth + 1 :]} & _FUNCTIONS["rate"]
-            return "activation" if inside and side == 0 else "scale", _alone(other)
+            return ("rate", T.div(T.ONE, _alone(other))) if inside and side == 0 else ("scale", _alone(other))
     return "scale", T.ONE
 
 

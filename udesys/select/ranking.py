@@ -22,10 +22,11 @@ from udesys.search.prior import known_forms, law_length
 from udesys.search.reference import Measurements, about_closed_form, about_fit, windows
 from udesys.search.weak_form import WeakForm
 from udesys.select.combining import joint_starts, leaders, near_choices
-from udesys.select.criterion import FLOOR, criterion
+from udesys.select.criterion import FLOOR, RIVAL, criterion
 from udesys.select.refit import Refit, Refitter, replace_data
 from udesys.select.selection import Ranked, Selection, pick
 
+LEADING = 12  # candidates at the head of a later proposal that are refitted again from their new constants
 TRIED = 24  # candidates of a term refitted in one sweep
 FIRST = 3  # joint starts refitted before the coordinate search
 MOST_FIRST = 12  # of them tried until one simulates
@@ -75,6 +76,7 @@ class _Selector:
         self.pools: dict[str, list[Candidate]] = {}
         self.seen: dict[tuple, Ranked] = {}
         self.diverged: dict[tuple, dict[str, str]] = {}
+        self.leading: set[tuple] = set()  # laws that a proposal about the best one put in front
         self.unsteady: set[tuple] = set()  # laws that simulate on coarse steps alone
         self.proposed: dict[str, dict[str, Candidate]] = {term: {} for term in self.model.terms}
         self.notes: dict[str, None] = {}
@@ -140,10 +142,12 @@ class _Selector:
     # -------------------------------------------------------------- one joint choice
     def _score(self, choice: dict[str, Candidate], start: Ranked | None, *, robust: bool = False) -> Ranked | None:
         """Refit a choice from the parameters and starts of another; known choices are looked up."""
-        key = tuple(choice[t].key for t in self.model.terms)
+        key = self._key(choice)
         if key in self.unsteady:
             return None
-        if key in self.seen and not (robust and start and self.seen[key].refit.cost > HOPELESS * start.refit.cost):
+        leading = key in self.leading
+        self.leading.discard(key)
+        if key in self.seen and not self._worth_another(key, start, robust, leading):
             return self.seen[key]
         parameters = start.refit.form.parameters if start else {n: v for n, (v, _) in self.fit.parameters.items()}
         x0 = start.refit.x0 if start else self.fit.unknowns.nodes[self.data.segments[0]]
@@ -151,12 +155,24 @@ class _Selector:
         self.n_refits += 1
         with np.errstate(all="ignore"):
             hopeless = HOPELESS * start.refit.cost if start else None
-            refit = self.refitter.refit(form, x0, robust=robust, hopeless=hopeless)
+            refit = self.refitter.refit(form, x0, robust=robust, hopeless=hopeless, persevere=leading)
         if refit is None:
-            self.diverged[key] = self._formula_texts(choice)
-            return None
+            if key not in self.seen:
+                self.diverged[key] = self._formula_texts(choice)
+            return self.seen.get(key)
         self.diverged.pop(key, None)
-        return self._rank(choice, refit)
+        return self._keep_better(self.seen.get(key), self._rank(choice, refit))
+
+    def _key(self, choice: Mapping[str, Candidate]) -> tuple[str, ...]:
+        return tuple(choice[t].key for t in self.model.terms)
+
+    def _worth_another(self, key: tuple, start: Ranked | None, robust: bool, leading: bool) -> bool:
+        """Whether a law that was refitted and stayed behind is refitted again, from other constants."""
+        if start is None:
+            return False
+        seen = self.seen[key]
+        behind = leading and seen.criterion > start.criterion + RIVAL
+        return behind or (robust and seen.refit.cost > HOPELESS * start.refit.cost)
 
     def _score_of_formulas(self, formulas: Mapping[str, Formula]) -> Ranked | None:
         """Any formulas refitted and ranked on the same footing as the proposed ones."""
@@ -173,6 +189,11 @@ class _Selector:
         value += refit.penalty
         ranked = Ranked(choice, refit, value)
         self.seen[ranked.key] = ranked
+        return ranked
+
+    def _keep_better(self, before: Ranked | None, ranked: Ranked) -> Ranked:
+        if before is not None and before.criterion < ranked.criterion:
+            self.seen[before.key] = ranked = before
         return ranked
 
     # -------------------------------------------------------------- the search
@@ -235,21 +256,22 @@ class _Selector:
         return "; ".join(f"{t} = {c}" for t, c in ranked.choice.items())
 
     def _propose_again(self, best: Ranked) -> bool:
-        """Pools about the best law so far, put in front; False where nothing new came."""
+        """Pools about the best law so far, put in front; False where nothing came."""
         engines = linearised_engines(self.options)
         reference = about_closed_form(best.refit.form, self.data, best.refit.x0, self.refitter.steps)
         if reference is None or not engines:
             return False
-        form, new = WeakForm(self.model, self.data, reference), 0
+        form, came = WeakForm(self.model, self.data, reference), False
         for term in self.model.terms:
             try:
                 front = self._propose(form, term, engines)
             except (SearchError, np.linalg.LinAlgError):
                 continue
-            known, ahead = {c.key for c in self.pools[term]}, {c.key: c for c in front.candidates[:TRIED]}
+            ahead = {c.key: c for c in front.candidates[:TRIED]}
             self.pools[term] = [*ahead.values(), *(c for c in self.pools[term] if c.key not in ahead)]
-            new += len(ahead.keys() - known) + len(ahead.keys() & known - self._tried(term))
-        return new > 0
+            self.leading |= {self._key({**best.choice, term: c}) for c in front.candidates[:LEADING]}
+            came = True
+        return came
 
     def _eliminate(self, best: Ranked) -> Ranked:
         """Drop terms from the current constants as long as that lowers the criterion."""
@@ -273,11 +295,6 @@ class _Selector:
         if len(self.model.terms) > 1:
             for choice in list(near_choices(best, list(self.seen.values()), NEAR)):
                 self._score(choice, best)
-
-    def _tried(self, term: str) -> set[str]:
-        """Forms of a term that some refitted law had."""
-        place = list(self.model.terms).index(term)
-        return {key[place] for key in self.seen}
 
     # -------------------------------------------------------------- footing
     def _again(self, best: Ranked) -> Ranked:

@@ -93,6 +93,7 @@ class Refitter:
         iterations: int = ITERATIONS,
         robust: bool = False,
         hopeless: float | None = None,
+        persevere: bool = False,
     ) -> Refit | None:
         """Values that simulate the data best; None where no start gives a finite simulation.
 
@@ -100,9 +101,11 @@ class Refitter:
             x0: (trajectories, d) starts.
             robust: go through the windows even where the direct way works, and keep the better.
             hopeless: cost above which a descent that has slowed down is given up; never if None.
+            persevere: go through the windows where the direct way ends above `hopeless`.
         """
         direct = self._descend(form, form.values, x0, self.data.segments, iterations, hopeless)
-        if direct is not None and not robust:
+        lost = persevere and hopeless is not None and direct is not None and direct.cost > hopeless
+        if direct is not None and not robust and not lost:
             return self._done(form, direct)
         found = [direct, self._through_windows(form, iterations)]
         if not any(found):
