@@ -10,6 +10,8 @@ from udesys.assess.estimate import Estimate
 from udesys.assess.forecast import heldout_error
 from udesys.data import Dataset
 from udesys.fit import FitResult
+from udesys.model import tree as T
+from udesys.search.prior import form_name, known_forms
 from udesys.select import Refit, Selection
 
 MOST_LISTED = 60  # ranked laws handed on
@@ -59,6 +61,7 @@ def conclude(
         parameters=parameters,
         initial=initial,
         noise={c: float(known.noise[j]) for c, j in columns.items()},
+        noise_profile={c: (p.absolute, p.relative) for c, p in selection.profiles.items()},
         error=error,
         candidates=_candidates(selection, final, data, heldout, columns, counts, starts),
         visited=_visited(fitted, selection),
@@ -117,6 +120,7 @@ def _candidates(selection, final, data, heldout, columns, counts, starts) -> tup
 def _warnings(fitted, selection, known, columns) -> tuple[str, ...]:
     taken_up = ("is not determined by the hybrid", "are outliers")  # said below, of the law
     warnings = [w for w in fitted.warnings if not any(words in w for words in taken_up)]
+    warnings += [*selection.notes, *_merged(selection)]
     measured, used = int(fitted.problem.mask.sum()), int(selection.data.mask.sum())
     if used < measured:
         warnings.append(f"{measured - used} of {measured} measured values are outliers: the law was refitted without.")
@@ -141,3 +145,21 @@ def _warnings(fitted, selection, known, columns) -> tuple[str, ...]:
             f"are worth ({worth}), and intervals are widened accordingly."
         )
     return tuple(warnings)
+
+
+def _merged(selection: Selection) -> list[str]:
+    """Missing terms that came to nothing, or to what the equations have already."""
+    notes, choice = [], selection.best.choice
+    model = selection.best.refit.form.model
+    known = known_forms(model)
+    for term, candidate in choice.items():
+        if not candidate.parts:
+            notes.append(f"{term} = 0: the known terms explain these data without it.")
+        for part, name in candidate.parts:
+            if form_name(part) in known[term]:
+                what = model.formula_text(term, T.mul(T.Symbol(name), part))
+                notes.append(
+                    f"{what} in {term} has the form of a known term of its equation: it corrects that term's constant. "
+                    "Estimate that constant instead of fixing it."
+                )
+    return notes

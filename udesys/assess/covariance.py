@@ -46,8 +46,7 @@ def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray) -> Uncertai
     counts = data.mask.sum(0)
     unknowns = len(names) + int(data.free.sum()) * len(data.segments[0])
     degrees = max(float(worth.sum()) - unknowns, 1.0)
-    noise = _noise(refit, counts, unknowns)
-    wide = noise * np.sqrt(counts / np.maximum(worth, 1e-300))
+    wide = _noise(refit.weighted, counts, unknowns) * np.sqrt(counts / np.maximum(worth, 1e-300))
     sigma = np.where(counts > 0, np.maximum(wide, 1e-300), 1.0)
     point = Point(refit.form.values, refit.x0, 0.0, np.zeros_like(data.y), refit.states, refit.outputs)
     system = replace_data(refitter, replace(data, sigma=sigma)).linearise(refit.form, point, data.segments)
@@ -76,13 +75,14 @@ def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray) -> Uncertai
             start=parameter.start if parameter else None,
             at_bound=at_bound[k],
         )
-    return Uncertainty(estimates=estimates, correlation=correlation, noise=np.where(counts > 0, noise, np.nan))
+    noise = np.where(counts > 0, _noise(refit.squares, counts, unknowns), np.nan)
+    return Uncertainty(estimates=estimates, correlation=correlation, noise=noise)
 
 
-def _noise(refit: Refit, counts: np.ndarray, unknowns: int) -> np.ndarray:
+def _noise(squares: np.ndarray, counts: np.ndarray, unknowns: int) -> np.ndarray:
     """Noise of each column; the degrees of freedom spent are shared in proportion to the measurements."""
     left = max(1.0 - unknowns / counts.sum(), 1.0 / counts.sum())
-    return np.sqrt(refit.squares / np.maximum(counts * left, 1e-300))
+    return np.sqrt(squares / np.maximum(counts * left, 1e-300))
 
 
 def _bounds_reached(refitter: Refitter, refit: Refit) -> list[float | None]:

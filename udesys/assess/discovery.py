@@ -68,6 +68,8 @@ class Discovery:
         parameters: parameter -> Estimate; fixed ones too.
         initial: trajectory -> state -> initial value.
         noise: measured column -> standard deviation of the noise.
+        noise_profile: column -> (absolute [data units], relative) parts of noise that grows with what is measured:
+            sd^2 = absolute^2 + (relative * value)^2; only where the residuals show it.
         error: {"fit": {column: RMSE}, "heldout": {...}} of one plain simulation of the closed form [data units].
         candidates: ranked models, the pick first.
         visited: state, input or covariate -> (lowest, highest) along the trajectories; nothing is claimed outside.
@@ -87,6 +89,7 @@ class Discovery:
     parameters: dict[str, Estimate]
     initial: dict[str, dict[str, float]]
     noise: dict[str, float]
+    noise_profile: dict[str, tuple[float, float]]
     error: dict[str, dict[str, float]]
     candidates: tuple[RankedModel, ...]
     visited: dict[str, tuple[float, float]]
@@ -163,6 +166,7 @@ class Discovery:
             "parameters": {name: e.to_dict() for name, e in self.parameters.items()},
             "initial": self.initial,
             "noise": self.noise,
+            **({"noise_profile": self.noise_profile} if self.noise_profile else {}),
             "error": self.error,
             "candidates": [vars(c) for c in self.candidates],
             "warnings": list(self.warnings),

@@ -147,9 +147,17 @@ def _errors(law) -> list[str]:
     header = ("Error", "noise sd", "RMSE fit", *(("RMSE held out",) if held else ()))
     rows = []
     for column in law.data.columns:
-        row = [f"  {column}", _number(law.noise.get(column)), _number(law.error.get("fit", {}).get(column))]
+        row = [f"  {column}", _noise(law, column), _number(law.error.get("fit", {}).get(column))]
         rows.append((*row, *((_number(held.get(column)),) if held else ())))
     return _table(header, rows, "<" + ">" * (len(header) - 1))
+
+
+def _noise(law, column: str) -> str:
+    """The noise's standard deviation, or its two parts where it grows with what is measured."""
+    if column not in law.noise_profile:
+        return _number(law.noise.get(column))
+    absolute, relative = law.noise_profile[column]
+    return f"{absolute:.2g} and {100 * relative:.2g} %"
 
 
 def _number(value: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from udesys.fit.noise_profile import noise_profile
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import Unknowns
 
@@ -16,11 +17,18 @@ LEAST_CELLS = 10  # of a column; fewer have no robust spread
 
 
 def outlying(problem: ShootingProblem, unknowns: Unknowns) -> np.ndarray:
-    """(nodes, m) True where a measurement is far from the fitted nodes beside the others of its column."""
-    error = problem.y - problem.outputs(unknowns.nodes, unknowns.theta)
+    """(nodes, m) True where a measurement is far from the fitted nodes beside the others of its column.
+
+    Where the noise grows with what is measured, an error is far for its size.
+    """
+    outputs = problem.outputs(unknowns.nodes, unknowns.theta)
+    error = problem.y - outputs
     far = np.zeros(error.shape, dtype=bool)
     for j in np.flatnonzero(problem.counts >= LEAST_CELLS):
         seen = problem.mask[:, j] > 0
+        profile = noise_profile(error[:, j], outputs[:, j], problem.mask[:, j])
+        if profile is not None:
+            error[:, j] /= profile.factors
         centre = np.median(error[seen, j])
         spread = MAD * np.median(np.abs(error[seen, j] - centre))
         if spread > 0:

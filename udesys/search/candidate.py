@@ -80,6 +80,10 @@ class Candidate:
         return T.to_text(self.numbers_in_place, 4)
 
 
+# What a term comes to that the data do not need.
+NOTHING = Candidate(formula=Formula(T.ZERO, {}), parts=(), loss=math.nan, score=math.inf, prior=0.0, engine="none")
+
+
 @dataclass(frozen=True)
 class Front:
     """Candidates for one term, best score first.
@@ -177,7 +181,7 @@ def make_candidate(
 
 
 def as_given(formula: Formula, engine: str = "given") -> Candidate:
-    """A formula as it is written: every term of its sum with the factor that is a constant of its own, if it has one."""
+    """A formula as it is written: the terms of its sum, each with the factor that is a constant of its own, if any."""
     parts = []
     for sign, term in _terms(formula.tree, 1.0):
         factor = next((f for f in _factors(term) if f.name in formula.constants), None)

@@ -2,11 +2,11 @@
 
 With hundreds of terms many forms have as many constants and fit nearly as well; no count of constants tells
 them apart. A monomial of low degree is what laws are most often made of and is cheapest; higher degrees cost
-more; anything else costs by its size, save for the rate laws that have names of their own (saturation after Monod and
-Hill, exponentials, Arrhenius), which cost as little as the smallest other form. Two things are known of a whole law besides: a form that stands in one
-missing term often stands in another (what one species loses another gains), so naming it again is nearly free;
-and what the user wrote down as known is not what is missing, so a missing term that only restates it costs more.
-The tiers were set on Lotka-Volterra and some thirty hybrid systems.
+more; anything else costs by its size, save for the rate laws that have names of their own (saturation after Monod
+and Hill, exponentials, Arrhenius), which cost as little as the smallest other form. Two things are known of a whole
+law besides: a form that stands in one missing term often stands in another (what one species loses another gains),
+so naming it again is nearly free; and what the user wrote down as known is not what is missing, so a missing term
+that only restates it costs more. The tiers were set on Lotka-Volterra and some thirty hybrid systems.
 """
 
 from __future__ import annotations

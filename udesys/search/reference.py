@@ -32,6 +32,7 @@ class Measurements:
         pieces: (samples, k, 4) cubics of the inputs and covariates from each sample on, as `integrate.machine` takes
             them; None without any.
         u: (samples, k) their values at the samples; None likewise.
+        profile: (samples, m) factors of sigma where the noise grows with what is measured; None where it does not.
         start: (intervals,) the sample where each interval starts.
         h: (intervals,) lengths of the intervals.
         gauss_t, gauss_u: (intervals, G) times of the Gauss points, and (intervals, G, k) inputs there, or None.
@@ -45,6 +46,7 @@ class Measurements:
     free: np.ndarray
     pieces: np.ndarray | None = None
     u: np.ndarray | None = None
+    profile: np.ndarray | None = None
     start: np.ndarray = field(init=False)
     h: np.ndarray = field(init=False)
     gauss_t: np.ndarray = field(init=False)
@@ -79,6 +81,12 @@ class Measurements:
             pieces=pieces,
             u=u,
         )
+
+    @property
+    def noise(self) -> np.ndarray:
+        """(samples, m) standard deviation of every measurement."""
+        sigma = np.broadcast_to(self.sigma, self.y.shape)
+        return sigma if self.profile is None else sigma * self.profile
 
     @property
     def gauss_inputs(self) -> list[np.ndarray]:

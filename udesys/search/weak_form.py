@@ -37,12 +37,11 @@ class WeakForm:
         self.coupled = bool(np.any(a))
         self.carry = _exponential(a * h)
         self.to_end = np.stack([_exponential(a * h * (1 - g)) for g in GAUSS], 1)
-        sigma = np.broadcast_to(data.sigma, data.y.shape)
         self.mask = data.mask
         if reference.observed is not None:
             known = np.concatenate([np.ones_like(reference.nodes), reference.observed.known], 1)
             self.mask = data.mask * known
-        self.weight = self.mask / sigma
+        self.weight = self.mask / data.noise
         pieces = zip(*windows(data.segments, LONGEST), strict=True)
         self.windows = [(a, b, int(np.searchsorted(data.start, a))) for a, b in pieces]
 

@@ -15,9 +15,10 @@ import numpy as np
 from udesys.errors import SearchError
 from udesys.fit import FitResult
 from udesys.fit.correlation import effective_counts
+from udesys.fit.noise_profile import Profile, noise_profile
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.search import Candidate, SearchOptions, linearised_engines, propose
-from udesys.search.candidate import Front, as_given, without_part
+from udesys.search.candidate import NOTHING, Front, as_given, without_part
 from udesys.search.prior import known_forms, law_length
 from udesys.search.reference import Measurements, about_closed_form, about_fit, windows
 from udesys.search.weak_form import WeakForm
@@ -73,6 +74,7 @@ class _Selector:
         magnitude = (self.data.mask * np.abs(self.data.y)).sum(0) / np.maximum(self.counts, 1)
         self.floor = FLOOR * np.maximum(magnitude, 1e-300)
         self.known = known_forms(self.model)
+        self.profiles: dict[str, Profile] = {}
         self.pools: dict[str, list[Candidate]] = {}
         self.seen: dict[tuple, Ranked] = {}
         self.diverged: dict[tuple, dict[str, str]] = {}
@@ -121,6 +123,7 @@ class _Selector:
             seconds_proposing=self.seconds_proposing,
             pools={term: tuple(pool.values()) for term, pool in self.proposed.items()},
             notes=tuple(self.notes),
+            profiles=self.profiles,
             score=self._score_of_formulas,
         )
 
@@ -185,7 +188,7 @@ class _Selector:
         constants = {t: list(refit.form.formulas[t].constants.values()) for t in self.model.terms}
         choice = {t: choice[t].with_constants(constants[t]) for t in self.model.terms}
         prior = law_length({t: c.forms for t, c in choice.items()}, self.known)
-        value = criterion(refit.squares, self.counts, self.worth, self.floor, len(refit.form.values), prior)
+        value = criterion(refit.weighted, self.counts, self.worth, self.floor, len(refit.form.values), prior)
         value += refit.penalty
         ranked = Ranked(choice, refit, value)
         self.seen[ranked.key] = ranked
@@ -243,7 +246,7 @@ class _Selector:
         for _ in range(SWEEPS):
             changed = False
             for term in self.model.terms:
-                for candidate in pools[term]:
+                for candidate in (*pools[term], NOTHING):
                     ranked = self._score({**best.choice, term: candidate}, best, robust=robust)
                     if ranked and ranked.criterion < best.criterion - 1e-6:
                         best, changed = ranked, True
@@ -279,8 +282,6 @@ class _Selector:
         while improved:
             improved = False
             for term, candidate in best.choice.items():
-                if len(candidate.parts) < 2:
-                    continue
                 for place in range(len(candidate.parts)):
                     ranked = self._score({**best.choice, term: without_part(candidate, place)}, best)
                     if ranked and ranked.criterion < best.criterion - 1e-6:
@@ -342,17 +343,37 @@ class _Selector:
         """(m,) noise of each column by a law's own residuals; given noise stays."""
         columns = max(int((self.counts > 0).sum()), 1)
         spent = (ranked.n_constants + self.data.free.sum() * len(self.data.segments[0])) / columns
-        sigma = np.sqrt(ranked.refit.squares / np.maximum(self.counts - spent, 1))
+        sigma = np.sqrt(ranked.refit.weighted / np.maximum(self.counts - spent, 1))
         sought = (self.counts > 0) & ~np.isin(self.model.measurable, self.fit.given_noise)
         return np.where(sought, np.maximum(sigma, self.floor), self.data.sigma)
 
     def _reweighted(self, best: Ranked) -> Ranked:
         """Weights from the residuals of the best law, where they changed."""
+        if self._profiled(best):
+            best = self._again(best)
         sigma = self._own_noise(best)
         if largest_ratio(sigma, self.data.sigma) < SMALLEST_WEIGHT_CHANGE:
             return best
         self.data = self.refitter.data = replace(self.data, sigma=sigma)
         return self._again(best)
+
+    def _profiled(self, best: Ranked) -> bool:
+        """Whether the best law's residuals show noise that grows with what is measured, as they did not before."""
+        error = self.data.y - best.refit.outputs
+        factors, found = np.ones_like(error), {}
+        for j in np.flatnonzero(self.counts > 0):
+            name = self.model.measurable[j]
+            simulated = np.isfinite(error[:, j])
+            if name in self.fit.given_noise or not simulated.all():
+                continue
+            profile = noise_profile(error[:, j], best.refit.outputs[:, j], self.data.mask[:, j])
+            if profile is not None:
+                factors[:, j], found[name] = profile.factors, profile
+        if not found or self.profiles.keys() == found.keys():
+            return False
+        self.profiles = found
+        self.data = self.refitter.data = replace(self.data, profile=factors)
+        return True
 
     def _polish(self) -> None:
         """Refit what is near the best with weights of its own: the criterion takes each law's noise as its own."""
@@ -380,7 +401,8 @@ class _Selector:
 
         Simple laws that full counts put far behind come into reach then, so the leaders of every size are tried.
         """
-        self.worth = effective_counts(best.refit.outputs - self.data.y, self.data.mask, self.data.segments)
+        error = (best.refit.outputs - self.data.y) * (self.data.sigma / self.data.noise)
+        self.worth = effective_counts(error, self.data.mask, self.data.segments)
         if not (self.worth < self.counts).any():
             return best
         for ranked in list(self.seen.values()):

@@ -37,6 +37,7 @@ class Refit:
         states: (samples, d) its simulation.
         outputs: (samples, m) its states, then its observables.
         penalty: squared deviations of parameters from their priors, in units of these.
+        weighted: (m,) residual sums of squares as the noise profile weighs them; `squares` where there is none.
     """
 
     form: ClosedForm
@@ -46,6 +47,11 @@ class Refit:
     states: np.ndarray
     outputs: np.ndarray
     penalty: float = 0.0
+    weighted: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.weighted is None:
+            object.__setattr__(self, "weighted", self.squares)
 
 
 @dataclass
@@ -116,10 +122,12 @@ class Refitter:
         return self._done(form, min(found, key=lambda p: p.cost)) if found else None
 
     def _done(self, form: ClosedForm, point: Point) -> Refit:
-        squares = (self._errors(point.states, point.outputs) ** 2).sum(0)
+        square = self._errors(point.states, point.outputs) ** 2
+        profile = 1.0 if self.data.profile is None else self.data.profile
+        squares, weighted = square.sum(0), (square / profile**2).sum(0)
         penalty = float((self._prior_errors(form, point.values)[0] ** 2).sum())
         found = form.with_values(point.values)
-        return Refit(found, point.x0, squares, point.cost, point.states, point.outputs, penalty)
+        return Refit(found, point.x0, squares, point.cost, point.states, point.outputs, penalty, weighted)
 
     def _through_windows(self, form: ClosedForm, iterations: int) -> Point | None:
         """Short windows from the fitted nodes, then growing horizons: for starts that one long solve rejects."""
@@ -154,7 +162,7 @@ class Refitter:
         if states is None:
             return None
         outputs = form.outputs(data.t, states, data.u, values=values)
-        residual = data.mask / data.sigma * self._errors(states, outputs)
+        residual = data.mask / data.noise * self._errors(states, outputs)
         cost = float((residual**2).sum() + (self._prior_errors(form, values)[0] ** 2).sum())
         return Point(values, x0, cost, residual, states, outputs) if np.isfinite(cost) else None
 
@@ -223,7 +231,7 @@ class Refitter:
         sens = form.output_sensitivities(data.t, *simulation, data.u, values=values)
         if form.observed:
             sens = np.where(self._counted(simulation[0])[..., None], sens, 0.0)
-        weight = np.broadcast_to(data.mask / data.sigma, point.residual.shape)
+        weight = data.mask / data.noise
         at_start = np.isin(segments[0], data.segments[0])  # a window further on starts free
         free = np.where(at_start[:, None], data.free, True)
         system = EliminatedSystem(sens * weight[..., None], point.residual, segments, len(values), free)

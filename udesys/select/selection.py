@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from udesys.fit.noise_profile import Profile
 from udesys.model.closed_form import Formula
 from udesys.search import Candidate
 from udesys.search.reference import Measurements
@@ -45,6 +46,7 @@ class Selection:
         worth: (m,) independent measurements that each column's amount to.
         seconds_proposing: time spent in the engines.
         pools: term -> every candidate that was proposed for it.
+        profiles: column -> how its noise grows with what is measured, where it does.
         notes: what went wrong in the engines, for the user.
         score: score(formulas) refits and ranks other formulas (term -> Formula) on the same footing; None where they
             cannot be simulated.
@@ -58,6 +60,7 @@ class Selection:
     worth: np.ndarray
     seconds_proposing: float
     pools: Mapping[str, tuple[Candidate, ...]] = field(default_factory=dict)
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     score: Callable[[Mapping[str, Formula]], Ranked | None] | None = None
 
