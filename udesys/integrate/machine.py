@@ -2,7 +2,9 @@
 
 A candidate formula is a short list of instructions over registers, so a new candidate needs no compiler:
 numba compiles the machine once. Sensitivities follow the variational equations through the same steps
-(internal numerical differentiation, Bock 1981), so they are exact derivatives of the discrete solution.
+(internal numerical differentiation, Bock 1981), so they are exact derivatives of the discrete solution. Where a sign
+jumps, as in dry friction, steps end at the jump, and the sensitivities jump with it (Hairer, Norsett & Wanner 1993,
+sec. II.6).
 """
 
 from __future__ import annotations
@@ -44,6 +46,9 @@ _A = np.ascontiguousarray(DOP853.A)
 _B = np.ascontiguousarray(DOP853.B)
 _C = np.ascontiguousarray(DOP853.C)
 BLOW_UP = 1e15  # a state beyond this is a failed solve
+MOST_JUMPS = 8  # of signs within one step; with more, it sticks or chatters
+A_LITTLE = 1e-6  # of a step
+MOST_TRIALS, LOCATED = 60, 1e-14  # to locate a jump, relative to the step
 
 
 @njit(cache=True, error_model="numpy")
@@ -111,15 +116,34 @@ def _run(code, reg, base):
 
 
 @njit(cache=True, error_model="numpy")
-def _derivatives(code, out, reg, base, d, n_p, t, pieces, offset, y, dy, sensitive):
-    """dy/dt of the state and, after it, of its sensitivities (row-major d x (n_p + d))."""
+def _load(code, reg, base, d, n_p, t, pieces, offset, y, modes):
+    """Run the program at a point; `modes` are the signs in force, taken from their arguments where they are zero."""
     for j in range(d):
         reg[j] = y[j]
-    reg[d + n_p] = t
+    first = d + n_p
+    reg[first] = t
     for j in range(pieces.shape[0]):
         c = pieces[j]
-        reg[d + n_p + 1 + j] = c[0] + offset * (c[1] + offset * (c[2] + offset * c[3]))
+        reg[first + 1 + j] = c[0] + offset * (c[1] + offset * (c[2] + offset * c[3]))
+    for k in range(modes.shape[0]):
+        reg[first + 1 + pieces.shape[0] + k] = modes[k]
     _run(code, reg, base)
+
+
+@njit(cache=True, error_model="numpy")
+def _derivatives(code, out, reg, base, d, n_p, t, pieces, offset, y, dy, sensitive, modes):
+    """dy/dt of the state and, after it, of its sensitivities (row-major d x (n_p + d))."""
+    _load(code, reg, base, d, n_p, t, pieces, offset, y, modes)
+    free = False
+    for k in range(modes.shape[0]):
+        free = free or modes[k] == 0.0
+    if free:
+        place, first = _first_switch(d, n_p, sensitive), d + n_p + 1 + pieces.shape[0]
+        for k in range(modes.shape[0]):
+            if modes[k] == 0.0:
+                g = reg[out[place + k]]
+                reg[first + k] = 1.0 if g > 0 else (-1.0 if g < 0 else 0.0)
+        _run(code, reg, base)
     for j in range(d):
         dy[j] = reg[out[j]]
     if not sensitive:
@@ -140,16 +164,226 @@ def _derivatives(code, out, reg, base, d, n_p, t, pieces, offset, y, dy, sensiti
 
 
 @njit(cache=True, error_model="numpy")
-def _simulate(code, constants, out, d, n_p, p, x0, t, pieces, lo, hi, steps, sensitive, states, sens, A, B, C):
+def _first_switch(d, n_p, sensitive):
+    """Place of the first sign's argument among the program's outputs."""
+    return d + d * (d + n_p) if sensitive else d
+
+
+@njit(cache=True, error_model="numpy")
+def _step(code, out, reg, base, d, n_p, now, h, pieces, offset, y, after, k, z, sensitive, modes, A, B, C):
+    """One step of length h from y."""
+    m = y.shape[0]
+    for s in range(A.shape[0]):
+        z[:] = y
+        for r in range(s):
+            w = h * A[s, r]
+            if w != 0.0:
+                for q in range(m):
+                    z[q] += w * k[r, q]
+        at = offset + C[s] * h
+        _derivatives(code, out, reg, base, d, n_p, now + C[s] * h, pieces, at, z, k[s], sensitive, modes)
+    after[:] = y
+    for s in range(A.shape[0]):
+        w = h * B[s]
+        if w != 0.0:
+            for q in range(m):
+                after[q] += w * k[s, q]
+
+
+@njit(cache=True, error_model="numpy")
+def _crossed(code, out, reg, base, d, n_p, t, pieces, offset, y, sensitive, modes, which):
+    """The first sign, from `which` on and round, that is no more the one in force, and its argument; -1 where none."""
+    _load(code, reg, base, d, n_p, t, pieces, offset, y, modes)
+    place, count = _first_switch(d, n_p, sensitive), modes.shape[0]
+    for n in range(count):
+        k = (which + n) % count
+        g = reg[out[place + k]]
+        if g * modes[k] < 0.0:
+            return k, g
+    return -1, 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def _signs_at(code, out, reg, base, d, n_p, t, h, pieces, offset, y, after, k, sensitive, modes):
+    """Put signs that are not known yet in force; where an argument is zero, the sign it has a little later."""
+    place = _first_switch(d, n_p, sensitive)
+    for q in range(modes.shape[0]):
+        if modes[q] != 0.0:
+            continue
+        _load(code, reg, base, d, n_p, t, pieces, offset, y, modes)
+        g = reg[out[place + q]]
+        if g == 0.0:
+            _derivatives(code, out, reg, base, d, n_p, t, pieces, offset, y, k[0], sensitive, modes)
+            after[:] = y
+            for j in range(d):
+                after[j] += A_LITTLE * h * k[0, j]
+            _load(code, reg, base, d, n_p, t, pieces, offset, after, modes)
+            g = reg[out[place + q]]
+        modes[q] = 1.0 if g > 0 else (-1.0 if g < 0 else 0.0)
+
+
+@njit(cache=True, error_model="numpy")
+def _advance(code, out, reg, base, d, n_p, now, h, pieces, offset, y, after, k, z, sensitive, modes, A, B, C):
+    """One step in pieces, none of which crosses a jump of a sign: each jump is located and the signs changed there."""
+    done = 0.0
+    for _ in range(MOST_JUMPS):
+        left = h - done
+        _step(
+            code,
+            out,
+            reg,
+            base,
+            d,
+            n_p,
+            now + done,
+            left,
+            pieces,
+            offset + done,
+            y,
+            after,
+            k,
+            z,
+            sensitive,
+            modes,
+            A,
+            B,
+            C,
+        )
+        end = offset + h
+        which, beyond = _crossed(code, out, reg, base, d, n_p, now + h, pieces, end, after, sensitive, modes, 0)
+        if which < 0:
+            y[:] = after
+            return
+        _load(code, reg, base, d, n_p, now + done, pieces, offset + done, y, modes)
+        before = reg[out[_first_switch(d, n_p, sensitive) + which]]
+        low, high, side = 0.0, left, 0
+        for _ in range(MOST_TRIALS):  # regula falsi after Illinois
+            if high - low <= LOCATED * h:
+                break
+            middle = low + (high - low) * before / (before - beyond)
+            if not low < middle < high:
+                middle = 0.5 * (low + high)
+            at = done + middle
+            _step(
+                code,
+                out,
+                reg,
+                base,
+                d,
+                n_p,
+                now + done,
+                middle,
+                pieces,
+                offset + done,
+                y,
+                after,
+                k,
+                z,
+                sensitive,
+                modes,
+                A,
+                B,
+                C,
+            )
+            other, g = _crossed(
+                code, out, reg, base, d, n_p, now + at, pieces, offset + at, after, sensitive, modes, which
+            )
+            if other >= 0:
+                if other != which:  # another sign changes before
+                    which, side = other, 0
+                    _load(code, reg, base, d, n_p, now + done, pieces, offset + done, y, modes)
+                    before = reg[out[_first_switch(d, n_p, sensitive) + which]]
+                high, beyond = middle, g
+                if side == 1:
+                    before *= 0.5
+                side = 1
+            else:
+                low = middle
+                before = reg[out[_first_switch(d, n_p, sensitive) + which]]
+                if side == -1:
+                    beyond *= 0.5
+                side = -1
+        _step(
+            code,
+            out,
+            reg,
+            base,
+            d,
+            n_p,
+            now + done,
+            high,
+            pieces,
+            offset + done,
+            y,
+            after,
+            k,
+            z,
+            sensitive,
+            modes,
+            A,
+            B,
+            C,
+        )
+        done += high
+        y[:] = after
+        if sensitive:
+            _derivatives(code, out, reg, base, d, n_p, now + done, pieces, offset + done, y, k[0], True, modes)
+            _jump_of_sensitivities(out, reg, d, n_p, y, k, which, modes.shape[0])
+            modes[which] = -modes[which]
+            _derivatives(code, out, reg, base, d, n_p, now + done, pieces, offset + done, y, k[1], True, modes)
+            width = n_p + d
+            for i in range(d):
+                for q in range(width):
+                    y[d + i * width + q] += (k[1, i] - k[0, i]) * k[2, q]
+        else:
+            modes[which] = -modes[which]
+    modes[:] = 0.0  # it sticks: what is left goes with the signs as they come
+    left = h - done
+    _step(
+        code, out, reg, base, d, n_p, now + done, left, pieces, offset + done, y, after, k, z, sensitive, modes, A, B, C
+    )
+    y[:] = after
+
+
+@njit(cache=True, error_model="numpy")
+def _jump_of_sensitivities(out, reg, d, n_p, y, k, which, count):
+    """k[2, :width] = how much earlier the jump comes by each unknown: (dg/dx S + dg/dp) / (dg/dt along the way)."""
+    width, first = n_p + d, _first_switch(d, n_p, True) + count
+    by_state, by_unknown, by_time = (
+        first + which * d,
+        first + count * d + which * n_p,
+        first + count * (d + n_p) + which,
+    )
+    speed = reg[out[by_time]]
+    for j in range(d):
+        speed += reg[out[by_state + j]] * k[0, j]
+    for q in range(width):
+        k[2, q] = 0.0
+    if speed == 0.0:
+        return
+    for q in range(n_p):
+        k[2, q] = reg[out[by_unknown + q]]
+    for j in range(d):
+        slope = reg[out[by_state + j]]
+        for q in range(width):
+            k[2, q] += slope * y[d + j * width + q]
+    for q in range(width):
+        k[2, q] /= speed
+
+
+@njit(cache=True, error_model="numpy")
+def _simulate(code, constants, out, d, n_p, p, x0, t, pieces, lo, hi, steps, sensitive, n_signs, states, sens, A, B, C):
     width = n_p + d
     m = d + d * width if sensitive else d
-    base = d + n_p + 1 + pieces.shape[1] + constants.shape[0]
+    base = d + n_p + 1 + pieces.shape[1] + n_signs + constants.shape[0]
     reg = np.zeros(base + code.shape[0])
     reg[d : d + n_p] = p
     reg[base - constants.shape[0] : base] = constants
     k = np.zeros((A.shape[0], m))
     y = np.zeros(m)
     z = np.zeros(m)
+    after = np.zeros(m)
+    modes = np.zeros(n_signs)
     for segment in range(lo.shape[0]):
         y[:] = 0.0
         for j in range(d):
@@ -157,25 +391,41 @@ def _simulate(code, constants, out, d, n_p, p, x0, t, pieces, lo, hi, steps, sen
             if sensitive:
                 y[d + j * width + n_p + j] = 1.0
         first = lo[segment]
+        modes[:] = 0.0
         for i in range(first, hi[segment]):
             if i > first:
                 h = (t[i] - t[i - 1]) / steps[i - 1]
+                piece = pieces[i - 1]
                 for step in range(steps[i - 1]):
-                    now = t[i - 1] + step * h
-                    for s in range(A.shape[0]):
-                        z[:] = y
-                        for r in range(s):
-                            w = h * A[s, r]
-                            if w != 0.0:
-                                for q in range(m):
-                                    z[q] += w * k[r, q]
-                        at, offset = now + C[s] * h, (step + C[s]) * h
-                        _derivatives(code, out, reg, base, d, n_p, at, pieces[i - 1], offset, z, k[s], sensitive)
-                    for s in range(A.shape[0]):
-                        w = h * B[s]
-                        if w != 0.0:
-                            for q in range(m):
-                                y[q] += w * k[s, q]
+                    now, offset = t[i - 1] + step * h, step * h
+                    if n_signs == 0:
+                        _step(
+                            code,
+                            out,
+                            reg,
+                            base,
+                            d,
+                            n_p,
+                            now,
+                            h,
+                            piece,
+                            offset,
+                            y,
+                            after,
+                            k,
+                            z,
+                            sensitive,
+                            modes,
+                            A,
+                            B,
+                            C,
+                        )
+                        y[:] = after
+                        continue
+                    _signs_at(code, out, reg, base, d, n_p, now, h, piece, offset, y, after, k, sensitive, modes)
+                    _advance(
+                        code, out, reg, base, d, n_p, now, h, piece, offset, y, after, k, z, sensitive, modes, A, B, C
+                    )
                 for j in range(d):
                     if not abs(y[j]) < BLOW_UP:
                         return False
@@ -188,13 +438,13 @@ def _simulate(code, constants, out, d, n_p, p, x0, t, pieces, lo, hi, steps, sen
     return True
 
 
-def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivities=False):
+def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivities=False, signs=0):
     """Simulate segments of one time axis, each from its own start, with Dormand & Prince's order-8 formula.
 
     Args:
         program: code (ops, 3), constants and outputs of `model.program.Program`; inputs are the d states,
-            the parameters p, t and the k driving inputs; outputs are dx/dt and, for sensitivities, df/dx and df/dp
-            by rows.
+            the parameters p, t, the k driving inputs and the signs; outputs are dx/dt, for sensitivities df/dx and
+            df/dp by rows, and with signs their arguments g, for sensitivities dg/dx and dg/dp by rows and dg/dt.
         d: number of states.
         p: (n_p,) parameters.
         x0: (segments, d) starts.
@@ -204,6 +454,7 @@ def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivitie
         pieces: (time, k, 4) cubics of the driving inputs between sample i and i + 1, c0 to c3 of
             c0 + c1 s + c2 s^2 + c3 s^3 at s after sample i; None without inputs.
         sensitivities: also return d x(t) / d (p, x0).
+        signs: number of signs whose jumps are located, so that no step crosses one.
 
     Returns:
         states (time, d) and sensitivities (time, d, n_p + d) or None; None for both where a state left the
@@ -228,6 +479,7 @@ def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivitie
         segments[1],
         steps,
         sensitivities,
+        signs,
         states,
         sens,
         _A,

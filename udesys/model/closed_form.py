@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -58,6 +59,7 @@ class ClosedForm:
         self.observed = tuple(T.substitute(tree, fixed) for tree in model.observe.values())
         self._symbols = [*model.estimated, *(unique[p] for p in pairs)]
         self._program = self._sensitive = self._observing = self._observing_slopes = None
+        self._jumping: dict[bool, Program] = {}
 
     @property
     def inputs(self) -> list[str]:
@@ -84,9 +86,37 @@ class ClosedForm:
         """Simulate segments of one time axis; see `integrate.machine.simulate`."""
         from udesys.integrate.machine import simulate
 
-        program = self.sensitive_program if sensitivities else self.program
-        values = self.values if values is None else values
-        return simulate(program, self.d, values, x0, t, segments, steps, pieces=pieces, sensitivities=sensitivities)
+        values, jumps = self.values if values is None else values, self._jumps
+        if jumps:
+            program = self._with_jumps(sensitivities)
+        else:
+            program = self.sensitive_program if sensitivities else self.program
+        point = (program, self.d, values, x0, t, segments, steps)
+        return simulate(*point, pieces=pieces, sensitivities=sensitivities, signs=len(jumps))
+
+    @cached_property
+    def _jumps(self) -> list[T.Tree]:
+        """What the signs in the right sides are of."""
+        nodes = [node for tree in self.rhs for node in T.walk(tree) if isinstance(node, T.Operation)]
+        return list(dict.fromkeys(node.args[0] for node in nodes if node.op == "sign"))
+
+    def _with_jumps(self, sensitive: bool) -> Program:
+        """The program with every sign as an input, and what it is of as a result."""
+        if sensitive not in self._jumping:
+            names = {T.call("sign", tree): T.Symbol(f"sign {k}") for k, tree in enumerate(self._jumps)}
+            trees = [T.replace(tree, names) for tree in self.rhs]
+            arguments, results = [T.replace(tree, names) for tree in self._jumps], list(trees)
+            if sensitive:
+                results += [T.derivative(tree, s) for tree in trees for s in self.model.states]
+                results += [T.derivative(tree, s) for tree in trees for s in self._symbols]
+            results += arguments
+            if sensitive:
+                results += [T.derivative(g, s) for g in arguments for s in self.model.states]
+                results += [T.derivative(g, s) for g in arguments for s in self._symbols]
+                results += [T.derivative(g, "t") for g in arguments]
+            inputs = [*self.inputs, *(name.name for name in names.values())]
+            self._jumping[sensitive] = Program(results, inputs)
+        return self._jumping[sensitive]
 
     # -------------------------------------------------------------- what is measured
     def outputs(self, t, states, u=None, *, values=None) -> np.ndarray:

@@ -176,6 +176,15 @@ def substitute(tree: Tree, values: Mapping[str, Tree]) -> Tree:
     return tree
 
 
+def replace(tree: Tree, values: Mapping[Tree, Tree]) -> Tree:
+    """The tree with whole subtrees replaced by others, the outermost first."""
+    if tree in values:
+        return values[tree]
+    if isinstance(tree, Operation):
+        return build(tree.op, *(replace(a, values) for a in tree.args))
+    return tree
+
+
 # ------------------------------------------------------------------ differentiating
 def derivative(tree: Tree, name: str) -> Tree:
     """The exact partial derivative with respect to a symbol (zero for a step's jump, NaN where there is none)."""
