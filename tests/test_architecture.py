@@ -59,6 +59,7 @@ HEAVY = {
     "pysr",
     "juliacall",
     "pyoperon",
+    "pint",
 }
 
 

@@ -2,12 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 from laws import half_known
 
+from udesys.errors import SearchError
 from udesys.model import HybridODE
 from udesys.model.grammar import parse_expression
-from udesys.search.prior import RESTATED, description_length, form_name, known_forms, law_length, term_length
+from udesys.search import Library, SearchOptions, Task, propose
+from udesys.search.prior import RESTATED, Prior, description_length, form_name, known_forms, law_length, term_length
 
 
 def tree(text):
@@ -65,6 +68,35 @@ def test_a_restated_term_costs_more_only_where_it_stands_already():
 )
 def test_a_product_has_one_name_however_it_is_written(texts):
     assert len({form_name(tree(t)) for t in texts}) == 1
+
+
+OWN = Prior(low_degree=1, third_degree=20, high_degree=300, other=4000, per_node=10_000, restated=500_000)
+
+
+def test_every_tier_of_the_prior_can_be_changed():
+    lengths = [term_length(tree(t), OWN) for t in ("x*y", "x*y**2", "x**4", "sin(x)", "x*sin(x*y)")]
+    assert lengths == [1, 20, 300, 4000, 4000 + 3 * 10_000]
+    assert description_length([tree("x"), tree("x**3")], OWN) == 21
+    known = {"NN1": frozenset({form_name(tree("x"))})}
+    assert law_length({"NN1": [tree("x")]}, known, OWN) == 500_001
+
+
+def test_candidates_are_proposed_and_scored_under_the_prior_asked_for():
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0.5, 1.0, (40, 1))
+    values = np.sin(points[:, 0]) + 0.2 * rng.standard_normal(40)  # which tells nothing apart
+    asked = Task(term="NN", arguments=("x",), points=points, values=values, std=np.full(40, 0.2))
+    for prior, first in ((Prior(), "x"), (Prior(low_degree=50, third_degree=50, high_degree=50, other=0), "sin(x)")):
+        library = Library(functions=["sin"], templates=())
+        front = propose(asked, SearchOptions(engines=["sparse"], library=library, prior=prior))
+        assert front.candidates[0].key == first
+        assert all(c.prior == pytest.approx(description_length(c.forms, prior)) for c in front)
+
+
+@pytest.mark.parametrize("value", [-1, "2", True, float("nan"), float("inf")])
+def test_a_prior_that_is_no_number_of_nats_is_refused(value):
+    with pytest.raises(SearchError, match=r"per_node = .* must be a number of nats, zero or more"):
+        Prior(per_node=value)
 
 
 def test_different_products_have_different_names():

@@ -78,9 +78,9 @@ def test_the_search_is_fixed_by_the_seed_and_quiet():
     fixed = {"deterministic": True, "parallelism": "serial", "random_state": 3, "precision": 64, "batching": False}
     quiet = {"progress": False, "verbosity": 0, "input_stream": "devnull"}
     assert given.items() >= (fixed | quiet).items()
-    assert given["timeout_in_seconds"] == 9.0 and given["maxsize"] == OPTIONS.max_complexity
+    assert given["timeout_in_seconds"] == 9.0 and given["maxsize"] == OPTIONS.grown_complexity
     small = pysr.regressor_arguments(
-        product_task(), SimpleNamespace(operators=("+",), max_complexity=3), -1, limit=1, folder=""
+        product_task(), SimpleNamespace(operators=("+",), grown_complexity=3), -1, limit=1, folder=""
     )
     assert small["maxsize"] == 7 and 0 <= small["random_state"] < 2**32
 

@@ -9,6 +9,9 @@ from udesys.data import signal_coefficients
 from udesys.fit.options import FitOptions
 from udesys.model import Network
 from udesys.model import tree as T
+from udesys.search import Library, SearchOptions
+from udesys.search.knowledge import TermKnowledge, knowledge_of
+from udesys.search.prior import Prior
 from udesys.spec import load_spec
 
 TABLE = """\
@@ -124,6 +127,102 @@ def test_networks_and_search_are_passed_on(folder):
     assert read.options.library.terms == ("hare*exp(-lynx)",)
     # 3*5 + 5, 5*5 + 5, 5*1 + 1 and the linear skip's 3: the arguments' product is beside them.
     assert "NN1(hare, lynx): 5-5 hidden units, tanh, 59 weights" in str(read)
+
+
+KNOWN = {
+    "engines": ["sparse"],
+    "operators": ["+", "*", "tanh"],
+    "max_terms": 3,
+    "max_complexity": 12,
+    "time_limit": 2.5,
+    "forbidden": ["exp", "sin*cos"],
+    "units": {"hare": "kg", "lynx": "1", "time": "year"},
+    "library": {
+        "degree": 2,
+        "functions": ["sin"],
+        "products": False,
+        "templates": ["monod", "hare/(K + lynx)"],
+        "terms": ["hare*sqrt(lynx)"],
+    },
+    "prior": {"other": 2.0, "restated": 0},
+    "terms": {
+        "NN1": {"sign": "negative", "increasing": ["hare"], "decreasing": ["lynx"], "guess": "-b*hare*lynx/(K + hare)"},
+        "NN2": {"depends_on": ["hare*lynx"], "guess": ["c*hare*lynx", "c*hare"], "max_terms": 1},
+    },
+}
+
+
+def test_all_that_is_known_before_the_search_is_passed_on(folder):
+    options = load_spec(spec(search=KNOWN), folder=folder).options
+    assert options == SearchOptions(
+        engines=("sparse",),
+        operators=("+", "*", "tanh"),
+        max_terms=3,
+        max_complexity=12,
+        time_limit=2.5,
+        forbidden=("exp", "sin*cos"),
+        units={"hare": "kg", "lynx": "1", "time": "year"},
+        library=Library(
+            degree=2,
+            functions=["sin"],
+            products=False,
+            templates=["monod", "hare/(K + lynx)"],
+            terms=["hare*sqrt(lynx)"],
+        ),
+        prior=Prior(other=2.0, restated=0.0),
+        terms={
+            "NN1": TermKnowledge(
+                sign="negative", increasing=["hare"], decreasing=["lynx"], guess="-b*hare*lynx/(K + hare)"
+            ),
+            "NN2": TermKnowledge(depends_on=["hare*lynx"], guess=["c*hare*lynx", "c*hare"], max_terms=1),
+        },
+    )
+
+
+def test_what_is_known_reads_back_from_the_resolved_text(folder):
+    for search in (KNOWN, {}):
+        read = load_spec(spec(search=search), folder=folder)
+        (folder / "again.toml").write_text(read.to_toml(folder), encoding="utf-8")
+        again = load_spec(folder / "again.toml")
+        assert (again.options, again.raw) == (read.options, read.raw)
+
+
+def test_the_printed_spec_tells_what_is_known_before_the_search(folder):
+    lines = str(load_spec(spec(search=KNOWN), folder=folder)).splitlines()
+    start = lines.index(
+        "Search  sparse; formulas of at most 3 terms and 12 nodes; 2.5 s for an engine and term",
+    )
+    assert lines[start + 1 :] == [
+        "  forbidden: exp, sin*cos",
+        "  units: hare kg, lynx 1, time year",
+        "  prior: other 2, restated 0",
+        "  NN1: never positive; increasing in hare; decreasing in lynx; guess -b*hare*lynx/(K + hare)",
+        "  NN2: depends on hare*lynx alone; at most 1 term; guess c*hare*lynx; guess c*hare",
+    ]
+
+
+def test_an_output_of_a_network_may_be_known(folder):
+    given = spec(
+        model={"equations": "hare' = NN(hare, lynx)[0]\nlynx' = NN(hare, lynx)[1]"},
+        search={"terms": {"NN": {"max_terms": 2}, "NN[1]": {"sign": "positive"}}},
+    )
+    options = load_spec(given, folder=folder).options
+    assert knowledge_of("NN[0]", options) == TermKnowledge(max_terms=2)
+    assert knowledge_of("NN[1]", options) == TermKnowledge(sign="positive")
+
+
+def test_an_equation_whose_units_do_not_match_gives_a_warning(folder):
+    units = {"hare": "kg", "lynx": "kg", "time": "year"}
+    given = spec(search={"units": units}, parameters={"a": {"start": 0.5, "unit": "1/day"}})
+    (warning,) = load_spec(given, folder=folder).warnings
+    assert warning == (
+        "the units in the equation of hare do not match: the right side has kg/day, the left side kg/year."
+    )
+
+
+def test_a_template_of_no_network_gives_a_warning(folder):
+    read = load_spec(spec(search={"library": {"templates": ["wolf/(K + wolf)"]}}), folder=folder)
+    assert read.warnings == ("the library's template 'wolf/(K + wolf)' fits no network: it has no argument of any.",)
 
 
 def test_a_library_term_of_no_network_gives_a_warning(folder):

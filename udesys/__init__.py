@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from udesys.discover import Discovery
     from udesys.fit import FitOptions, FitResult, fit
     from udesys.model import HybridODE, Network, Parameter
+    from udesys.search.knowledge import TermKnowledge
     from udesys.search.library import Library
     from udesys.search.options import SearchOptions
+    from udesys.search.prior import Prior
     from udesys.spec import Spec, load_spec
 
 __version__ = "0.1.0"
@@ -46,6 +48,8 @@ _HOME = {
     "Discovery": "udesys.discover",
     "Library": "udesys.search.library",
     "SearchOptions": "udesys.search.options",
+    "TermKnowledge": "udesys.search.knowledge",
+    "Prior": "udesys.search.prior",
     "Spec": "udesys.spec",
     "load_spec": "udesys.spec",
 }
@@ -66,6 +70,8 @@ __all__ = [
     "Law",
     "Library",
     "SearchOptions",
+    "TermKnowledge",
+    "Prior",
     "Spec",
     "load_spec",
     "__version__",

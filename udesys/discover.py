@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping
 from udesys.assess.conclude import conclude
 from udesys.assess.covariance import uncertainty
 from udesys.assess.discovery import Discovery, RankedModel, Residual
+from udesys.assess.simplify import simplify
 from udesys.data import Dataset
 from udesys.errors import SearchError
 from udesys.fit import FitOptions, FitResult, fit
 from udesys.model import HybridODE
 from udesys.search import SearchOptions, chosen_engines
+from udesys.search.dimensions import law_units
+from udesys.search.knowledge import for_model
 from udesys.select import select
 
 __all__ = ["Discovery", "RankedModel", "Residual", "discover", "recover"]
@@ -42,7 +45,7 @@ def discover(
         seed: of everything random; the same seed gives the same law.
         heldout: measurements kept aside, on which the law is scored.
         noise: column -> standard deviation of the noise [data units]; estimated if not given.
-        options: engines, library and size of the formulas.
+        options: engines, library and size of the formulas, and what is known of the missing terms.
         fit_options: what the fit of the hybrid is not to choose from the data.
         progress: called as progress(stage, step, value), value a number or a formula's text.
 
@@ -53,6 +56,7 @@ def discover(
         FitError: the data cannot determine anything.
         SearchError: no formula simulates the data, or the system is stiff.
     """
+    options = for_model(options or SearchOptions(), model, data.time)
     fitted = fit(model, data, seed=seed, noise=noise, options=fit_options, progress=progress)
     return recover(fitted, heldout=heldout, options=options, progress=progress)
 
@@ -69,7 +73,7 @@ def recover(
     Args:
         fitted: the fit.
         heldout: measurements kept aside, on which the law is scored.
-        options: engines, library and size of the formulas.
+        options: engines, library and size of the formulas, and what is known of the missing terms.
         progress: called as progress(stage, step, value), value a number or a formula's text.
 
     Returns:
@@ -86,7 +90,9 @@ def recover(
     selected = time.perf_counter()
     final = selection.refitter.refit(selection.best.refit.form, selection.best.refit.x0, iterations=LAST_ITERATIONS)
     final = final or selection.best.refit
-    known = uncertainty(selection.refitter, final, selection.worth)
+    units = law_units(final.form, options.units, fitted.data.time)
+    known = uncertainty(selection.refitter, final, selection.worth, units)
+    simpler = simplify(selection.refitter, final, known.estimates, selection.worth)
     done = time.perf_counter()
     timing = {
         "fit": fitted.seconds,
@@ -95,7 +101,7 @@ def recover(
         "assess": done - selected,
         "total": fitted.seconds + done - began,
     }
-    return conclude(fitted, selection, final, known, heldout, engines, timing)
+    return conclude(fitted, selection, final, known, simpler, heldout, engines, timing)
 
 
 def _refuse_stiff(fitted: FitResult) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from udesys.assess.summary import engines_text
 from udesys.errors import SolveError, UdesysError
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _write_candidates(law: Discovery, path: Path) -> None:
     """One row for each ranked model, best first."""
     terms = list(law.residuals)
     columns = list(law.data.columns)
-    header = ["rank", *terms, "criterion", "delta", "n_constants", "diverged"]
+    header = ["rank", *terms, "criterion", "delta", "n_constants", "complexity", "engine", "diverged"]
     header += [f"error.{c}" for c in columns] + [f"heldout_error.{c}" for c in columns]
     rows = [
         [
@@ -173,6 +174,8 @@ def _write_candidates(law: Discovery, path: Path) -> None:
             model.criterion,
             model.delta,
             model.n_constants,
+            model.complexity,
+            engines_text(model),
             model.diverged,
             *(model.error.get(c) for c in columns),
             *(model.heldout_error.get(c) for c in columns),

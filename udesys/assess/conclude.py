@@ -8,6 +8,7 @@ from udesys.assess.covariance import Uncertainty
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.estimate import Estimate
 from udesys.assess.forecast import heldout_error
+from udesys.assess.simplify import Simplification
 from udesys.data import Dataset
 from udesys.fit import FitResult
 from udesys.model import tree as T
@@ -23,6 +24,7 @@ def conclude(
     selection: Selection,
     final: Refit,
     known: Uncertainty,
+    simpler: Simplification | None,
     heldout: Dataset | None,
     engines: tuple[str, ...],
     timing: dict[str, float],
@@ -63,6 +65,8 @@ def conclude(
         noise={c: float(known.noise[j]) for c, j in columns.items()},
         noise_profile={c: (p.absolute, p.relative) for c, p in selection.profiles.items()},
         error=error,
+        simpler={} if simpler is None else simpler.values,
+        simpler_criterion=0.0 if simpler is None else simpler.criterion,
         candidates=_candidates(selection, final, data, heldout, columns, counts, starts),
         visited=_visited(fitted, selection),
         warnings=_warnings(fitted, selection, known, columns),
@@ -99,6 +103,8 @@ def _candidates(selection, final, data, heldout, columns, counts, starts) -> tup
                 n_constants=law.n_constants,
                 error=_rmse(refit.squares, counts, columns),
                 heldout_error=aside,
+                complexity=sum(c.complexity for c in law.choice.values()),
+                engines={term: c.engine for term, c in law.choice.items()},
             )
         )
     nothing = float("inf")

@@ -5,6 +5,7 @@ Source: Seber & Wild, Nonlinear Regression (1989), sec. 2.8 and 5.1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,13 +35,14 @@ class Uncertainty:
     noise: np.ndarray
 
 
-def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray) -> Uncertainty:
+def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray, units: Mapping | None = None) -> Uncertainty:
     """Covariance of all values with the starts marginalised, as 95 % intervals of Student's t.
 
     Args:
         refitter: holds the data and the bounds.
         refit: the closed form at its optimum.
         worth: (m,) independent measurements each column amounts to; correlated residuals widen the intervals.
+        units: unknown -> its unit, of those whose parameter has none.
     """
     data, names = refitter.data, refit.form.names
     counts = data.mask.sum(0)
@@ -71,7 +73,7 @@ def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray) -> Uncertai
             stderr=error,
             interval=(value - quantile * error, value + quantile * error),
             identifiable=bool(identifiable[k]),
-            unit=parameter.unit if parameter else "",
+            unit=(parameter.unit if parameter else "") or (units or {}).get(name, ""),
             start=parameter.start if parameter else None,
             at_bound=at_bound[k],
         )

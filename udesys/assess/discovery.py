@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 
@@ -42,6 +43,8 @@ class RankedModel:
         error: column -> RMSE over the data it was fitted to [data units].
         heldout_error: column -> RMSE over held-out data; empty without any.
         diverged: its simulation did not reach the end.
+        complexity: nodes of all its formulas together.
+        engines: term -> which engines proposed its form, as text.
     """
 
     residuals: dict[str, str]
@@ -51,6 +54,8 @@ class RankedModel:
     error: dict[str, float]
     heldout_error: dict[str, float]
     diverged: bool = False
+    complexity: int = 0
+    engines: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +76,8 @@ class Discovery:
         noise_profile: column -> (absolute [data units], relative) parts of noise that grows with what is measured:
             sd^2 = absolute^2 + (relative * value)^2; only where the residuals show it.
         error: {"fit": {column: RMSE}, "heldout": {...}} of one plain simulation of the closed form [data units].
+        simpler: parameter or (term, constant) -> a simple fraction that it may be; empty where none is offered.
+        simpler_criterion: change of the criterion with these fixed and the rest refitted.
         candidates: ranked models, the pick first.
         visited: state, input or covariate -> (lowest, highest) along the trajectories; nothing is claimed outside.
         warnings: what the user should know.
@@ -89,7 +96,7 @@ class Discovery:
     parameters: dict[str, Estimate]
     initial: dict[str, dict[str, float]]
     noise: dict[str, float]
-    noise_profile: dict[str, tuple[float, float]]
+    noise_profile: dict[str, tuple[float, float]] = field(default_factory=dict)
     error: dict[str, dict[str, float]]
     candidates: tuple[RankedModel, ...]
     visited: dict[str, tuple[float, float]]
@@ -97,6 +104,8 @@ class Discovery:
     timing_s: dict[str, float]
     engines: tuple[str, ...]
     fit: FitResult | None = field(repr=False)
+    simpler: dict[object, Fraction] = field(default_factory=dict)
+    simpler_criterion: float = 0.0
 
     # -------------------------------------------------------------- reading
     @property
@@ -167,6 +176,7 @@ class Discovery:
             "initial": self.initial,
             "noise": self.noise,
             **({"noise_profile": self.noise_profile} if self.noise_profile else {}),
+            **({"simpler": self._simpler()} if self.simpler else {}),
             "error": self.error,
             "candidates": [vars(c) for c in self.candidates],
             "warnings": list(self.warnings),
@@ -174,6 +184,10 @@ class Discovery:
             "engines": list(self.engines),
         }
         return _plain(content)
+
+    def _simpler(self) -> dict:
+        names = {n if isinstance(n, str) else f"{n[0]}.{n[1]}": str(v) for n, v in self.simpler.items()}
+        return {"values": names, "criterion": self.simpler_criterion}
 
     def __str__(self) -> str:
         from udesys.assess.summary import summary
@@ -188,7 +202,7 @@ class Discovery:
 
 def _number(estimate: Estimate) -> dict:
     plain = estimate.to_dict()
-    return {k: plain[k] for k in ("value", "stderr", "interval")}
+    return {k: plain[k] for k in ("value", "stderr", "interval", *(("unit",) if plain["unit"] else ()))}
 
 
 def _plain(value):

@@ -34,6 +34,7 @@ def summary(law) -> str:
         *_equations(law),
         *_terms(law),
         *_constants(law),
+        *_simpler(law),
         *_errors(law),
         *_candidates(law),
         *_how_sure(law),
@@ -91,6 +92,15 @@ def _constants(law) -> list[str]:
         bounds = law.model.parameters[name].bounds if name in law.parameters else None
         rows.append((f"  {name}", *_estimate_cells(estimate), _mark(estimate, bounds)))
     return _table(header, rows, "<>><<><")
+
+
+def _simpler(law) -> list[str]:
+    """Fractions that constants may be."""
+    if not law.simpler:
+        return []
+    names = {name if isinstance(name, str) else ".".join(name): value for name, value in law.simpler.items()}
+    text = ", ".join(f"{name} = {value}" for name, value in names.items())
+    return _wrapped("Simpler: ", f"{text} would do as well (criterion {law.simpler_criterion:+.1f} with that fixed).")
 
 
 def _estimates(law) -> dict:
@@ -178,24 +188,33 @@ def _candidates(law) -> list[str]:
     near = [c for c in law.candidates if c is not picked and c.delta < SHOWN_DELTA]
     shown = [picked, *near][:SHOWN_ROWS]
     titles, cells = _error_columns(law)
-    headers = [("Candidates", "constants", "delta", *(kind for kind, _ in titles))]
+    headers = [("Candidates", "constants", "nodes", "delta", *(kind for kind, _ in titles), "engine")]
     if any(column for _, column in titles):
-        headers.append(("", "", "", *(column for _, column in titles)))
+        headers.append(("", "", "", "", *(column for _, column in titles), ""))
     taken = [3 + max(len("diverged"), *map(len, column)) for column in zip(*headers, strict=True)]
+    taken[-1] = 3 + max(len("engine"), *(len(engines_text(c)) for c in shown))
     room = WIDTH - len(PICK) - sum(taken[1:])
     rows: list[Sequence[str]] = []
     for candidate in shown:
         first, *others = _form_lines(candidate, room)
         delta = f"{candidate.delta:.1f}" if np.isfinite(candidate.delta) else MISSING
-        numbers = (str(candidate.n_constants), delta, *cells(candidate))
+        size = str(candidate.complexity or MISSING)
+        numbers = (str(candidate.n_constants), size, delta, *cells(candidate), engines_text(candidate))
         rows.append(((PICK if candidate is picked else " " * len(PICK)) + first, *numbers))
         rows += [(" " * len(PICK) + line, *[""] * len(numbers)) for line in others]
-    lines = _table(headers[0], [*headers[1:], *rows], "<" + ">" * (len(headers[0]) - 1))
+    lines = _table(headers[0], [*headers[1:], *rows], "<" + ">" * (len(headers[0]) - 2) + "<")
     if picked.delta > 0:
         rule = f"(picked: the fewest constants within {RIVAL_DELTA:g} of the lowest criterion)"
         lines.append(" " * len(PICK) + rule)
     rest = len(law.candidates) - len(shown)
     return [*lines, f"{'':{len(PICK)}}and {rest} more"] if rest else lines
+
+
+def engines_text(candidate) -> str:
+    """Which engines proposed a candidate's forms: once where it is the same for all terms."""
+    engines = candidate.engines
+    same = len(set(engines.values())) == 1
+    return next(iter(engines.values())) if same else ", ".join(f"{t} {e}" for t, e in engines.items())
 
 
 def _error_columns(law):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,10 @@ from udesys.data import Dataset
 from udesys.errors import SolveError
 
 if TYPE_CHECKING:
+    from udesys.discover import Discovery
     from udesys.fit import FitResult
+
+Simulator = Callable[[Dataset, np.ndarray], np.ndarray]
 
 DIFFERENCE = 1e-3  # of a start's scale, for the derivatives by its values
 
@@ -27,18 +31,41 @@ def simulate_open_loop(fit: FitResult, data: Dataset, n_start: int) -> np.ndarra
     Raises:
         SolveError: the hybrid cannot be simulated over the record's first samples.
     """
-    return _simulate(fit, data, estimate_start(fit, first_rows(data, n_start)))
+    simulate = _simulator(fit)
+    return simulate(data, estimate_start(simulate, first_rows(data, n_start)))
 
 
-def estimate_start(fit: FitResult, data: Dataset) -> np.ndarray:
-    """Initial state (2,) with which the fitted hybrid follows a short record best, by least squares.
+def simulate_law_open_loop(law: Discovery, data: Dataset, n_start: int) -> np.ndarray:
+    """The same for a law in closed form.
 
     Args:
-        fit: the fitted hybrid; its first state is the measured one, its second the velocity.
+        law: what was discovered; its first state is the measured one, its second the velocity.
+        data: one trajectory with its inputs.
+        n_start: samples from which the initial state is estimated.
+
+    Raises:
+        SolveError: the law cannot be simulated over the record.
+    """
+    from udesys.assess.forecast import simulate_law
+    from udesys.integrate.driving import driving_of
+
+    def simulate(record: Dataset, x0: np.ndarray) -> np.ndarray:
+        (run,) = record.trajectories
+        driving = driving_of(record, run, law.model.exogenous)
+        return simulate_law(law.closed_form, x0[None], run.t[0], run.t, driving)
+
+    return simulate(data, estimate_start(simulate, first_rows(data, n_start)))
+
+
+def estimate_start(simulate: Simulator, data: Dataset) -> np.ndarray:
+    """Initial state (2,) with which a law follows a short record best, by least squares.
+
+    Args:
+        simulate: simulate(record, start) -> states (time, state), the measured one first, then the velocity.
         data: one short trajectory with its inputs.
 
     Raises:
-        SolveError: the hybrid cannot be simulated over it.
+        SolveError: the law cannot be simulated over it.
     """
     from scipy.optimize import least_squares
 
@@ -48,11 +75,9 @@ def estimate_start(fit: FitResult, data: Dataset) -> np.ndarray:
     scale = np.array([np.ptp(measured), np.ptp(slopes)]) + np.finfo(float).tiny
 
     def mismatch(z):
-        simulated = _simulate(fit, data, guess + scale * z)[:, 0]
+        simulated = simulate(data, guess + scale * z)[:, 0]
         if not np.isfinite(simulated).all():
-            raise SolveError(
-                f"the fitted hybrid cannot be simulated over the first {len(run.t)} samples of {run.name}."
-            )
+            raise SolveError(f"the law cannot be simulated over the first {len(run.t)} samples of {run.name}.")
         return (simulated - measured) / scale[0]
 
     def slopes_of_mismatch(z):
@@ -84,6 +109,9 @@ def rmse(measured: np.ndarray, simulated: np.ndarray) -> float:
     return float(np.sqrt(np.mean((measured[known] - simulated[known]) ** 2)))
 
 
-def _simulate(fit: FitResult, data: Dataset, x0: np.ndarray) -> np.ndarray:
-    (states,) = fit.simulate_data(data, x0=x0[None])
-    return np.asarray(states)
+def _simulator(fit: FitResult) -> Simulator:
+    def simulate(data: Dataset, x0: np.ndarray) -> np.ndarray:
+        (states,) = fit.simulate_data(data, x0=x0[None])
+        return np.asarray(states)
+
+    return simulate

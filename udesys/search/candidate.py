@@ -11,7 +11,7 @@ from functools import cached_property
 
 from udesys.model import tree as T
 from udesys.model.closed_form import Formula
-from udesys.search.prior import description_length, form_name
+from udesys.search.prior import DEFAULT, Prior, description_length, form_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +150,7 @@ def make_candidate(
     loss: float,
     score: float,
     engine: str,
+    prior: Prior = DEFAULT,
 ) -> Candidate:
     """A sum of terms with a constant each, constants named c0, c1, ... in the order of reading.
 
@@ -159,6 +160,7 @@ def make_candidate(
         inner: constants inside the terms, by the names they have there; a name in several terms is one constant.
         taken: names that constants must not have.
         loss, score, engine: see `Candidate`.
+        prior: over forms.
     """
     inner = inner or {}
     names = iter(constant_names(len(terms) + len(inner), taken))
@@ -175,8 +177,28 @@ def make_candidate(
         parts=tuple(parts),
         loss=loss,
         score=score,
-        prior=description_length([canonical(term, inner) for term in terms]),
+        prior=description_length([canonical(term, inner) for term in terms], prior),
         engine=engine,
+    )
+
+
+def in_place(candidate: Candidate, trees: Mapping[str, T.Tree], prior: Prior = DEFAULT) -> Candidate:
+    """The candidate with trees in place of arguments, priced as what it is then.
+
+    Args:
+        candidate: over the arguments.
+        trees: argument -> tree.
+        prior: over forms.
+    """
+    constants = candidate.formula.constants
+    parts = tuple((T.substitute(part, trees), name) for part, name in candidate.parts)
+    length = description_length([canonical(part, constants) for part, _ in parts], prior)
+    return replace(
+        candidate,
+        formula=Formula(T.substitute(candidate.formula.tree, trees), constants),
+        parts=parts,
+        prior=length,
+        score=candidate.score + 2.0 * (length - candidate.prior),
     )
 
 
@@ -225,7 +247,7 @@ def _count(tree: T.Tree, symbol: T.Symbol) -> int:
     return sum(node == symbol for node in T.walk(tree))
 
 
-def without_part(candidate: Candidate, place: int) -> Candidate:
+def without_part(candidate: Candidate, place: int, prior: Prior = DEFAULT) -> Candidate:
     """The candidate with one of its additive terms dropped, and the constants that only it had."""
     kept = [part for k, part in enumerate(candidate.parts) if k != place]
     constants = candidate.formula.constants
@@ -241,5 +263,5 @@ def without_part(candidate: Candidate, place: int) -> Candidate:
             {names[old]: value for old, value in left.items()},
         ),
         parts=parts,
-        prior=description_length([canonical(part, names.values()) for part, _ in parts]),
+        prior=description_length([canonical(part, names.values()) for part, _ in parts], prior),
     )

@@ -301,6 +301,13 @@ def _scored(terms, inner: dict[str, float], task: Task, engine: str) -> Candidat
     if found is None:
         return None
     candidate = make_candidate(
-        terms, found.coefficients, found.inner, taken=task.names, loss=found.loss, score=0.0, engine=engine
+        terms,
+        found.coefficients,
+        found.inner,
+        taken=task.names,
+        loss=found.loss,
+        score=0.0,
+        engine=engine,
+        prior=task.prior,
     )
     return score_of(candidate, found, task)

@@ -6,14 +6,17 @@ more; anything else costs by its size, save for the rate laws that have names of
 and Hill, exponentials, Arrhenius), which cost as little as the smallest other form. Two things are known of a whole
 law besides: a form that stands in one missing term often stands in another (what one species loses another gains),
 so naming it again is nearly free; and what the user wrote down as known is not what is missing, so a missing term
-that only restates it costs more. The tiers were set on Lotka-Volterra and some thirty hybrid systems.
+that only restates it costs more. The tiers were set on Lotka-Volterra and some thirty hybrid systems;
+`Prior` changes them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 
+from udesys.errors import SearchError
 from udesys.model import HybridODE
 from udesys.model import tree as T
 
@@ -22,18 +25,53 @@ OTHER, PER_NODE, FREE_NODES = 3.4, 0.5, 3  # nats for any other term, and for ea
 RESTATED = 3.0  # nats more for a term that its equation already has among the known ones (odds of twenty)
 
 
-def description_length(terms: Iterable[T.Tree]) -> float:
+@dataclass(frozen=True, kw_only=True)
+class Prior:
+    """What forms are believed before the data speak: nats to name a term; one nat more is e times less likely.
+
+    Args:
+        low_degree: for a monomial of degree two at most [nats].
+        third_degree: for one of degree three [nats].
+        high_degree: for one of a higher degree [nats].
+        other: for any other term [nats].
+        per_node: for each node of such a term beyond three, or each factor beside a named rate law [nats].
+        restated: more for a term that its equation has already among the known ones [nats].
+
+    Raises:
+        SearchError: a value is no number, or negative.
+    """
+
+    low_degree: float = LOW_DEGREE
+    third_degree: float = THIRD_DEGREE
+    high_degree: float = HIGH_DEGREE
+    other: float = OTHER
+    per_node: float = PER_NODE
+    restated: float = RESTATED
+
+    def __post_init__(self):
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and 0 <= value < math.inf):
+                raise SearchError(f"{entry.name} = {value!r} must be a number of nats, zero or more.")
+            object.__setattr__(self, entry.name, float(value))
+
+
+DEFAULT = Prior()
+
+
+def description_length(terms: Iterable[T.Tree], prior: Prior = DEFAULT) -> float:
     """Nats to name a sum of terms, without its coefficients."""
-    return sum(term_length(term) for term in terms)
+    return sum(term_length(term, prior) for term in terms)
 
 
-def term_length(term: T.Tree) -> float:
+def term_length(term: T.Tree, prior: Prior = DEFAULT) -> float:
     """Nats to name one term."""
     degree = monomial_degree(term)
     if degree is None:
         beside = _beside_named(term)
-        return OTHER + PER_NODE * (max(_size(term) - FREE_NODES, 0) if beside is None else beside)
-    return LOW_DEGREE if degree <= 2 else THIRD_DEGREE if degree <= 3 else HIGH_DEGREE
+        return prior.other + prior.per_node * (max(_size(term) - FREE_NODES, 0) if beside is None else beside)
+    return prior.low_degree if degree <= 2 else prior.third_degree if degree <= 3 else prior.high_degree
 
 
 def _beside_named(term: T.Tree) -> int | None:
@@ -92,19 +130,22 @@ def _size(tree: T.Tree) -> int:
     return sum(sizes) + (0 if scaled or not sum(sizes) else 1)
 
 
-def law_length(forms: Mapping[str, Iterable[T.Tree]], known: Mapping[str, frozenset[str]]) -> float:
+def law_length(
+    forms: Mapping[str, Iterable[T.Tree]], known: Mapping[str, frozenset[str]], prior: Prior = DEFAULT
+) -> float:
     """Nats to name the forms of all missing terms together.
 
     Args:
         forms: term -> its additive forms, without coefficients.
         known: term -> what its equations have already (see `known_forms`).
+        prior: over forms.
     """
     total, named = 0.0, set()
     for term, parts in forms.items():
         for part in parts:
             name = form_name(part)
-            total += math.log(len(named)) if name in named else term_length(part)
-            total += RESTATED if name in known.get(term, ()) else 0.0
+            total += math.log(len(named)) if name in named else term_length(part, prior)
+            total += prior.restated if name in known.get(term, ()) else 0.0
             named.add(name)
     return total
 

@@ -76,6 +76,12 @@ def project(terms: Sequence[T.Tree], inner: Mapping[str, float], task: Task) -> 
     return Projected(point.coefficients, inner, point.squares, point.squares / point.rows)
 
 
+def solve(terms: Sequence[T.Tree], inner: Mapping[str, float], task: Task) -> Projected | None:
+    """Coefficients alone, at given inner constants; None where the terms are not finite or say the same."""
+    point = _solve(evaluate(terms, inner, task), task)
+    return point and Projected(point.coefficients, dict(inner), point.squares, point.squares / point.rows)
+
+
 def score_of(candidate: Candidate, found: Projected, task: Task) -> Candidate:
     """The candidate with its score: n ln(RSS / n) + k ln n + 2 prior."""
     n = len(task.response.target)
@@ -108,7 +114,7 @@ def _slopes(terms: tuple[T.Tree, ...], names: tuple[str, ...]) -> tuple[T.Tree, 
 
 def _run(program: Program, inner: Mapping[str, float], task: Task) -> np.ndarray:
     with np.errstate(all="ignore"):
-        values = program.run([*task.points.T, *inner.values()])
+        values = program.run([*task.points.T, *map(np.float64, inner.values())])  # not complex, as Python's powers are
     return np.stack([np.broadcast_to(np.asarray(v, float), len(task.points)) for v in values], 1)
 
 

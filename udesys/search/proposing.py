@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from udesys.errors import SearchError, did_you_mean
+from udesys.model import tree as T
 from udesys.search.candidate import Candidate, Front
 from udesys.search.engines import engines
+from udesys.search.guessing import NAME as GUESS
+from udesys.search.guessing import guessed
 from udesys.search.options import SearchOptions
+from udesys.search.rules import Rules
 from udesys.search.task import Task
 
 GUESSES = 5  # of the engines before, handed to the next one
+LATEST = 1  # place in the pool at which a user's guesses stand at the latest
+ENOUGH, SPARE = 24, 4  # formulas; where fewer are admitted, so many times as many are asked for
 
 
 def chosen_engines(options: SearchOptions) -> dict:
@@ -38,7 +44,8 @@ def linearised_engines(options: SearchOptions) -> list[str]:
 def propose(task: Task, options: SearchOptions, seed: int = 0, engines: Iterable[str] | None = None) -> Front:
     """The pool of all chosen engines' candidates for a term, equal forms merged, best score first.
 
-    An engine that fails costs its candidates, and the front's notes say so, as long as another one proposed.
+    What is known of the term leaves candidates out. A user's guess is among them and stands second at the latest. An
+    engine that fails costs its candidates, and the front's notes say so, as long as another one proposed.
 
     Args:
         task: the term.
@@ -47,24 +54,71 @@ def propose(task: Task, options: SearchOptions, seed: int = 0, engines: Iterable
         engines: only these of the chosen ones.
 
     Raises:
-        SearchError: an engine cannot be used, or none of them proposed anything.
+        SearchError: an engine cannot be used, none of them proposed anything, or what is known leaves nothing.
     """
-    best: dict[str, Candidate] = {}
-    notes: list[str] = []
-    for name, engine in chosen_engines(options).items():
+    rules = Rules(task, options)
+    pool, notes, exhaustive = _Pool(), [], linearised_engines(options)
+    for text in rules.known.guess:
+        notes += pool.add_guess(text, rules)
+    for name, engine in chosen_engines(rules.options).items():
         if engines is not None and name not in engines:
             continue
-        guided = replace(task, guesses=tuple(c.numbers_in_place for c in list(best.values())[:GUESSES]))
+        guided = replace(rules.task, guesses=pool.starts(rules.task.arguments))
         try:
-            front = engine.propose(guided, options, seed)
+            front = engine.propose(guided, rules.options, seed)
+            admitted = sum(pool.add(candidate, rules) for candidate in front)
+            few = admitted < min(ENOUGH, len(front)) and rules.shape  # signs and slopes are seen only afterwards
+            if few and name in exhaustive:
+                for candidate in engine.propose(replace(guided, spare=SPARE), rules.options, seed):
+                    pool.add(candidate, rules)
         except SearchError as error:
             notes.append(f"engine {name!r} proposed nothing: {error}")
             continue
         notes += front.notes
-        for candidate in front:
-            if candidate.key not in best or candidate.score < best[candidate.key].score:
-                best[candidate.key] = candidate
-        best = dict(sorted(best.items(), key=lambda item: item[1].score))
-    if not best:
-        raise SearchError(" ".join(notes) or f"{task.term}: no engine proposed a formula.")
-    return Front(task.term, tuple(best.values()), tuple(notes))
+    if not pool.best:
+        reasons = [rules.explanation(), *notes]
+        raise SearchError(" ".join(filter(None, reasons)) or f"{task.term}: no engine proposed a formula.")
+    return Front(task.term, pool.ordered(), tuple(notes))
+
+
+class _Pool:
+    """Candidates with equal forms merged: over the term's own arguments, and as an engine sees them."""
+
+    def __init__(self):
+        self.best: dict[str, Candidate] = {}
+        self.seen: dict[str, Candidate] = {}
+
+    def add(self, candidate: Candidate, rules: Rules, *, limited: bool = True) -> bool:
+        """Take a candidate in, where no equal form has a better score; False where what is known does not admit it."""
+        whole = rules.admitted(candidate, limited=limited)
+        if whole is None:
+            return False
+        before = self.best.get(whole.key)
+        if before is None or whole.score < before.score:
+            guess = before is not None and before.engine == GUESS
+            self.best[whole.key] = replace(whole, engine=GUESS) if guess else whole
+            self.seen[whole.key] = candidate
+        return True
+
+    def add_guess(self, text: str, rules: Rules) -> list[str]:
+        """Take a user's guess in, and say why where that cannot be."""
+        try:
+            guess = guessed(text, rules.given)
+        except SearchError as error:
+            return [str(error)]
+        reason = rules.objection(guess, guess, limited=False)
+        if reason:
+            return [f"{rules.given.term}: guess {text!r} is left out by {reason}."]
+        self.add(guess, rules, limited=False)
+        return []
+
+    def ordered(self) -> tuple[Candidate, ...]:
+        """Best score first, but what a user guessed second at the latest."""
+        ranked = sorted(self.best.values(), key=lambda c: c.score)
+        late = [c for c in ranked[LATEST:] if c.engine == GUESS]
+        return (*ranked[:LATEST], *late, *(c for c in ranked[LATEST:] if c.engine != GUESS))
+
+    def starts(self, arguments: Sequence[str]) -> tuple[T.Tree, ...]:
+        """What an engine may start from: formulas over its arguments, numbers in place."""
+        known = (self.seen[c.key].numbers_in_place for c in self.ordered())
+        return tuple(tree for tree in known if T.symbols(tree) <= set(arguments))[:GUESSES]

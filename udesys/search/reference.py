@@ -82,6 +82,14 @@ class Measurements:
             u=u,
         )
 
+    def part(self, pieces: tuple[np.ndarray, np.ndarray]) -> Measurements:
+        """Windows (lo, hi) of the samples by themselves, each with a start of its own."""
+        rows, lengths = rows_of(pieces), pieces[1] - pieces[0]
+        ends = np.cumsum(lengths)
+        kept = {n: getattr(self, n)[rows] for n in ("t", "y", "mask")}
+        kept |= {n: None if getattr(self, n) is None else getattr(self, n)[rows] for n in ("pieces", "u", "profile")}
+        return Measurements(**kept, sigma=self.sigma, segments=(ends - lengths, ends), free=np.ones_like(self.free))
+
     @property
     def noise(self) -> np.ndarray:
         """(samples, m) standard deviation of every measurement."""
@@ -92,6 +100,11 @@ class Measurements:
     def gauss_inputs(self) -> list[np.ndarray]:
         """The time, then every input and covariate, (intervals, G) each: the last inputs of a program."""
         return [self.gauss_t, *(() if self.gauss_u is None else np.moveaxis(self.gauss_u, 2, 0))]
+
+
+def rows_of(pieces: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Samples of windows (lo, hi), one after the other."""
+    return np.concatenate([np.arange(a, b) for a, b in zip(*pieces, strict=True)])
 
 
 def windows(segments: tuple[np.ndarray, np.ndarray], longest: int) -> tuple[np.ndarray, np.ndarray]:
@@ -152,12 +165,22 @@ class Reference:
     observed: Observed | None = None
 
 
-def about_fit(fit: FitResult, data: Measurements) -> Reference:
-    """The fitted hybrid as reference."""
+def about_fit(fit: FitResult, data: Measurements, pieces: tuple[np.ndarray, np.ndarray] | None = None) -> Reference:
+    """The fitted hybrid as reference.
+
+    Args:
+        fit: the fitted hybrid.
+        data: its measurements.
+        pieces: windows (lo, hi) of the fit's samples to which the data are reduced; None where they are not.
+    """
     import torch
 
     problem, unknowns = fit.problem, fit.unknowns
-    x = np.stack([problem.flow(unknowns.nodes, unknowns.theta, share=g) for g in GAUSS], axis=1)
+    rows, inside = slice(None), slice(None)
+    if pieces is not None:
+        starts = np.concatenate([np.arange(a, b - 1) for a, b in zip(*pieces, strict=True)])
+        rows, inside = rows_of(pieces), np.searchsorted(problem.start, starts)
+    x = np.stack([problem.flow(unknowns.nodes, unknowns.theta, share=g)[inside] for g in GAUSS], axis=1)
     n, g, d = x.shape
     flat, t = torch.as_tensor(x.reshape(n * g, d)), torch.as_tensor(data.gauss_t.reshape(-1))
     theta = torch.as_tensor(unknowns.theta)
@@ -173,9 +196,9 @@ def about_fit(fit: FitResult, data: Measurements) -> Reference:
                 outputs[term].append(values[:, j].reshape(n, g))
     scale = problem.field.parameter_scale
     by_parameter = jacobians.by_parameter.numpy().reshape(n, g, d, -1) / scale
-    std = {name: np.repeat(term.std[problem.start][:, None], g, 1) for name, term in fit.terms.items()}
+    std = {name: np.repeat(term.std[problem.start][inside, None], g, 1) for name, term in fit.terms.items()}
     return Reference(
-        nodes=unknowns.nodes,
+        nodes=unknowns.nodes[rows],
         x=x,
         parameters=_parameter_values(fit),
         outputs=outputs,
@@ -183,18 +206,19 @@ def about_fit(fit: FitResult, data: Measurements) -> Reference:
         by_parameter=by_parameter,
         by_constant={},
         std=std,
-        observed=_observed_by_fit(fit),
+        observed=_observed_by_fit(fit, rows),
     )
 
 
-def _observed_by_fit(fit: FitResult) -> Observed | None:
+def _observed_by_fit(fit: FitResult, rows) -> Observed | None:
     problem, unknowns = fit.problem, fit.unknowns
     if not fit.model.observe:
         return None
     point = (problem.t, unknowns.nodes, unknowns.theta, problem.u)
     with np.errstate(all="ignore"):
         values, (by_state, by_theta) = problem.observation.values(*point), problem.observation.jacobians(*point)
-    return Observed(values=values, by_state=by_state, by_parameter=by_theta / problem.field.parameter_scale)
+    by_parameter = by_theta[rows] / problem.field.parameter_scale
+    return Observed(values=values[rows], by_state=by_state[rows], by_parameter=by_parameter)
 
 
 def _parameter_values(fit: FitResult) -> dict[str, float]:

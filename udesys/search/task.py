@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from udesys.errors import SearchError
 from udesys.model import tree as T
+from udesys.search.prior import DEFAULT, Prior
 
 MOST_POINTS = 3_000  # up to which the response is kept as a matrix
 
@@ -46,6 +47,9 @@ class Task:
         taken: names of the model's states and parameters, which constants must not have either.
         guesses: formulas with their numbers in place from which an engine may start.
         units: argument -> its unit, and under the term's name that of the term; empty where unknown.
+        prior: over forms.
+        allows: whether an additive form may stand in the formula; None allows all.
+        spare: how many times as many candidates as otherwise the exhaustive search hands on.
 
     Raises:
         SearchError: a value is not finite, or the shapes do not agree.
@@ -60,6 +64,18 @@ class Task:
     taken: frozenset[str] = frozenset()
     guesses: tuple[T.Tree, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
+    prior: Prior = DEFAULT
+    allows: Callable[[T.Tree], bool] | None = None
+    spare: int = 1
+
+    def allowed(self, forms: list, tree: Callable = lambda form: form) -> list:
+        """Those of the forms that may stand in the formula.
+
+        Args:
+            forms: trees, or what holds them.
+            tree: form -> its tree.
+        """
+        return forms if self.allows is None else [form for form in forms if self.allows(tree(form))]
 
     def respond(self, columns: np.ndarray) -> np.ndarray:
         """(rows, terms) of columns (points, terms), to be compared with `response.target`."""

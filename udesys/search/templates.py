@@ -126,15 +126,15 @@ def _own(text: str, arguments: Sequence[str], taken: Collection[str]) -> Iterato
     tree = parse_expression(text)
     names = T.symbols(tree)
     if names & set(arguments) and not (names - set(arguments)) & set(taken):
-        yield _symbols_apart(_without_factor(tree, set(arguments)), set(arguments))
+        yield _symbols_apart(without_factor(tree, set(arguments)), set(arguments))
 
 
-def _without_factor(tree: T.Tree, arguments: Collection[str]) -> T.Tree:
+def without_factor(tree: T.Tree, arguments: Collection[str]) -> T.Tree:
     """The tree without constant factors: a term has a coefficient of its own."""
     if not T.symbols(tree) & set(arguments):
         return T.ONE
     if isinstance(tree, T.Operation) and tree.op in ("mul", "div"):
-        return T.build(tree.op, *(_without_factor(a, arguments) for a in tree.args))
+        return T.build(tree.op, *(without_factor(a, arguments) for a in tree.args))
     return tree
 
 
@@ -156,13 +156,20 @@ def _with_grid(tree: T.Tree, arguments: Sequence[str], ranges: Mapping) -> Templ
     inner = tuple(sorted(T.symbols(tree) - set(arguments)))
     if not 1 <= len(inner) <= MOST_INNER:
         return Template(tree, inner, np.zeros((1, 0))) if not inner else None
-    axes = [_axis(tree, name, ranges, POINTS[len(inner)]) for name in inner]
+    axes = [axis(tree, name, ranges, POINTS[len(inner)]) for name in inner]
     grid = np.array(list(itertools.product(*axes)))
     return Template(tree, inner, grid[:: -(-len(grid) // MOST_NODES)])
 
 
-def _axis(tree: T.Tree, name: str, ranges: Mapping, points: int) -> np.ndarray:
-    """Values of one constant, from the place in which it stands and the arguments beside it there."""
+def axis(tree: T.Tree, name: str, ranges: Mapping, points: int) -> np.ndarray:
+    """Values of one constant, from the place in which it stands and the arguments beside it there.
+
+    Args:
+        tree: a term; its constants are `#0`, `#1`, ...
+        name: one of them.
+        ranges: argument -> (lowest, highest).
+        points: about how many values.
+    """
     role, beside = _role(tree, name)
     low, high = _span(beside, ranges)
     size = max(abs(low), abs(high), 1e-300)

@@ -10,21 +10,10 @@ from pathlib import Path
 from udesys.errors import ModelError
 from udesys.fit.options import FitOptions
 from udesys.model import HybridODE, Network, Parameter
-from udesys.model import tree as T
-from udesys.model.grammar import parse_expression
-from udesys.search.library import Library
-from udesys.search.options import SearchOptions
 from udesys.spec.measurements import Signals, read_measurements, read_signals
 from udesys.spec.result import Spec, resolved
-from udesys.spec.section import (
-    KEYS,
-    LIBRARY_KEYS,
-    NETWORK_KEYS,
-    PARAMETER_KEYS,
-    PLANNED,
-    TOLERANCE_KEYS,
-    Section,
-)
+from udesys.spec.search import read_search, search_warnings
+from udesys.spec.section import KEYS, NETWORK_KEYS, PARAMETER_KEYS, TOLERANCE_KEYS, Section
 
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
@@ -86,13 +75,12 @@ def _toml_hint(message: str) -> str:
 def _build(content: dict, source: str, name: str, home: Path) -> Spec:
     """The spec from plain values: the names that the data bring, the model, then the data it is about."""
     top = Section(source, "", content, tuple(KEYS))
-    sections = {
-        key: Section(source, key, top.table.get(key, {}), keys, PLANNED.get(key, ())) for key, keys in KEYS.items()
-    }
+    sections = {key: Section(source, key, top.table.get(key, {}), keys) for key, keys in KEYS.items()}
     signals = read_signals(sections["data"])
     model = _model(sections, signals)
     measured = read_measurements(sections["data"], model, signals, home)
-    fit_options, options = _fit_options(sections["fit"]), _options(sections["search"])
+    time = measured.train.time
+    fit_options, options = _fit_options(sections["fit"]), read_search(sections["search"], model, time)
     return Spec(
         source=source,
         name=name,
@@ -102,7 +90,7 @@ def _build(content: dict, source: str, name: str, home: Path) -> Spec:
         noise=measured.noise,
         options=options,
         fit_options=fit_options,
-        warnings=(*measured.warnings, *_unused_terms(model, options)),
+        warnings=(*measured.warnings, *search_warnings(model, options, time)),
         raw=resolved(sections, measured, model, fit_options, options),
     )
 
@@ -162,30 +150,3 @@ def _fit_options(section: Section) -> FitOptions:
     simple = {key: section.table[key] for key in ("solver", "loss", "restarts", "device") if key in section.table}
     with section.naming("[fit] "):
         return FitOptions(stages=section.texts("stages"), **simple, **tolerances)
-
-
-def _options(section: Section) -> SearchOptions:
-    from udesys.search import chosen_engines
-
-    library = Section(section.source, "search.library", section.get("library", dict, {}), LIBRARY_KEYS)
-    lists = {key: library.texts(key) for key in ("functions", "terms") if key in library.table}
-    for term in lists.get("terms", ()):
-        with library.naming(f"[search.library] term {term!r}: "):
-            parse_expression(term)
-    with library.naming("[search.library] "):
-        terms = Library(**{**library.table, **lists})
-    simple = {key: section.table[key] for key in ("max_terms",) if key in section.table}
-    with section.naming("[search] "):
-        options = SearchOptions(engines=section.texts("engines"), library=terms, **simple)
-        if options.engines:
-            chosen_engines(options)
-    return options
-
-
-def _unused_terms(model: HybridODE, options: SearchOptions) -> list[str]:
-    """A warning for each library term that holds a name which no network has."""
-    return [
-        f"the library's term {term!r} fits no network: its names must be among one network's arguments."
-        for term in options.library.terms
-        if not any(T.symbols(parse_expression(term)) <= set(slot.arguments) for slot in model.slots)
-    ]

@@ -15,6 +15,7 @@ from udesys.fit.options import FitOptions
 from udesys.model import HybridODE, Network, Parameter
 from udesys.model import tree as T
 from udesys.search.options import SearchOptions
+from udesys.spec.search import describe_search, resolved_search
 
 if TYPE_CHECKING:
     from udesys.spec.measurements import Measurements
@@ -95,8 +96,7 @@ class Spec:
         lines += _describe_networks(self.model, sum(self.data.n_measured.values()))
         lines.append(f"Noise  {_describe_noise(self.noise, self.data)}")
         lines.append(f"Fit  {_describe_fit(self.fit_options)}")
-        engines = ", ".join(self.options.engines) or "all engines that are ready"
-        lines.append(f"Search  {engines}; formulas of at most {self.options.max_terms} terms")
+        lines += describe_search(self.options)
         return "\n".join([*lines, *(f"Warning: {w}" for w in self.warnings)])
 
 
@@ -114,9 +114,6 @@ def resolved(
         networks[slot.name] = {"hidden": list(network.hidden)}
         networks[slot.name] |= {"activation": network.activation} if network.activation else {}
         networks[slot.name] |= {} if network.products else {"products": False}
-    library = {} if options.library.degree is None else {"degree": options.library.degree}
-    library |= {"functions": list(options.library.functions), "terms": list(options.library.terms)}
-    search = {"engines": list(options.engines), "max_terms": options.max_terms, "library": library}
     return {
         "data": _resolved_data(sections["data"].table, measured),
         "model": _resolved_model(sections["model"].table, model),
@@ -124,7 +121,7 @@ def resolved(
         "initial": dict(model.initial),
         "networks": networks,
         "fit": _resolved_fit(fit_options),
-        "search": search,
+        "search": resolved_search(options),
     }
 
 

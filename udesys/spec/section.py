@@ -14,15 +14,22 @@ KEYS = {
     "initial": None,
     "networks": None,
     "fit": ("stages", "solver", "loss", "restarts", "device", "tolerances"),
-    "search": ("engines", "library", "max_terms"),
-}
-PLANNED = {
-    "search": ("operators", "time_limit"),
+    "search": (
+        "engines",
+        "operators",
+        "library",
+        "max_terms",
+        "max_complexity",
+        "time_limit",
+        "forbidden",
+        "units",
+        "terms",
+        "prior",
+    ),
 }
 PARAMETER_KEYS = ("value", "start", "bounds", "unit", "fixed", "prior")
 NETWORK_KEYS = ("hidden", "activation", "products")
 TOLERANCE_KEYS = ("flow", "gain")
-LIBRARY_KEYS = ("degree", "functions", "terms")
 SHOWN = 60  # characters of a value in a message
 
 _KINDS = {str: "text in quotes", list: "a list in [ ]", dict: "a table", bool: "true or false"}
@@ -41,18 +48,15 @@ class Section:
         name: name of the table, such as `data` or `parameters.alpha`; empty for the spec itself.
         table: its entries.
         keys: the keys it may have; None allows any.
-        planned: keys of the language that this version does not support yet.
 
     Raises:
         ModelError: it is no table, or has another key.
     """
 
-    def __init__(self, source: str, name: str, table, keys: tuple[str, ...] | None, planned: tuple[str, ...] = ()):
+    def __init__(self, source: str, name: str, table, keys: tuple[str, ...] | None):
         self.source, self.name = source, name
         self.table = self.typed(table, dict, f"[{name}]")
         for key in self.table:
-            if key in planned:
-                raise self.refuse(f"{key!r} in [{name}] is known, but not supported by this version. Leave it out.")
             if keys is not None and key not in keys:
                 what = f"key {key!r} in [{name}]" if name else f"section {key!r}"
                 raise self.refuse(f"unknown {what}. {did_you_mean(str(key), keys)}")

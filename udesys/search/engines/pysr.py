@@ -65,7 +65,7 @@ def regressor_arguments(task: Task, options: SearchOptions, seed: int, *, limit:
     arguments = {
         "binary_operators": binary,
         "unary_operators": unary,
-        "maxsize": max(SMALLEST_SIZE, options.max_complexity),
+        "maxsize": max(SMALLEST_SIZE, options.grown_complexity),
         "niterations": ITERATIONS,
         "timeout_in_seconds": float(limit),
         "batching": False,

@@ -51,14 +51,15 @@ def propose(task: Task, options: SearchOptions, seed: int = 0) -> Front:
     Raises:
         SearchError: no library term can be evaluated on the task's points, or none shows in the data.
     """
-    terms = options.library.for_arguments(task.arguments, task.points)
+    terms = task.allowed(options.library.for_arguments(task.arguments, task.points))
     terms, columns = _evaluate(terms, task)
     templates = options.library.templates_for(task.arguments, task.points, task.taken)
+    templates = task.allowed(templates, lambda template: template.tree)
     if not terms and not templates:
         raise SearchError(f"{task.term}: no library term is finite where the data went. Extend the library.")
     scale = np.abs(columns).max(0)  # x**4 may be 1e12 times x; only what the known law leaves of each counts
     each = math.log(max(len(task.response.target), 2))
-    costs = np.array([2.0 * term_length(t) + each for t in terms])
+    costs = np.array([2.0 * term_length(t, task.prior) + each for t in terms])
     plain = PlainSubsets(task.respond(columns / scale), task.response.target, costs)
     templates, grids = _grid_columns(templates, task, each)
     mixed = TemplateSubsets(plain, grids)
@@ -68,7 +69,8 @@ def propose(task: Task, options: SearchOptions, seed: int = 0) -> Front:
         if len(lowest) > PATIENCE and min(lowest[-PATIENCE:]) >= min(lowest[:-PATIENCE]):
             break
         before = len(found)
-        for chosen, score, loss, coefficients in plain.best_of_size(size, KEPT if size > 1 else KEPT_SINGLE):
+        kept = task.spare * (KEPT if size > 1 else KEPT_SINGLE)
+        for chosen, score, loss, coefficients in plain.best_of_size(size, kept):
             found.append(
                 make_candidate(
                     [terms[j] for j in chosen],
@@ -77,9 +79,10 @@ def propose(task: Task, options: SearchOptions, seed: int = 0) -> Front:
                     loss=loss,
                     score=score,
                     engine=NAME,
+                    prior=task.prior,
                 )
             )
-        found += _refined(mixed.best_of_size(size, REFINED), terms, templates, task)
+        found += _refined(mixed.best_of_size(size, task.spare * REFINED), terms, templates, task)
         lowest += [min((c.score for c in found[before:]), default=math.inf)]
     if not found:
         raise SearchError(
@@ -120,7 +123,7 @@ def _grid_columns(templates: list[Template], task: Task, each: float) -> tuple[l
             width = columns.shape[2]
             response = task.respond(columns.reshape(len(task.points), -1)).reshape(-1, len(grid), width)
             kept.append(Template(template.tree, template.inner, grid))
-            grids.append(GridColumns(response, 2.0 * term_length(template.tree) + width * each))
+            grids.append(GridColumns(response, 2.0 * term_length(template.tree, task.prior) + width * each))
     return kept, grids
 
 
@@ -148,7 +151,14 @@ def _refined(chosen, terms: list[T.Tree], templates: list[Template], task: Task)
         fit = project(trees, inner, task)
         if fit is not None:
             made = make_candidate(
-                trees, fit.coefficients, fit.inner, taken=task.names, loss=fit.loss, score=0.0, engine=NAME
+                trees,
+                fit.coefficients,
+                fit.inner,
+                taken=task.names,
+                loss=fit.loss,
+                score=0.0,
+                engine=NAME,
+                prior=task.prior,
             )
             found.append(score_of(made, fit, task))
     found.sort(key=lambda c: c.score)
@@ -156,4 +166,4 @@ def _refined(chosen, terms: list[T.Tree], templates: list[Template], task: Task)
     for candidate in found:
         if all(abs(candidate.loss - other.loss) > SAME * other.loss for other in different):
             different.append(candidate)
-    return different[:KEPT_WITH_TEMPLATE]
+    return different[: task.spare * KEPT_WITH_TEMPLATE]

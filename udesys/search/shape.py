@@ -1,0 +1,81 @@
+"""Whether a formula has the sign and the slopes that are known of its term, where the data went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from udesys.model.closed_form import Formula
+from udesys.model.program import Program
+from udesys.search.knowledge import TermKnowledge
+
+SLACK = 0.01  # of the largest value, or of all rises and falls: how far a formula may stray, as noise moves the points
+ROUNDING = 1e-12  # of a value: a difference of two that is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Sign and slopes of a term at points.
+
+    Attributes:
+        arguments: its arguments' names.
+        points: (points, arguments).
+        sign: 1 or -1; 0 where not known.
+        slopes: argument -> 1 where the term never falls in it, -1 where it never rises.
+    """
+
+    arguments: tuple[str, ...]
+    points: np.ndarray
+    sign: int
+    slopes: Mapping[str, int]
+
+    @classmethod
+    def of(cls, known: TermKnowledge, arguments: Sequence[str], points: np.ndarray) -> Shape:
+        """The shape that is known.
+
+        Args:
+            known: what a user said, arguments named as in formulas.
+            arguments: their names.
+            points: (points, arguments).
+        """
+        slopes = dict.fromkeys(known.increasing, 1) | dict.fromkeys(known.decreasing, -1)
+        sign = {"positive": 1, "negative": -1}.get(known.sign, 0)
+        return cls(arguments=tuple(arguments), points=points, sign=sign, slopes=slopes)
+
+    def __bool__(self) -> bool:
+        return bool(self.sign or self.slopes)
+
+    def objection(self, formula: Formula) -> str:
+        """What of the shape a formula has not, as the user would say it; empty where it has all.
+
+        Points at which it is not finite do not count.
+        """
+        if not self:
+            return ""
+        program = Program([formula.tree], (*self.arguments, *formula.constants))
+        values = self._values(program, formula, self.points)
+        finite = self.sign * values[np.isfinite(values)]
+        if finite.min(initial=0.0) < -SLACK * np.abs(finite).max(initial=0.0):
+            return f'sign = "{"positive" if self.sign > 0 else "negative"}"'
+        for name, direction in self.slopes.items():
+            rises = direction * self._rises(program, formula, self.arguments.index(name))
+            if -rises[rises < 0].sum() > SLACK * np.abs(rises).sum():
+                return f'{"increasing" if direction > 0 else "decreasing"} = ["{name}"]'
+        return ""
+
+    def _rises(self, program: Program, formula: Formula, place: int) -> np.ndarray:
+        """What the formula rises from each value of an argument to the next, the others kept."""
+        here = self.points[np.argsort(self.points[:, place], kind="stable")][:-1]
+        there = here.copy()
+        there[:, place] = np.sort(self.points[:, place])[1:]
+        before, after = (self._values(program, formula, points) for points in (here, there))
+        finite = np.isfinite(before) & np.isfinite(after)
+        rises = (after - before)[finite]
+        return np.where(np.abs(rises) > ROUNDING * np.abs(before[finite]).max(initial=0.0), rises, 0.0)
+
+    def _values(self, program: Program, formula: Formula, points: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            values = program.run([*points.T, *map(np.float64, formula.constants.values())])[0]
+        return np.broadcast_to(np.asarray(values, float), len(points))

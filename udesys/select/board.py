@@ -1,0 +1,295 @@
+"""Joint choices of formulas refitted and ranked on one footing: the same rows, weights and steps of the solver."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from udesys.fit import FitResult
+from udesys.fit.correlation import effective_counts
+from udesys.fit.noise_profile import Profile, noise_profile
+from udesys.model.closed_form import ClosedForm, Formula
+from udesys.search import Candidate
+from udesys.search.candidate import as_given
+from udesys.search.prior import DEFAULT, Prior, known_forms, law_length
+from udesys.search.reference import Measurements, windows
+from udesys.search.shape import Shape
+from udesys.select.criterion import FLOOR, RIVAL, criterion
+from udesys.select.refit import Refit, Refitter, replace_data
+from udesys.select.selection import Ranked
+
+HOPELESS = 4.0  # times the best's cost: a refit above it that no longer gains is stopped
+MOST_POLISHED, POLISHINGS = 20, 2  # laws near the best refitted with their own weights, and how often
+NEAR = 8.0  # how near
+MOST_KEPT = 40  # choices refitted when the weights or the steps change
+MOST_STEPS, MOST_TOTAL = 64, 8_000  # solver steps between two samples, and altogether
+STEP_ERROR = 0.02  # of the noise: a larger change on doubling the steps asks for more
+FLOOR_ERROR = 0.05  # of the floor of the criterion, which is what exact data are compared by
+SMALLEST_WEIGHT_CHANGE = 1.02
+RUNAWAY = 1e6  # times the proposed value of a constant inside a term
+
+
+class Board:
+    """All laws tried so far, on one footing.
+
+    Args:
+        fit: the fitted hybrid.
+        data: the measurements that laws are refitted to.
+        nodes: (samples, d) states of the hybrid there.
+        prior: over forms.
+
+    Attributes:
+        shapes: term -> what is known of its sign and slopes; a law without them is ranked last.
+        seen: key -> ranked law.
+        diverged: key -> formulas (by term) whose simulation never reached the end.
+        unsteady: keys of laws that simulate on coarse steps alone.
+        leading: keys of laws that a proposal about the best one put in front.
+        counts, worth: (m,) measurements, and how many independent ones they amount to.
+        n_refits: refits made.
+    """
+
+    def __init__(self, fit: FitResult, data: Measurements, nodes: np.ndarray, prior: Prior = DEFAULT):
+        self.fit, self.model, self.known, self.prior = fit, fit.model, known_forms(fit.model), prior
+        self.shapes: dict[str, Shape] = {}
+        self.seen: dict[tuple, Ranked] = {}
+        self.diverged: dict[tuple, dict[str, str]] = {}
+        self.unsteady: set[tuple] = set()
+        self.leading: set[tuple] = set()
+        self.profiles: dict[str, Profile] = {}
+        self.n_refits, self.finer = 0, 1
+        self._stand_on(data, nodes)
+
+    def _stand_on(self, data: Measurements, nodes: np.ndarray) -> None:
+        spacing = data.h / np.median(data.h)
+        steps = np.ones(len(data.t), dtype=np.int64)
+        steps[data.start] = np.clip(np.ceil(spacing), 1, MOST_STEPS)
+        bounds = {n: p.bounds for n, p in self.model.parameters.items()}
+        priors = {n: p.prior for n, p in self.model.parameters.items() if p.prior}
+        self.data, self._nodes = data, nodes
+        self.refitter = Refitter(data, nodes, bounds, steps * self.finer, priors=priors)
+        self.counts = self.worth = data.mask.sum(0)
+        magnitude = (data.mask * np.abs(data.y)).sum(0) / np.maximum(self.counts, 1)
+        self.floor = FLOOR * np.maximum(magnitude, 1e-300)
+
+    @property
+    def best(self) -> Ranked:
+        """The law of the lowest criterion."""
+        return min(self.seen.values(), key=lambda r: r.criterion)
+
+    @property
+    def ranked(self) -> tuple[Ranked, ...]:
+        """All laws, the lowest criterion first."""
+        return tuple(sorted(self.seen.values(), key=lambda r: r.criterion))
+
+    # -------------------------------------------------------------- one joint choice
+    def key(self, choice: Mapping[str, Candidate]) -> tuple[str, ...]:
+        """What tells joint choices apart: the forms of all terms."""
+        return tuple(choice[t].key for t in self.model.terms)
+
+    def score(self, choice: Mapping[str, Candidate], start: Ranked | None, *, robust: bool = False) -> Ranked | None:
+        """Refit a choice from the parameters and starts of another; known choices are looked up.
+
+        Args:
+            choice: term -> candidate.
+            start: the law to start from; the hybrid where it is None.
+            robust: also refit from windows of its own.
+
+        Returns:
+            None where the law cannot be simulated.
+        """
+        key = self.key(choice)
+        if key in self.unsteady:
+            return None
+        leading = key in self.leading
+        self.leading.discard(key)
+        if key in self.seen and not self._worth_another(key, start, robust, leading):
+            return self.seen[key]
+        parameters = start.refit.form.parameters if start else {n: v for n, (v, _) in self.fit.parameters.items()}
+        x0 = start.refit.x0 if start else self._nodes[self.data.segments[0]]
+        form = ClosedForm(self.model, {t: c.formula for t, c in choice.items()}, parameters)
+        self.n_refits += 1
+        with np.errstate(all="ignore"):
+            hopeless = HOPELESS * start.refit.cost if start else None
+            refit = self.refitter.refit(form, x0, robust=robust, hopeless=hopeless, persevere=leading)
+        if refit is None or _ran_away(choice, refit):
+            if key not in self.seen:
+                self.diverged[key] = self.formula_texts(choice)
+            return self.seen.get(key)
+        self.diverged.pop(key, None)
+        before, ranked = self.seen.get(key), self._rank(choice, refit)
+        if before is not None and before.criterion < ranked.criterion:
+            self.seen[key] = ranked = before
+        return ranked
+
+    def score_formulas(self, formulas: Mapping[str, Formula]) -> Ranked | None:
+        """Any formulas (term -> Formula) refitted and ranked on the same footing as the proposed ones."""
+        choice = {term: as_given(formulas[term]) for term in self.model.terms}
+        ranked = self.score(choice, self.best, robust=True)
+        return ranked and self._rank(choice, self._polished(ranked))
+
+    def formula_texts(self, choice: Mapping[str, Candidate]) -> dict[str, str]:
+        """term -> formula with named constants, in the names of the equations."""
+        return {t: self.model.formula_text(t, c.formula.tree) for t, c in choice.items()}
+
+    def _worth_another(self, key: tuple, start: Ranked | None, robust: bool, leading: bool) -> bool:
+        """Whether a law that was refitted and stayed behind is refitted again, from other constants."""
+        if start is None:
+            return False
+        seen = self.seen[key]
+        behind = leading and seen.criterion > start.criterion + RIVAL
+        return behind or (robust and seen.refit.cost > HOPELESS * start.refit.cost)
+
+    def _rank(self, choice, refit: Refit) -> Ranked:
+        constants = {t: list(refit.form.formulas[t].constants.values()) for t in self.model.terms}
+        choice = {t: choice[t].with_constants(constants[t]) for t in self.model.terms}
+        prior = law_length({t: c.forms for t, c in choice.items()}, self.known, self.prior)
+        value = criterion(refit.weighted, self.counts, self.worth, self.floor, len(refit.form.values), prior)
+        value += refit.penalty
+        if any(self.shapes[t].objection(c.formula) for t, c in choice.items() if t in self.shapes):
+            value = math.inf
+        ranked = Ranked(choice, refit, value)
+        self.seen[ranked.key] = ranked
+        return ranked
+
+    # -------------------------------------------------------------- other rows
+    def cut(self, longest: int) -> None:
+        """Compare laws over windows with starts of their own: a chaotic record forgets its start."""
+        free = np.ones_like(self.data.free)
+        segments = windows(self.data.segments, longest)
+        self.data = self.refitter.data = replace(self.data, segments=segments, free=free)
+        self.seen.clear()
+        self.diverged.clear()
+
+    def move(self, data: Measurements, nodes: np.ndarray, finalists: Sequence[Ranked]) -> Ranked | None:
+        """Refit the finalists to other rows and forget the rest; the best of them, or None where none simulates."""
+        self._stand_on(data, nodes)
+        self.seen.clear()
+        for ranked in finalists:
+            refit = self.refitter.refit(ranked.refit.form, nodes[data.segments[0]])
+            if refit is not None:
+                self._rank(ranked.choice, refit)
+        return self.best if self.seen else None
+
+    # -------------------------------------------------------------- steps and weights
+    def again(self, best: Ranked) -> Ranked:
+        """The best and what came near it, refitted on the present footing; the rest is forgotten."""
+        near = self.ranked[:MOST_KEPT]
+        self.seen.clear()
+        for ranked in [best, *(r for r in near if r is not best)]:
+            refit = self.refitter.refit(ranked.refit.form, ranked.refit.x0)
+            if refit is not None:
+                self._rank(ranked.choice, refit)
+        return self.best if self.seen else self._rank(best.choice, best.refit)
+
+    def tuned(self, best: Ranked) -> Ranked:
+        """Double the solver's steps until that no longer matters beside the noise of the best law."""
+        noise = STEP_ERROR * np.broadcast_to(self.data.sigma, self.data.y.shape).mean(0)
+        allowed = np.maximum(noise, FLOOR_ERROR * self.floor)
+        steps, finer, coarse = self.refitter.steps, 1, best.refit.outputs
+        most = max(MOST_TOTAL, 4 * len(steps)) // max(int(steps.sum()), 1)
+        while finer * steps.max() < MOST_STEPS and 2 * finer <= max(most, 1):
+            fine = self.refitter.simulate(best.refit, 2 * finer * steps)
+            if fine is None:
+                return self._dropped(best)
+            change = np.sqrt(((fine - coarse) ** 2).mean(0))
+            if (change < allowed)[self.counts > 0].all():
+                break
+            finer, coarse = 2 * finer, fine
+        if finer == 1:
+            return best
+        self.refitter.steps, self.finer = finer * steps, finer * self.finer
+        return self.again(best)
+
+    def _dropped(self, best: Ranked) -> Ranked:
+        """The next best law, where the best one simulates by an error of the coarse steps alone."""
+        rest = [r for r in self.seen.values() if r.key != best.key]
+        if not rest:
+            return best
+        del self.seen[best.key]
+        self.unsteady.add(best.key)
+        self.diverged[best.key] = self.formula_texts(best.choice)
+        return self.tuned(min(rest, key=lambda r: r.criterion))
+
+    def own_noise(self, ranked: Ranked) -> np.ndarray:
+        """(m,) noise of each column by a law's own residuals; given noise stays."""
+        columns = max(int((self.counts > 0).sum()), 1)
+        spent = (ranked.n_constants + self.data.free.sum() * len(self.data.segments[0])) / columns
+        sigma = np.sqrt(ranked.refit.weighted / np.maximum(self.counts - spent, 1))
+        sought = (self.counts > 0) & ~np.isin(self.model.measurable, self.fit.given_noise)
+        return np.where(sought, np.maximum(sigma, self.floor), self.data.sigma)
+
+    def reweighted(self, best: Ranked) -> Ranked:
+        """Weights from the residuals of the best law, where they changed."""
+        if self._profiled(best):
+            best = self.again(best)
+        sigma = self.own_noise(best)
+        if largest_ratio(sigma, self.data.sigma) < SMALLEST_WEIGHT_CHANGE:
+            return best
+        self.data = self.refitter.data = replace(self.data, sigma=sigma)
+        return self.again(best)
+
+    def _profiled(self, best: Ranked) -> bool:
+        """Whether the best law's residuals show noise that grows with what is measured, as they did not before."""
+        error = self.data.y - best.refit.outputs
+        factors, found = np.ones_like(error), {}
+        for j in np.flatnonzero(self.counts > 0):
+            name = self.model.measurable[j]
+            if name in self.fit.given_noise or not np.isfinite(error[:, j]).all():
+                continue
+            profile = noise_profile(error[:, j], best.refit.outputs[:, j], self.data.mask[:, j])
+            if profile is not None:
+                factors[:, j], found[name] = profile.factors, profile
+        if not found or self.profiles.keys() == found.keys():
+            return False
+        self.profiles = found
+        self.data = self.refitter.data = replace(self.data, profile=factors)
+        return True
+
+    def polish(self, most: int = MOST_POLISHED) -> None:
+        """Refit what is near the best with weights of its own: the criterion takes each law's noise as its own."""
+        near = self.ranked[:most]
+        for ranked in near:
+            if ranked.criterion - near[0].criterion > NEAR:
+                break
+            self._rank(ranked.choice, self._polished(ranked))
+
+    def _polished(self, ranked: Ranked) -> Refit:
+        refitter = replace_data(self.refitter, self.data)
+        for _ in range(POLISHINGS):
+            sigma = self.own_noise(ranked)
+            if largest_ratio(sigma, refitter.data.sigma) < SMALLEST_WEIGHT_CHANGE:
+                break
+            refitter = replace_data(refitter, replace(self.data, sigma=sigma))
+            refit = refitter.refit(ranked.refit.form, ranked.refit.x0)
+            if refit is None:
+                break
+            ranked = Ranked(ranked.choice, refit, ranked.criterion)
+        return ranked.refit
+
+    def discount(self, best: Ranked) -> bool:
+        """Count only the rows that the best law's residuals are worth, and rank all laws anew; False if that is all."""
+        error = (best.refit.outputs - self.data.y) * (self.data.sigma / self.data.noise)
+        self.worth = effective_counts(error, self.data.mask, self.data.segments)
+        if not (self.worth < self.counts).any():
+            return False
+        for ranked in list(self.seen.values()):
+            self._rank(ranked.choice, ranked.refit)
+        return True
+
+
+def _ran_away(choice: Mapping[str, Candidate], refit: Refit) -> bool:
+    """Whether a constant inside a term went so far that the term is the limit of a simpler one."""
+    for term, candidate in choice.items():
+        values = refit.form.formulas[term].constants
+        if any(not abs(values[n]) < RUNAWAY * max(abs(v), 1e-300) for n, v in candidate.inner.items()):
+            return True
+    return False
+
+
+def largest_ratio(a: np.ndarray, b: np.ndarray) -> float:
+    """Largest factor between two arrays of positive numbers."""
+    ratio = a / b
+    return float(max(ratio.max(), (1 / ratio).max()))
