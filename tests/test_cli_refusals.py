@@ -82,7 +82,10 @@ CASES = {
     "an unknown key in search": (
         spec(end="[search]\nmax_term = 9\n"), TABLE, ["'max_term'", "[search]", "Did you mean 'max_terms'"],
     ),
-    "a key of later versions": (spec(end="[search]\ntime_limit = 60\n"), TABLE, ["'time_limit'", "not supported"]),
+    "what is known of no missing term": (
+        spec(end="[search.terms.NN9]\nsign = 'positive'\n"), TABLE, ["'NN9'", "Known are NN1, NN2"],
+    ),
+    "an unknown unit": (spec(end="[search]\nunits = { x = 'kgg' }\n"), TABLE, ["'kgg' of 'x'", "Did you mean 'kg'"]),
     "an unknown function": (equation("sine(x) + NN1(x, y)"), TABLE, ["'sine'", "Did you mean 'sin'", "column 6"]),
     "a velocity that is no state": (equation("a*y' + NN1(x, y)"), TABLE, ["y' is no state"]),
     "a bracket is not closed": (equation("a*(x + NN1(x, y)"), TABLE, ["'(' is never closed", "column 8"]),

@@ -1,5 +1,7 @@
 """What is known of a missing term: what is forbidden, its sign, slopes, expressions, a guess, and the prior."""
 
+import sys
+
 import numpy as np
 import pytest
 from laws import EXACT, discover, fitted, half_known, lotka_volterra
@@ -374,7 +376,7 @@ def test_knowledge_that_means_nothing_is_refused(values, message):
 
 
 def test_what_cannot_be_known_is_refused_before_the_fit(monkeypatch):
-    monkeypatch.setattr("udesys.discover.fit", lambda *args, **more: pytest.fail("it was fitted"))
+    monkeypatch.setattr(sys.modules["udesys.discover"], "fit", lambda *args, **more: pytest.fail("it was fitted"))
     with pytest.raises(SearchError, match="terms names 'NN3', which is no missing term"):
         discover(half_known(), lotka_volterra(), options=SearchOptions(terms={"NN3": TermKnowledge()}))
 

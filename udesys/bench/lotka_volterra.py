@@ -2,12 +2,13 @@
 
 The published study (Rackauckas et al., arXiv:2001.04385): p = (1.3, 0.9, 0.8, 1.8), 31 samples, Gaussian noise of
 0.1 to 5 % of each state's mean, monomials to degree 5 and the two sines in the library. A run counts where every
-missing term simplifies to a constant times prey*predator.
+missing term simplifies to a constant times prey*predator. Beside the rates: how far the constants of these runs spread,
+over the Cramer-Rao bound of the true law, and where the time goes from the table on disk to the law.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Literal
 
 import typer
@@ -16,6 +17,7 @@ from udesys.bench._parallel import run_tasks
 
 TITLE = "share of runs that recover the Lotka-Volterra law, by noise"
 PUBLISHED = {0.001: 75, 0.005: 72, 0.01: 58, 0.025: 29, 0.05: 18}  # % of runs, arXiv:2001.04385
+STEPS = 8  # solver steps a sample for the bound
 FIRST_SEED = 1000  # the runs' noise and weights are seeded FIRST_SEED + k
 
 
@@ -28,7 +30,9 @@ class Run:
         formulas: term -> formula.
         truth_delta: how far the true form is from the best, where it was ranked.
         inside: constants and estimated parameters whose 95 % interval holds the truth, by name.
-        seconds: from data to law, without imports.
+        constants: of the right law, by name.
+        seconds: from the table on disk to the law, without imports.
+        steps: the same by step.
     """
 
     level: float
@@ -38,6 +42,8 @@ class Run:
     truth_delta: float | None
     inside: dict[str, bool]
     seconds: float
+    constants: dict[str, float] = field(default_factory=dict)
+    steps: dict[str, float] = field(default_factory=dict)
 
 
 def run(
@@ -83,26 +89,35 @@ def discover_once(level: float, seed: int, estimate: bool, library: str) -> Run:
         estimate: estimate alpha and delta.
         library: "published" or "default".
     """
+    import tempfile
     import time
 
+    from udesys.data import read_table
     from udesys.discover import discover
     from udesys.model import HybridODE
     from udesys.search import Library, SearchOptions
-    from udesys.systems import get_system, make_data
+    from udesys.systems import get_system, write_system
 
     system = get_system("lotka_volterra")
-    data = make_data(system, level, seed)
     model = HybridODE(system.equations, parameters={} if estimate else system.parameters)
     terms = Library(degree=5, functions=("sin",), products=False, templates=()) if library == "published" else Library()
-    began = time.perf_counter()
-    law = discover(model, data, seed=seed, options=SearchOptions(library=terms))
-    seconds = time.perf_counter() - began
+    with tempfile.TemporaryDirectory() as folder:
+        csv, _ = write_system(system, folder, level, seed)
+        began = time.perf_counter()
+        data = read_table(csv, time="t")
+        read = time.perf_counter()
+        law = discover(model, data, seed=seed, options=SearchOptions(library=terms))
+        seconds = time.perf_counter() - began
     true_form = [c for c in law.candidates if all(_is_product(f) for f in c.residuals.values())]
     right = all(_is_product(r.expression) for r in law.residuals.values())
     inside = {name: system.constants[name] in e for name, e in law.parameters.items() if not e.fixed}
+    found: dict[str, float] = {}
     if right:
         constants = {"NN1": -system.constants["beta"], "NN2": system.constants["gamma"]}
-        inside |= {term: constants[term] in law.residuals[term].constants["c0"] for term in constants}
+        estimates = {term: law.residuals[term].constants["c0"] for term in constants}
+        inside |= {term: constants[term] in estimate for term, estimate in estimates.items()}
+        found = {n: e.value for n, e in law.parameters.items() if not e.fixed}
+        found |= {term: estimate.value for term, estimate in estimates.items()}
     return Run(
         level=level,
         seed=seed,
@@ -111,7 +126,58 @@ def discover_once(level: float, seed: int, estimate: bool, library: str) -> Run:
         truth_delta=true_form[0].delta if true_form else None,
         inside=inside,
         seconds=seconds,
+        constants=found,
+        steps={"read": read - began, **{k: v for k, v in law.timing_s.items() if k != "total"}},
     )
+
+
+def cramer_rao(level: float, estimate: bool) -> dict[str, float]:
+    """Least standard deviation of every constant, the starts unknown too, from the sensitivities of the true law.
+
+    Args:
+        level: noise as a share of each state's mean.
+        estimate: alpha and delta are unknown.
+
+    Source: Seber & Wild, Nonlinear Regression (1989), sec. 2.1.
+    """
+    import numpy as np
+
+    from udesys.model import HybridODE
+    from udesys.model.closed_form import ClosedForm, Formula
+    from udesys.model.grammar import parse_expression
+    from udesys.systems import get_system, make_data
+
+    system = get_system("lotka_volterra")
+    model = HybridODE(system.equations, parameters={} if estimate else system.parameters)
+    product = parse_expression("c0*prey*predator")
+    true = {"NN1": -system.constants["beta"], "NN2": system.constants["gamma"]}
+    form = ClosedForm(model, {t: Formula(product, {"c0": v}) for t, v in true.items()}, system.constants)
+    t = np.array(system.t)
+    whole = (np.array([0]), np.array([len(t)]))
+    x0 = np.array([list(system.x0.values())])
+    _, slopes = form.simulate(x0, t, whole, np.full(len(t), STEPS), sensitivities=True)
+    sigma = level * np.abs(make_data(system, 0.0, 0).trajectories[0].y).mean(0)
+    rows = (slopes / sigma[:, None]).reshape(-1, slopes.shape[2])
+    bound = np.sqrt(np.diag(np.linalg.inv(rows.T @ rows)))
+    names = [name if isinstance(name, str) else name[0] for name in form.names]
+    return dict(zip(names, bound[: len(names)].tolist(), strict=True))
+
+
+def spread(runs: list[Run], level: float, estimate: bool) -> dict[str, float]:
+    """Standard deviation of the constants of the right laws over the Cramer-Rao bound.
+
+    Args:
+        runs: at one noise level.
+        level: that level.
+        estimate: alpha and delta were estimated.
+    """
+    import statistics
+
+    found = [r.constants for r in runs if r.right and r.constants]
+    if len(found) < 2:
+        return {}
+    bound = cramer_rao(level, estimate)
+    return {name: statistics.stdev(c[name] for c in found) / bound[name] for name in bound}
 
 
 def _is_product(formula: str) -> bool:
@@ -153,6 +219,15 @@ def table(runs: list[Run], estimate: bool, library: str, jobs: int) -> str:
             for r in at
             if not r.right
         ]
+    for level in dict.fromkeys(r.level for r in runs):
+        ratios = spread([r for r in runs if r.level == level], level, estimate)
+        if ratios:
+            text = "  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+            lines.append(f"{100 * level:4.3g} %   spread of the constants over the Cramer-Rao bound: {text}")
+    names = list(runs[0].steps)
+    if names:
+        text = ", ".join(f"{name} {statistics.median(r.steps[name] for r in runs):.2f}" for name in names)
+        lines.append(f"Median seconds by step: {text}")
     median = statistics.median(r.seconds for r in runs)
     lines.append(f"Median time of a discovery, {len(runs)} runs, {jobs} at a time on one core each: {median:.2f} s")
     return "\n".join(lines)

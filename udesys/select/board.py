@@ -112,8 +112,9 @@ class Board:
         form = ClosedForm(self.model, {t: c.formula for t, c in choice.items()}, parameters)
         self.n_refits += 1
         with np.errstate(all="ignore"):
-            hopeless = HOPELESS * start.refit.cost if start else None
-            refit = self.refitter.refit(form, x0, robust=robust, hopeless=hopeless, persevere=leading)
+            reference = start or (self.best if self.seen else None)
+            hopeless = HOPELESS * reference.refit.cost if reference else None
+            refit = self.refitter.refit(form, x0, robust=robust or leading, hopeless=hopeless)
         if refit is None or _ran_away(choice, refit):
             if key not in self.seen:
                 self.diverged[key] = self.formula_texts(choice)

@@ -99,21 +99,19 @@ class Refitter:
         iterations: int = ITERATIONS,
         robust: bool = False,
         hopeless: float | None = None,
-        persevere: bool = False,
     ) -> Refit | None:
         """Values that simulate the data best; None where no start gives a finite simulation.
 
         Args:
             x0: (trajectories, d) starts.
-            robust: go through the windows even where the direct way works, and keep the better.
+            robust: also go through the windows, unless the direct way ends below `hopeless`, and keep the better.
             hopeless: cost above which a descent that has slowed down is given up; never if None.
-            persevere: go through the windows where the direct way ends above `hopeless`.
         """
         direct = self._descend(form, form.values, x0, self.data.segments, iterations, hopeless)
-        lost = persevere and hopeless is not None and direct is not None and direct.cost > hopeless
-        if direct is not None and not robust and not lost:
+        near = direct is not None and hopeless is not None and direct.cost <= hopeless
+        if direct is not None and (near or not robust):
             return self._done(form, direct)
-        found = [direct, self._through_windows(form, iterations)]
+        found = [direct, self._through_windows(form, iterations, hopeless)]
         if not any(found):
             constants = np.array([not isinstance(name, str) for name in form.names], dtype=bool)
             tempered = (np.where(constants, share * form.values, form.values) for share in TEMPERED)
@@ -129,15 +127,18 @@ class Refitter:
         found = form.with_values(point.values)
         return Refit(found, point.x0, squares, point.cost, point.states, point.outputs, penalty, weighted)
 
-    def _through_windows(self, form: ClosedForm, iterations: int) -> Point | None:
-        """Short windows from the fitted nodes, then growing horizons: for starts that one long solve rejects."""
+    def _through_windows(self, form: ClosedForm, iterations: int, hopeless: float | None) -> Point | None:
+        """Short windows from the fitted nodes, then growing horizons: for starts that one long solve rejects.
+
+        A law that does not even follow the windows, each with a start of its own, is given up.
+        """
         lo, hi = self.data.segments
         windows = [_split(a, b) for a, b in zip(lo, hi, strict=True)]
         pieces = np.array([w for group in windows for w in group], dtype=np.int64)
         point = self._descend(
             form, form.values, self.nodes[pieces[:, 0]], (pieces[:, 0].copy(), pieces[:, 1].copy()), 8
         )
-        if point is None:
+        if point is None or (hopeless is not None and point.cost > hopeless):
             return None
         firsts = np.cumsum([0] + [len(w) for w in windows[:-1]])
         values, x0 = point.values, point.x0[firsts]
