@@ -140,15 +140,15 @@ def test_an_engine_that_is_not_ready_says_what_to_do(stubs):
         chosen_engines(SearchOptions(engines=["b"]))
 
 
-def test_equal_forms_of_several_engines_are_merged_with_the_best_score_kept(stubs):
+def test_equal_forms_of_several_engines_are_merged_with_the_best_score_and_all_names_kept(stubs):
     task = product_task()
     stubs(
         Stub("a", [candidate(task, ["x", "y"], 3.0, "a"), candidate(task, ["x"], 5.0, "a")]),
         Stub("b", [candidate(task, ["y", "x"], 2.0, "b"), candidate(task, ["x"], 6.0, "b")]),
     )
     assert [(c.key, c.score, c.engine) for c in propose(task, SearchOptions())] == [
-        ("x + y", 2.0, "b"),
-        ("x", 5.0, "a"),
+        ("x + y", 2.0, "b + a"),
+        ("x", 5.0, "a + b"),
     ]
 
 

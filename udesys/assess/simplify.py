@@ -1,4 +1,4 @@
-"""Simple rational constants: offered where a constant's interval holds one that would be there by chance only rarely."""
+"""Simple rational constants: offered where an interval holds one that would be there by chance only rarely."""
 
 from __future__ import annotations
 

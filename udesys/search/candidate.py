@@ -25,7 +25,7 @@ class Candidate:
         loss: weighted mean square of what it leaves of the task's target; one is the noise.
         score: the engine-independent order within a front; lower is better.
         prior: description length of the form (see `search.prior`).
-        engine: who proposed it.
+        engine: who proposed it, several names joined by " + ".
     """
 
     formula: Formula
@@ -53,6 +53,15 @@ class Candidate:
         """The constants inside its terms, with their values."""
         outer = {name for _, name in self.parts}
         return {name: value for name, value in self.formula.constants.items() if name not in outer}
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """All that proposed it, by name."""
+        return tuple(self.engine.split(" + "))
+
+    def proposed_too(self, other: Candidate) -> Candidate:
+        """The candidate, with the engines of an equal one among its own."""
+        return replace(self, engine=" + ".join(dict.fromkeys((*self.engines, *other.engines))))
 
     @property
     def complexity(self) -> int:

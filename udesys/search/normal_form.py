@@ -113,9 +113,21 @@ def _multiplied(a: Sum, b: Sum) -> Sum:
     result: Sum = {}
     for p, c in a.items():
         for q, d in b.items():
-            product = _joined(p, q)
-            result[product] = result.get(product, 0.0) + c * d
+            factor, product = _with_one_exponential(_joined(p, q))
+            result[product] = result.get(product, 0.0) + c * d * factor
     return {p: c for p, c in result.items() if c}
+
+
+def _with_one_exponential(product: Product) -> tuple[float, Product]:
+    """exp(u)*exp(v) and 1/exp(-w) as one exponential, and the number that falls out of it."""
+    powers = [(base, n) for base, n in product if isinstance(base, T.Operation) and base.op == "exp"]
+    if not powers or (len(powers) == 1 and powers[0][1] == 1):
+        return 1.0, product
+    exponent: Sum = {}
+    for base, n in powers:
+        exponent = _added(exponent, _sum(base.args[0]), n)
+    ((inner, factor),) = _function("exp", [exponent]).items() if exponent else (((), 1.0),)
+    return factor, _joined(tuple(item for item in product if item not in powers), inner)
 
 
 def _joined(p: Product, q: Product) -> Product:
@@ -153,12 +165,26 @@ def _power(base: Sum, exponent: float) -> Sum:
 
 def _factor(base: Sum, exponent: float) -> Sum:
     """A power of a sum that stays a sum: divided by the coefficient of its last product that is no number."""
+    common = _common(base)
+    if common:
+        outside = tuple((b, n * exponent) for b, n in common)
+        inverse = tuple((b, -n) for b, n in common)
+        base = {_joined(p, inverse): c for p, c in base.items()}
+        if all(float(n).is_integer() for _, n in outside) or all(n > 0 for _, n in outside):
+            return _multiplied({outside: 1.0}, _power(base, exponent))
     reference = max((p for p in base if p), key=_product_order, default=())
     scale = base[reference]
     if not float(exponent).is_integer() and scale < 0:
         scale = -scale
     tree = _sum_tree({p: c / scale for p, c in base.items()})
     return {((tree, exponent),): scale**exponent}
+
+
+def _common(value: Sum) -> Product:
+    """The largest product that divides all of a sum: 1/x of 2 + 1/x, x of 2*x + x**2."""
+    powers = [dict(p) for p in value]
+    bases = {b: min(p.get(b, 0.0) for p in powers) for p in powers for b in p}
+    return tuple((b, n) for b, n in bases.items() if n and float(n).is_integer())
 
 
 def _function(op: str, args: list[Sum]) -> Sum:
@@ -220,11 +246,17 @@ def _product_tree(product: Product) -> T.Tree:
 def _sum_tree(value: Sum) -> T.Tree:
     result: T.Tree = T.ZERO
     for product, coefficient in sorted(value.items(), key=lambda item: _product_order(item[0])):
-        if coefficient < 0 and result != T.ZERO:
-            result = T.sub(result, T.mul(T.Number(-coefficient), _product_tree(product)))
-        else:
-            result = T.add(result, T.mul(T.Number(coefficient), _product_tree(product)))
+        below = coefficient < 0 and result != T.ZERO
+        term = _scaled(-coefficient if below else coefficient, _product_tree(product))
+        result = T.sub(result, term) if below else T.add(result, term)
     return result
+
+
+def _scaled(coefficient: float, tree: T.Tree) -> T.Tree:
+    """A number times a tree, above the line where there is nothing else."""
+    if isinstance(tree, T.Operation) and tree.op == "div" and tree.args[0] == T.ONE:
+        return T.div(T.Number(coefficient), tree.args[1])
+    return T.mul(T.Number(coefficient), tree)
 
 
 class _Inside:

@@ -95,9 +95,9 @@ class _Pool:
             return False
         before = self.best.get(whole.key)
         if before is None or whole.score < before.score:
-            guess = before is not None and before.engine == GUESS
-            self.best[whole.key] = replace(whole, engine=GUESS) if guess else whole
-            self.seen[whole.key] = candidate
+            self.best[whole.key], self.seen[whole.key] = whole, candidate
+        if before is not None:
+            self.best[whole.key] = self.best[whole.key].proposed_too(before).proposed_too(whole)
         return True
 
     def add_guess(self, text: str, rules: Rules) -> list[str]:
@@ -115,8 +115,8 @@ class _Pool:
     def ordered(self) -> tuple[Candidate, ...]:
         """Best score first, but what a user guessed second at the latest."""
         ranked = sorted(self.best.values(), key=lambda c: c.score)
-        late = [c for c in ranked[LATEST:] if c.engine == GUESS]
-        return (*ranked[:LATEST], *late, *(c for c in ranked[LATEST:] if c.engine != GUESS))
+        late = [c for c in ranked[LATEST:] if GUESS in c.engines]
+        return (*ranked[:LATEST], *late, *(c for c in ranked[LATEST:] if GUESS not in c.engines))
 
     def starts(self, arguments: Sequence[str]) -> tuple[T.Tree, ...]:
         """What an engine may start from: formulas over its arguments, numbers in place."""

@@ -120,8 +120,9 @@ class _Selector:
         finally:
             self.seconds_proposing += time.perf_counter() - began
         self.notes |= dict.fromkeys(front.notes)
-        for candidate in front:
-            self.proposed[term].setdefault(candidate.key, candidate)
+        known = self.proposed[term]
+        front = replace(front, candidates=tuple(c.proposed_too(known.get(c.key, c)) for c in front))
+        known |= {c.key: c for c in front if c.key not in known}
         return front
 
     def _propose_again(self, best: Ranked) -> bool:
