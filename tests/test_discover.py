@@ -102,6 +102,8 @@ def test_the_result_has_the_agreed_keys_and_is_json():
         "criterion",
         "delta",
         "n_constants",
+        "complexity",
+        "engines",
         "error",
         "heldout_error",
         "diverged",
@@ -161,7 +163,7 @@ def test_a_fit_can_be_recovered_with_another_library():
 
 
 def test_held_out_data_score_the_law_and_are_not_fitted():
-    data, heldout = split_holdout(lotka_volterra(0.005, 0), {"last": "20%"})
+    data, heldout = split_holdout(lotka_volterra(0.005, 1), {"last": "20%"})
     law = discover(half_known(), data, heldout=heldout)
     (rest,) = heldout.trajectories
     expected = np.sqrt(((law.simulate(rest.t) - rest.y) ** 2).mean(0))

@@ -152,7 +152,7 @@ class Library:
                     continue
                 terms += _ONE_ARGUMENT[function](symbol)
         if self.products:
-            terms += self._of_two(symbols, points) + _radial(symbols)
+            terms += self._of_two(symbols, points) + (_radial(symbols) if self.functions else [])
         for text in self.terms:
             term = parse_expression(text)
             if T.symbols(term) <= set(arguments):

@@ -32,6 +32,7 @@ class Measurements:
         pieces: (samples, k, 4) cubics of the inputs and covariates from each sample on, as `integrate.machine` takes
             them; None without any.
         u: (samples, k) their values at the samples; None likewise.
+        memory: (m, lags) of the errors of a simulation, see `fit.memory`; None where they are taken for white.
         profile: (samples, m) factors of sigma where the noise grows with what is measured; None where it does not.
         start: (intervals,) the sample where each interval starts.
         h: (intervals,) lengths of the intervals.
@@ -47,6 +48,7 @@ class Measurements:
     pieces: np.ndarray | None = None
     u: np.ndarray | None = None
     profile: np.ndarray | None = None
+    memory: np.ndarray | None = None
     start: np.ndarray = field(init=False)
     h: np.ndarray = field(init=False)
     gauss_t: np.ndarray = field(init=False)

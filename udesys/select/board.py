@@ -10,6 +10,7 @@ import numpy as np
 
 from udesys.fit import FitResult
 from udesys.fit.correlation import effective_counts
+from udesys.fit.memory import memory_of, whitened
 from udesys.fit.noise_profile import Profile, noise_profile
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.search import Candidate
@@ -29,6 +30,7 @@ MOST_STEPS, MOST_TOTAL = 64, 8_000  # solver steps between two samples, and alto
 STEP_ERROR = 0.02  # of the noise: a larger change on doubling the steps asks for more
 FLOOR_ERROR = 0.05  # of the floor of the criterion, which is what exact data are compared by
 SMALLEST_WEIGHT_CHANGE = 1.02
+WANDERING = 0.2  # of the rows: errors that are worth less are filtered by their memory
 RUNAWAY = 1e6  # times the proposed value of a constant inside a term
 
 
@@ -270,9 +272,27 @@ class Board:
             ranked = Ranked(ranked.choice, refit, ranked.criterion)
         return ranked.refit
 
+    def remember(self, best: Ranked) -> Ranked | None:
+        """Filter errors that wander by their own memory, so that every row counts; None where that does not apply.
+
+        All laws are refitted on that footing, and the memory is that of the best law.
+        """
+        error = (best.refit.outputs - self.data.y) * self.data.mask
+        worth = effective_counts(error, self.data.mask, self.data.segments)
+        if not (worth < WANDERING * self.counts).any():
+            return None
+        memory = memory_of(np.nan_to_num(error), self.data.mask, self.data.t, self.data.segments)
+        if not memory.any():
+            return None
+        self.data = self.refitter.data = replace(self.data, memory=memory)
+        best = self.again(best)
+        self.data = self.refitter.data = replace(self.data, sigma=self.own_noise(best))
+        return self.again(best)
+
     def discount(self, best: Ranked) -> bool:
         """Count only the rows that the best law's residuals are worth, and rank all laws anew; False if that is all."""
         error = (best.refit.outputs - self.data.y) * (self.data.sigma / self.data.noise)
+        error = whitened(np.where(self.data.mask > 0, error, 0.0), self.data.memory, self.data.segments)
         self.worth = effective_counts(error, self.data.mask, self.data.segments)
         if not (self.worth < self.counts).any():
             return False

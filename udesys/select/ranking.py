@@ -37,6 +37,7 @@ SWEEPS = 3  # over the terms in one round
 LOST = 200.0  # mean squared error in units of the noise above which a simulation has lost the data
 CUT = 64  # samples of the windows that are simulated instead
 LONG, PART, WINDOW = 2500, 1000, 250  # rows above which a part is searched first, rows of that part, and of a window
+MEMORIES = 3  # estimates of the memory of errors that wander
 FINALISTS, EACH_SIZE = 8, 2  # laws refitted to the whole record: the best, and the best of each number of constants
 
 
@@ -76,7 +77,7 @@ class _Selector:
         board = self.board
         best = self._search(self._start())
         if self.pieces is not None:
-            best = self._to_the_whole(best)
+            best = self._to_the_whole(self._with_memory(best))
         best = self._eliminate(best)
         if board.discount(best):
             best = board.best if self.pieces is not None else self._sweep_of_leaders(board.best)
@@ -176,6 +177,17 @@ class _Selector:
             about = best.key
         return best
 
+    def _with_memory(self, best: Ranked) -> Ranked:
+        """The search once more where errors wander, filtered by the memory that the best law leaves them."""
+        for _ in range(MEMORIES):
+            remembered = self.board.remember(best)
+            if remembered is None:
+                return best
+            before, best = best, self._sweep_of_leaders(self._sweep(remembered))
+            if best.key == before.key:
+                break
+        return best
+
     def _to_the_whole(self, best: Ranked) -> Ranked:
         """The finalists refitted to the whole record."""
         ranked, sizes = self.board.ranked, {}
@@ -190,7 +202,8 @@ class _Selector:
                 "formulas that follow windows of the data cannot be simulated over all of it. Give more known terms, "
                 "or cut the record into trajectories."
             )
-        return self.board.reweighted(self.board.tuned(moved))
+        best = self.board.reweighted(self.board.tuned(moved))
+        return self.board.remember(best) or best
 
     def _first(self) -> Ranked | None:
         """The best of a few joint starts: the pools' leaders side by side; None where none simulates."""

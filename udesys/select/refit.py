@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from udesys.fit.memory import whitened
 from udesys.model.closed_form import ClosedForm
 from udesys.search.reference import Measurements
 
@@ -37,7 +38,7 @@ class Refit:
         states: (samples, d) its simulation.
         outputs: (samples, m) its states, then its observables.
         penalty: squared deviations of parameters from their priors, in units of these.
-        weighted: (m,) residual sums of squares as the noise profile weighs them; `squares` where there is none.
+        weighted: (m,) residual sums of squares as the noise profile weighs them and their memory leaves them.
     """
 
     form: ClosedForm
@@ -120,9 +121,10 @@ class Refitter:
         return self._done(form, min(found, key=lambda p: p.cost)) if found else None
 
     def _done(self, form: ClosedForm, point: Point) -> Refit:
-        square = self._errors(point.states, point.outputs) ** 2
+        error = self._errors(point.states, point.outputs)
         profile = 1.0 if self.data.profile is None else self.data.profile
-        squares, weighted = square.sum(0), (square / profile**2).sum(0)
+        squares = (error**2).sum(0)
+        weighted = (whitened(error / profile, self.data.memory, self.data.segments) ** 2).sum(0)
         penalty = float((self._prior_errors(form, point.values)[0] ** 2).sum())
         found = form.with_values(point.values)
         return Refit(found, point.x0, squares, point.cost, point.states, point.outputs, penalty, weighted)
@@ -163,7 +165,7 @@ class Refitter:
         if states is None:
             return None
         outputs = form.outputs(data.t, states, data.u, values=values)
-        residual = data.mask / data.noise * self._errors(states, outputs)
+        residual = whitened(data.mask / data.noise * self._errors(states, outputs), data.memory, segments)
         cost = float((residual**2).sum() + (self._prior_errors(form, values)[0] ** 2).sum())
         return Point(values, x0, cost, residual, states, outputs) if np.isfinite(cost) else None
 
@@ -235,7 +237,8 @@ class Refitter:
         weight = data.mask / data.noise
         at_start = np.isin(segments[0], data.segments[0])  # a window further on starts free
         free = np.where(at_start[:, None], data.free, True)
-        system = EliminatedSystem(sens * weight[..., None], point.residual, segments, len(values), free)
+        rows = whitened(sens * weight[..., None], data.memory, segments)
+        system = EliminatedSystem(rows, point.residual, segments, len(values), free)
         errors, slopes = self._prior_errors(form, values)
         system.hessian[np.diag_indices(len(values))] += slopes**2
         system.gradient += errors * slopes

@@ -24,7 +24,7 @@ from udesys.search.task import Task
 
 NAME = "operon"
 INSTALL = 'python -m pip install "pyoperon>=0.6,<0.7"'
-EVALUATIONS = 50_000  # of each run: a quarter of a second
+EVALUATIONS = 30_000  # of each run: a sixth of a second
 POPULATION, OPTIMISED = 300, 10  # formulas, and steps of Levenberg-Marquardt for the constants of each
 TOURNAMENT, INTERNAL, MUTATED, EPSILON = 5, 0.9, 0.25, 1e-5
 DEEPEST, FIRST_LENGTH = 10, 10  # levels of a formula, and nodes of the first ones
