@@ -101,7 +101,7 @@ def test_what_is_no_number_is_null_in_the_result_and_empty_in_the_tables(tmp_pat
     folder = runs.save(make_law(), tmp_path / "a")
     lost = runs.load_result(folder)["candidates"][1]
     assert (lost["criterion"], lost["error"], lost["diverged"]) == (None, {"x": None}, True)
-    same = {"NN1": "c0*x*y", "NN2": "c0*x*y", "n_constants": "3", "complexity": "0", "engine": ""}
+    same = {"NN1": "c0*x*y", "NN2": "c0*x*y", "n_constants": "3", "complexity": "0", "engine.NN1": "", "engine.NN2": ""}
     scored = {"criterion": "-10.5", "delta": "0.0", "diverged": "false", "error.x": "0.1"}
     nothing = {"criterion": "", "delta": "", "diverged": "true", "error.x": ""}
     assert table(folder / "candidates.csv") == [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from udesys.assess.conclude import conclude
 from udesys.assess.covariance import uncertainty
@@ -16,7 +17,7 @@ from udesys.data import Dataset
 from udesys.errors import SearchError
 from udesys.fit import FitOptions, FitResult, fit
 from udesys.model import HybridODE
-from udesys.search import SearchOptions, chosen_engines
+from udesys.search import SearchOptions, chosen_engines, idle_engines
 from udesys.search.dimensions import law_units
 from udesys.search.knowledge import for_model
 from udesys.select import select
@@ -85,7 +86,7 @@ def recover(
     _refuse_stiff(fitted)
     began = time.perf_counter()
     options = options or SearchOptions()
-    engines = tuple(chosen_engines(options))
+    engines, idle = tuple(chosen_engines(options)), () if options.engines else tuple(idle_engines())
     selection = select(fitted, options, seed=fitted.seed, progress=progress)
     selected = time.perf_counter()
     final = selection.refitter.refit(selection.best.refit.form, selection.best.refit.x0, iterations=LAST_ITERATIONS)
@@ -101,7 +102,7 @@ def recover(
         "assess": done - selected,
         "total": fitted.seconds + done - began,
     }
-    return conclude(fitted, selection, final, known, simpler, heldout, engines, timing)
+    return replace(conclude(fitted, selection, final, known, simpler, heldout, engines, timing), idle_engines=idle)
 
 
 def _refuse_stiff(fitted: FitResult) -> None:

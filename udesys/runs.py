@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udesys.assess.summary import engines_text
 from udesys.errors import SolveError, UdesysError
 
 if TYPE_CHECKING:
@@ -165,7 +164,16 @@ def _write_candidates(law: Discovery, path: Path) -> None:
     """One row for each ranked model, best first."""
     terms = list(law.residuals)
     columns = list(law.data.columns)
-    header = ["rank", *terms, "criterion", "delta", "n_constants", "complexity", "engine", "diverged"]
+    header = [
+        "rank",
+        *terms,
+        "criterion",
+        "delta",
+        "n_constants",
+        "complexity",
+        *(f"engine.{t}" for t in terms),
+        "diverged",
+    ]
     header += [f"error.{c}" for c in columns] + [f"heldout_error.{c}" for c in columns]
     rows = [
         [
@@ -175,7 +183,7 @@ def _write_candidates(law: Discovery, path: Path) -> None:
             model.delta,
             model.n_constants,
             model.complexity,
-            engines_text(model),
+            *(model.engines.get(term, "") for term in terms),
             model.diverged,
             *(model.error.get(c) for c in columns),
             *(model.heldout_error.get(c) for c in columns),

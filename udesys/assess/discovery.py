@@ -83,6 +83,7 @@ class Discovery:
         warnings: what the user should know.
         timing_s: seconds of each step.
         engines: engines that proposed.
+        idle_engines: engines that were not ready.
         fit: the fit of the hybrid.
     """
 
@@ -106,6 +107,7 @@ class Discovery:
     fit: FitResult | None = field(repr=False)
     simpler: dict[object, Fraction] = field(default_factory=dict)
     simpler_criterion: float = 0.0
+    idle_engines: tuple[str, ...] = ()
 
     # -------------------------------------------------------------- reading
     @property

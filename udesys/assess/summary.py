@@ -14,7 +14,7 @@ SHOWN_DELTA = 10.0  # further from the best there is no support left (Burnham & 
 SHOWN_ROWS = 12
 RIVAL_DELTA = 6.0  # a likelihood ratio of exp(6 / 2), about 20: nearer than this the data cannot tell
 RIVALS_NAMED = 3
-ERRORS_WIDTH = 48  # characters; where the columns need more, a candidate's error is one number
+ERRORS_WIDTH = 36  # characters; where the columns need more, a candidate's error is one number
 NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
 MISSING = "n/a"
 PICK = "  >>>> "
@@ -37,6 +37,7 @@ def summary(law) -> str:
         *_simpler(law),
         *_errors(law),
         *_candidates(law),
+        *_engines(law),
         *_how_sure(law),
         *_visited(law),
         *(line for warning in law.warnings for line in _wrapped("Warning: ", warning)),
@@ -192,14 +193,14 @@ def _candidates(law) -> list[str]:
     if any(column for _, column in titles):
         headers.append(("", "", "", "", *(column for _, column in titles), ""))
     taken = [3 + max(len("diverged"), *map(len, column)) for column in zip(*headers, strict=True)]
-    taken[-1] = 3 + max(len("engine"), *(len(engines_text(c)) for c in shown))
+    taken[-1] = 3 + max(len("engine"), *(len(_engines_of(c)) for c in shown))
     room = WIDTH - len(PICK) - sum(taken[1:])
     rows: list[Sequence[str]] = []
     for candidate in shown:
         first, *others = _form_lines(candidate, room)
         delta = f"{candidate.delta:.1f}" if np.isfinite(candidate.delta) else MISSING
         size = str(candidate.complexity or MISSING)
-        numbers = (str(candidate.n_constants), size, delta, *cells(candidate), engines_text(candidate))
+        numbers = (str(candidate.n_constants), size, delta, *cells(candidate), _engines_of(candidate))
         rows.append(((PICK if candidate is picked else " " * len(PICK)) + first, *numbers))
         rows += [(" " * len(PICK) + line, *[""] * len(numbers)) for line in others]
     lines = _table(headers[0], [*headers[1:], *rows], "<" + ">" * (len(headers[0]) - 2) + "<")
@@ -210,11 +211,19 @@ def _candidates(law) -> list[str]:
     return [*lines, f"{'':{len(PICK)}}and {rest} more"] if rest else lines
 
 
-def engines_text(candidate) -> str:
-    """Which engines proposed a candidate's forms: once where it is the same for all terms."""
-    engines = candidate.engines
-    same = len(set(engines.values())) == 1
-    return next(iter(engines.values())) if same else ", ".join(f"{t} {e}" for t, e in engines.items())
+def _engines(law) -> list[str]:
+    """Which engines proposed, and which could not."""
+    if not law.engines or not law.residuals:
+        return []
+    idle = ", ".join(law.idle_engines)
+    why = f"; not ready: {idle} (`udesys discover SPEC --engine {law.idle_engines[0]}` says why)" if idle else ""
+    return _wrapped("Engines: ", f"{', '.join(law.engines)}{why}")
+
+
+def _engines_of(candidate) -> str:
+    """Which engines proposed a candidate's forms, all terms together."""
+    names = [name for engines in candidate.engines.values() for name in engines.split(" + ") if name != "none"]
+    return ", ".join(sorted(set(names)))
 
 
 def _error_columns(law):

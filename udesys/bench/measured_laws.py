@@ -129,7 +129,8 @@ def _emps(folder: Path, seed: int) -> list[Found]:
     mass = ud.Parameter(emps.MASS_START, bounds=(0, None), unit="kg")
     start = {"q": "data", "q'": "data"}
     model = ud.HybridODE(emps.EQUATIONS, parameters={"M": mass}, inputs=("F",), initial=start)
-    law = ud.discover(model, known, seed=seed)
+    friction = ud.Library(degree=1, functions=("sign", "abs"), products=False, templates=("tanh",))
+    law = ud.discover(model, known, seed=seed, options=ud.SearchOptions(library=friction, engines=("sparse",)))
     simulated = simulate_law_open_loop(law, test, emps.N_START)[:, 0]
     measured = test.trajectories[0].y[:, 0]
     figures = {

@@ -38,7 +38,7 @@ def memory_of(errors: np.ndarray, mask: np.ndarray, t: np.ndarray, segments) -> 
 
 
 def whitened(values: np.ndarray, memory: np.ndarray | None, segments) -> np.ndarray:
-    """Values (samples, m, ...) less what their memory predicts; the first rows of a segment, which lack it, are zero."""
+    """Values (samples, m, ...) less what their memory predicts; zero in the first rows of a segment, which lack it."""
     if memory is None:
         return values
     result = values.copy()
@@ -59,7 +59,8 @@ def _best_order(series: np.ndarray, segments) -> tuple[int, np.ndarray]:
     if not pieces:
         return 0, np.zeros(0)
     target = np.concatenate([series[a + lags : b] for a, b in pieces])
-    design = np.stack([np.concatenate([series[a + lags - k : b - k] for a, b in pieces]) for k in range(1, lags + 1)], 1)
+    lagged = ([series[a + lags - k : b - k] for a, b in pieces] for k in range(1, lags + 1))
+    design = np.stack([np.concatenate(columns) for columns in lagged], 1)
     best = (np.inf, 0, np.zeros(0))
     for order in ORDERS:
         coefficients = np.linalg.lstsq(design[:, :order], target, rcond=None)[0]

@@ -36,6 +36,11 @@ def chosen_engines(options: SearchOptions) -> dict:
     return {name: known[name] for name in wanted}
 
 
+def idle_engines() -> list[str]:
+    """Names of the engines that are not ready."""
+    return [name for name, engine in engines().items() if engine.ready()]
+
+
 def linearised_engines(options: SearchOptions) -> list[str]:
     """Names of the chosen engines that work on the raw data about a law, and not on a network's values alone."""
     return [name for name, engine in chosen_engines(options).items() if getattr(engine, "LINEARISED", False)]
