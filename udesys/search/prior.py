@@ -3,7 +3,8 @@
 With hundreds of terms many forms have as many constants and fit nearly as well; no count of constants tells
 them apart. A monomial of low degree is what laws are most often made of and is cheapest; higher degrees cost
 more; anything else costs by its size, save for the rate laws that have names of their own (saturation after Monod
-and Hill, exponentials, Arrhenius), which cost as little as the smallest other form. Two things are known of a whole
+and Hill, exponentials, Arrhenius), which cost as little as the smallest other form. A sine of a frequency to be found
+costs more: it follows any data somewhere in its spectrum. Two things are known of a whole
 law besides: a form that stands in one missing term often stands in another (what one species loses another gains),
 so naming it again is nearly free; and what the user wrote down as known is not what is missing, so a missing term
 that only restates it costs more. The tiers were set on Lotka-Volterra and some thirty hybrid systems;
@@ -22,6 +23,7 @@ from udesys.model import tree as T
 
 LOW_DEGREE, THIRD_DEGREE, HIGH_DEGREE = 1.8, 3.4, 4.2  # nats for a monomial of degree <= 2, 3, above
 OTHER, PER_NODE, FREE_NODES = 3.4, 0.5, 3  # nats for any other term, and for each node beyond three
+OSCILLATING = 3.0  # nats more for a sine or cosine with a constant inside: some twenty frequencies tell apart
 RESTATED = 3.0  # nats more for a term that its equation already has among the known ones (odds of twenty)
 
 
@@ -35,6 +37,7 @@ class Prior:
         high_degree: for one of a higher degree [nats].
         other: for any other term [nats].
         per_node: for each node of such a term beyond three, or each factor beside a named rate law [nats].
+        oscillating: more for a sine or cosine with a constant inside [nats].
         restated: more for a term that its equation has already among the known ones [nats].
 
     Raises:
@@ -46,6 +49,7 @@ class Prior:
     high_degree: float = HIGH_DEGREE
     other: float = OTHER
     per_node: float = PER_NODE
+    oscillating: float = OSCILLATING
     restated: float = RESTATED
 
     def __post_init__(self):
@@ -70,7 +74,8 @@ def term_length(term: T.Tree, prior: Prior = DEFAULT) -> float:
     degree = monomial_degree(term)
     if degree is None:
         beside = _beside_named(term)
-        return prior.other + prior.per_node * (max(_size(term) - FREE_NODES, 0) if beside is None else beside)
+        size = max(_size(term) - FREE_NODES, 0) if beside is None else beside
+        return prior.other + prior.per_node * size + (prior.oscillating if _oscillates(term) else 0.0)
     return prior.low_degree if degree <= 2 else prior.third_degree if degree <= 3 else prior.high_degree
 
 
@@ -83,6 +88,12 @@ def _beside_named(term: T.Tree) -> int | None:
     if len(below) == 1 and (saturated := _saturated(below[0])) is not None:
         return len([f for f in above if f != saturated])
     return None
+
+
+def _oscillates(term: T.Tree) -> bool:
+    """Whether a constant stands inside a sine or cosine."""
+    waves = (n for n in T.walk(term) if isinstance(n, T.Operation) and n.op in ("sin", "cos", "tan"))
+    return any(_is_constant(node) for wave in waves for node in T.walk(wave))
 
 
 def _fraction(tree: T.Tree) -> tuple[list[T.Tree], list[T.Tree]]:
