@@ -64,7 +64,7 @@ def record(law, n=200, seed=0, x0=(0.0, 0.0), dt=1 / silverbox.SAMPLING_RATE, si
 # ------------------------------------------------------------------ the open-loop simulation
 def test_the_start_of_a_record_is_found_from_its_first_samples():
     data, x = record(duffing, x0=(0.03, -8.0))
-    start = _measured.estimate_start(exact_fit(duffing), _measured.first_rows(data, 50))
+    start = _measured.estimate_start(_measured._simulator(exact_fit(duffing)), _measured.first_rows(data, 50))
     # The spline through fifty samples differs from that through all at its end.
     np.testing.assert_allclose(start, x[0], rtol=1e-3)
 

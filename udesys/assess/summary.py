@@ -192,23 +192,27 @@ def _candidates(law) -> list[str]:
     headers = [("Candidates", "constants", "nodes", "delta", *(kind for kind, _ in titles), "engine")]
     if any(column for _, column in titles):
         headers.append(("", "", "", "", *(column for _, column in titles), ""))
-    taken = [3 + max(len("diverged"), *map(len, column)) for column in zip(*headers, strict=True)]
-    taken[-1] = 3 + max(len("engine"), *(len(_engines_of(c)) for c in shown))
-    room = WIDTH - len(PICK) - sum(taken[1:])
+    numbers = [_candidate_cells(candidate, cells) for candidate in shown]
+    widths = [max(map(len, column)) for column in zip(*(h[1:] for h in headers), *numbers, strict=True)]
+    room = WIDTH - len(PICK) - sum(3 + width for width in widths)
     rows: list[Sequence[str]] = []
-    for candidate in shown:
+    for candidate, row in zip(shown, numbers, strict=True):
         first, *others = _form_lines(candidate, room)
-        delta = f"{candidate.delta:.1f}" if np.isfinite(candidate.delta) else MISSING
-        size = str(candidate.complexity or MISSING)
-        numbers = (str(candidate.n_constants), size, delta, *cells(candidate), _engines_of(candidate))
-        rows.append(((PICK if candidate is picked else " " * len(PICK)) + first, *numbers))
-        rows += [(" " * len(PICK) + line, *[""] * len(numbers)) for line in others]
+        rows.append(((PICK if candidate is picked else " " * len(PICK)) + first, *row))
+        rows += [(" " * len(PICK) + line, *[""] * len(row)) for line in others]
     lines = _table(headers[0], [*headers[1:], *rows], "<" + ">" * (len(headers[0]) - 2) + "<")
     if picked.delta > 0:
         rule = f"(picked: the fewest constants within {RIVAL_DELTA:g} of the lowest criterion)"
         lines.append(" " * len(PICK) + rule)
     rest = len(law.candidates) - len(shown)
     return [*lines, f"{'':{len(PICK)}}and {rest} more"] if rest else lines
+
+
+def _candidate_cells(candidate, errors) -> tuple[str, ...]:
+    """Constants, nodes, delta, errors and engines of one candidate."""
+    delta = f"{candidate.delta:.1f}" if np.isfinite(candidate.delta) else MISSING
+    size = str(candidate.complexity or MISSING)
+    return (str(candidate.n_constants), size, delta, *errors(candidate), _engines_of(candidate))
 
 
 def _engines(law) -> list[str]:
