@@ -167,7 +167,7 @@ def test_many_columns_share_one_error_in_units_of_the_noise(law):
     many = replace(law.data, columns=names, trajectories=runs)
     best = replace(law.candidates[0], error=dict.fromkeys(names, 0.06), heldout_error={})
     text = summary(replace(law, data=many, noise=dict.fromkeys(names, 0.03), candidates=(best,)))
-    assert line_with(text, "Candidates").split()[-4:] == ["RMSE/noise", "held", "out/noise", "engine"]
+    assert line_with(text, "Candidates").split()[-3:] == ["RMSE/noise", "held", "out/noise"]
     assert line_with(text, ">>>>").split()[-2:] == ["2", "n/a"]
 
 
