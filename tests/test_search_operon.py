@@ -81,6 +81,59 @@ def test_only_the_operators_asked_for_are_used():
 
 
 @needs_operon
+@pytest.mark.parametrize("operators", [("+",), ("+", "-", "exp")])
+def test_squares_and_inverses_need_their_operators(operators):
+    for candidate in operon.propose(task_of(lambda x, y: x * x / y), SearchOptions(operators=operators), 0):
+        assert not {n.op for n in T.walk(candidate.formula.tree) if isinstance(n, T.Operation)} & {"pow", "div"}
+
+
+@needs_operon
+def test_an_operator_named_twice_counts_once():
+    task = task_of(lambda x, y: 0.7 * x * y)
+    assert operon.propose(task, SearchOptions(operators=("+", "+", "*")), 0).candidates[0].key == "x*y"
+
+
+@needs_operon
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_weights_of_extreme_values_stay_finite(size):
+    x = points()
+    std = np.where(np.arange(100) % 3 == 0, 0.1, 0.01) * size
+    rows = operon._rows(Task(term="NN", arguments=("x", "y"), points=x, values=size * x[:, 0], std=std), 0)
+    # 34 rows weigh 1 and 66 weigh 100: 300 * 34 / 6634 = 1.5 of the rows drawn
+    assert len(rows) == 300 and np.isin(rows, np.arange(0, 100, 3)).sum() <= 5
+
+
+@needs_operon
+def test_nodes_have_the_value_that_operon_gives_them():
+    import pyoperon
+
+    x = points(40)
+    budget = operon._Budget(noise=0.01, longest=20, seconds=10, seed=0)
+    symbols, grown = ["add", "sub", "mul", "div", "exp", "sin", "sqrt"], []
+
+    def nodes(them, inputs):  # called with every node list of the front
+        data = pyoperon.Dataset(np.asfortranarray(x))
+        tree = pyoperon.Tree(them).UpdateNodes()
+        value = pyoperon.Evaluate(pyoperon.DispatchTable(), tree, data, pyoperon.Range(0, 40))
+        grown.append((original(them, inputs), np.asarray(value).ravel()))
+        return grown[-1][0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        original = operon._nodes
+        patch.setattr(operon, "_nodes", nodes)
+        operon._run(pyoperon, x, x[:, 0] ** 1.5 * np.sin(x[:, 1]), symbols, budget)
+    compared = 0
+    for tree, theirs in grown:
+        formula = operon._formula(tree, [T.Symbol("x"), T.Symbol("y")], 1.0)
+        if formula is not None and np.isfinite(theirs).all():
+            ours = np.broadcast_to(Program([formula], ["x", "y"]).run([*x.T])[0], 40)
+            # single precision, some digits of which cancel
+            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * np.abs(theirs).max())
+            compared += 1
+    assert compared >= 5
+
+
+@needs_operon
 def test_nothing_is_grown_of_zeros_or_without_operators():
     zeros = Task(term="NN", arguments=("x",), points=points()[:, :1], values=np.zeros(100))
     assert len(operon.propose(zeros, OPTIONS, 0)) == 0

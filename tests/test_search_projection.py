@@ -44,6 +44,14 @@ def test_terms_without_constants_are_plain_least_squares():
     np.testing.assert_allclose(found.coefficients, exact, rtol=1e-10)
 
 
+def test_a_term_of_which_no_decomposition_converges_is_an_event_and_no_exception():
+    x = np.linspace(0.1, 5, 80)
+    problem = Task(term="NN", arguments=("x",), points=x[:, None], values=x, std=np.full(80, 0.02))
+    for rate in (-15.84, -200.0, 90.0, 300.0):
+        found = project(terms("sin(exp(K*x))", "exp(k*x)*x"), {"#0": rate, "#1": -rate}, problem)
+        assert found is None or np.isfinite(found.squares)
+
+
 def test_terms_that_say_the_same_or_overflow_come_to_nothing():
     problem = task()
     assert project(terms("x", "2*x"), {}, problem) is None

@@ -128,7 +128,10 @@ def _solve(columns: np.ndarray, task: Task) -> _Point | None:
     norms = np.linalg.norm(rows, axis=0)
     if not (norms > 0).all() or not np.isfinite(norms).all() or len(target) <= columns.shape[1]:
         return None
-    left, singular, right = np.linalg.svd(rows / norms, full_matrices=False)
+    try:
+        left, singular, right = np.linalg.svd(rows / norms, full_matrices=False)
+    except np.linalg.LinAlgError:
+        return None
     if singular[-1] < DEPENDENT * singular[0]:
         return None
     coefficients = right.T @ ((left.T @ target) / singular)
@@ -145,10 +148,16 @@ def _improved(point: _Point, inner: dict[str, float], values: Program, slopes: P
     jacobian = jacobian - point.basis @ (point.basis.T @ jacobian)
     size = np.array([max(abs(v), 1e-12) for v in inner.values()])
     scaled = jacobian * size  # relative steps: constants differ by orders of magnitude
-    hessian, gradient = scaled.T @ scaled, scaled.T @ point.rest
+    with np.errstate(all="ignore"):
+        hessian, gradient = scaled.T @ scaled, scaled.T @ point.rest
+    if not (np.isfinite(hessian).all() and np.isfinite(gradient).all()):
+        return None, damping
     for _ in range(TRIALS):
         damped = hessian + np.diag(damping * np.diag(hessian) + 1e-14 * max(np.trace(hessian), 1e-300))
-        step = np.linalg.lstsq(damped, gradient, rcond=None)[0]
+        try:
+            step = np.linalg.lstsq(damped, gradient, rcond=None)[0]
+        except np.linalg.LinAlgError:  # columns of such different sizes that no decomposition converges
+            return None, damping
         step = step / max(1.0, np.abs(step).max() / LARGEST_STEP)
         trial = {n: v + float(h * s) for (n, v), h, s in zip(inner.items(), step, size, strict=True)}
         found = _solve(_run(values, trial, task), task)

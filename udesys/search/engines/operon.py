@@ -12,6 +12,8 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import math
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from udesys.search.task import Task
 
 NAME = "operon"
 INSTALL = 'python -m pip install "pyoperon>=0.6,<0.7"'
-EVALUATIONS = 30_000  # of each run: a sixth of a second
+EVALUATIONS = 50_000  # of each run: a quarter of a second; 30,000 find two thirds of the harder forms
 POPULATION, OPTIMISED = 300, 10  # formulas, and steps of Levenberg-Marquardt for the constants of each
 TOURNAMENT, INTERNAL, MUTATED, EPSILON = 5, 0.9, 0.25, 1e-5
 DEEPEST, FIRST_LENGTH = 10, 10  # levels of a formula, and nodes of the first ones
@@ -56,21 +58,24 @@ def propose(task: Task, options: SearchOptions, seed: int = 0) -> Front:
     Raises:
         SearchError: Operon cannot be loaded, or failed.
     """
-    names = [_NAMES.get(o, o) for o in options.operators if o in _NAMES or o in _FUNCTIONS]
+    known = (o for o in options.operators if o in _NAMES or o in _FUNCTIONS)
+    names = list(dict.fromkeys(_NAMES.get(o, o) for o in known))
     rows = _rows(task, seed)
-    size = math.sqrt(float(np.mean(task.values**2)))
-    if not names or size == 0.0:
+    largest = float(np.abs(task.values[rows]).max())
+    if not names or not task.arguments or largest == 0.0:
         return Front(task.term, ())
+    size = largest * math.sqrt(float(np.mean((task.values[rows] / largest) ** 2)))
     noise = max(float(np.median(task.std[rows])) / size, LEAST_NOISE)
     arithmetic = [n for n in names if n in _ARITHMETIC]
     runs = [(arithmetic, 2)] if arithmetic else []
     runs += [(names, -1)] if len(names) > len(arithmetic) else []
+    seconds = LONGEST if options.time_limit is None else max(1, int(options.time_limit / len(runs)))
     best: dict[str, Candidate] = {}
     for place, (symbols, power) in enumerate(runs):
-        features = _features(task, power)
+        features = _features(task, power, symbols)
         columns = np.stack([values for _, values in features], 1)[rows]
-        trees = _grown(columns, task.values[rows] / size, symbols, noise, seed + place, options)
-        for tree in trees:
+        budget = _Budget(noise=noise, longest=options.grown_complexity, seconds=seconds, seed=(seed + place) % 2**31)
+        for tree in _grown(columns, task.values[rows] / size, symbols, budget):
             formula = _formula(tree, [feature for feature, _ in features], size)
             candidate = None if formula is None else to_candidate(formula, task, engine=NAME)
             if candidate is not None and (candidate.key not in best or candidate.score < best[candidate.key].score):
@@ -79,29 +84,45 @@ def propose(task: Task, options: SearchOptions, seed: int = 0) -> Front:
 
 
 def _rows(task: Task, seed: int) -> np.ndarray:
-    """Rows drawn by their weight, since Operon knows none; all of them where they weigh the same."""
-    weight = 1.0 / task.std**2
-    weight = np.minimum(weight, LARGEST_WEIGHT * np.median(weight))
-    count = min(len(weight), MOST_ROWS)
+    """Rows drawn by their weight, since Operon knows none; all of them where they weigh the same.
+
+    Source: systematic resampling, Kitagawa, J. Comput. Graph. Stat. 5 (1996) 1: each row comes as often as its weight
+    says, to within one.
+    """
+    weight = np.minimum((np.median(task.std) / task.std) ** 2, LARGEST_WEIGHT)
     if np.ptp(weight) < 1e-9 * weight.max():
-        return np.unique(np.linspace(0, len(weight) - 1, count).astype(int))
-    generator = np.random.default_rng(seed)
-    return np.sort(generator.choice(len(weight), count, p=weight / weight.sum()))
+        return np.linspace(0, len(weight) - 1, min(len(weight), MOST_ROWS)).astype(int)
+    ends = np.cumsum(weight)
+    places = (np.arange(MOST_ROWS) + np.random.default_rng(seed).random()) / MOST_ROWS
+    return np.searchsorted(ends / ends[-1], places)
 
 
-def _features(task: Task, power: int) -> list[tuple[T.Tree, np.ndarray]]:
-    """Each argument over its mean magnitude, and a power of it; as trees over the arguments, and as values."""
-    found = []
+def _features(task: Task, power: int, symbols: Collection[str]) -> list[tuple[T.Tree, np.ndarray]]:
+    """Each argument over its mean magnitude, and a power of it; as trees over the arguments, and as values.
+
+    A power is offered where the symbols can say it too.
+    """
+    found, offered = [], not {"pow", "mul" if power > 0 else "div"}.isdisjoint(symbols)
     for name, column in zip(task.arguments, task.points.T, strict=True):
         size = float(np.abs(column).mean()) or 1.0
         scaled = T.div(T.Symbol(name), T.Number(size))
         found.append((scaled, column / size))
-        if power > 0 or np.abs(column).min() > NEAR_ZERO * size:
+        if offered and (power > 0 or np.abs(column).min() > NEAR_ZERO * size):
             found.append((T.power(scaled, T.Number(float(power))), (column / size) ** power))
     return found
 
 
-def _grown(columns, values, symbols: list[str], noise: float, seed: int, options: SearchOptions) -> list:
+@dataclass(frozen=True, kw_only=True)
+class _Budget:
+    """What one run may do: the values' noise, nodes of a formula, seconds beside its evaluations, and its seed."""
+
+    noise: float
+    longest: int
+    seconds: int
+    seed: int
+
+
+def _grown(columns, values, symbols: list[str], budget: _Budget) -> list:
     """Trees of the front, with what tells their variables apart.
 
     The classes below pyoperon's scikit-learn face are used: that one fails where a single formula of the front is not
@@ -110,14 +131,14 @@ def _grown(columns, values, symbols: list[str], noise: float, seed: int, options
     try:
         import pyoperon as op
 
-        return _run(op, columns, values, symbols, noise, seed, options)
+        return _run(op, columns, values, symbols, budget)
     except (ImportError, OSError) as error:
         raise SearchError(f"pyoperon cannot be loaded: {error}. Install it anew with  {INSTALL}") from error
     except Exception as error:
         raise SearchError(f"Operon failed: {type(error).__name__}: {error}.") from error
 
 
-def _run(op, columns, values, symbols: list[str], noise: float, seed: int, options: SearchOptions) -> list:
+def _run(op, columns, values, symbols: list[str], budget: _Budget) -> list:
     """NSGA-II on the likelihood and the length of the formulas."""
     data = op.Dataset(np.asfortranarray(np.column_stack((columns, values))))
     variables = sorted(data.Variables, key=lambda v: v.Index)
@@ -126,14 +147,14 @@ def _run(op, columns, values, symbols: list[str], noise: float, seed: int, optio
     problem.TrainingRange, problem.TestRange = op.Range(0, data.Rows), op.Range(data.Rows - 1, data.Rows)
     problem.Target, problem.InputHashes = variables[-1], inputs
     problem.ConfigurePrimitiveSet(sum(int(getattr(op.NodeType, s.capitalize())) for s in (*symbols, *_LEAVES)))
-    primitives, longest = problem.PrimitiveSet, options.grown_complexity
+    primitives, longest = problem.PrimitiveSet, budget.longest
     creator = op.BalancedTreeCreator(primitives, inputs, 0.0)
     numbers = op.NormalCoefficientInitializer()
     numbers.ParameterizeDistribution(0, 1)
     table = op.DispatchTable()
     optimiser = op.LMOptimizer(table, problem, OPTIMISED, 0)
     likelihood, length = op.GaussianLikelihoodEvaluator(problem, table), op.LengthEvaluator(problem)
-    likelihood.Sigma = [noise]
+    likelihood.Sigma = [budget.noise]
     evaluator = op.MultiEvaluator(problem)
     evaluator.Add(likelihood)
     evaluator.Add(length)
@@ -173,8 +194,8 @@ def _run(op, columns, values, symbols: list[str], noise: float, seed: int, optio
         p_local=1.0,
         p_lamarck=1.0,
         epsilon=EPSILON,
-        seed=seed % 2**31,
-        max_time=LONGEST if options.time_limit is None else max(1, int(options.time_limit)),
+        seed=budget.seed,
+        max_time=budget.seconds,
     )
     sorter, random = op.RankSorter(), op.RandomGenerator(np.uint64(config.Seed))  # named: Operon keeps no reference
     algorithm = op.NSGA2Algorithm(config, problem, trees, numbers, offspring, reinserter, sorter)
