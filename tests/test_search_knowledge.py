@@ -302,8 +302,9 @@ def test_a_guess_is_in_the_pool_second_at_the_latest_and_handed_to_the_engines(e
 
 def test_a_form_that_was_guessed_stays_a_guess_though_an_engine_finds_it_too():
     front = propose(task(product), options(TermKnowledge(guess="c*x*y"), max_terms=1))
-    assert {c.engine for c in front if c.key == "x*y"} == {"guess"}
-    assert {c.engine for c in front} == {"guess", "sparse"}
+    (found,) = (c for c in front if c.key == "x*y")
+    assert {"guess", "sparse"} <= set(found.engines)
+    assert {c.engine for c in front if c is not found} <= {"sparse", "operon", "sparse + operon", "operon + sparse"}
 
 
 def test_a_guess_that_what_is_known_leaves_out_is_told(engine):
