@@ -275,11 +275,12 @@ class Board:
     def remember(self, best: Ranked) -> Ranked | None:
         """Filter errors that wander by their own memory, so that every row counts; None where that does not apply.
 
-        All laws are refitted on that footing, and the memory is that of the best law.
+        All laws are refitted on that footing, and the memory is that of the best law. It is a memory of one column:
+        several that wander do so together, and each filtered by itself they would be counted twice.
         """
         error = (best.refit.outputs - self.data.y) * self.data.mask
         worth = effective_counts(error, self.data.mask, self.data.segments)
-        if not (worth < WANDERING * self.counts).any():
+        if (worth < WANDERING * self.counts).sum() != 1:
             return None
         memory = memory_of(np.nan_to_num(error), self.data.mask, self.data.t, self.data.segments)
         if not memory.any():
