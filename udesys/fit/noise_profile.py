@@ -41,9 +41,11 @@ def noise_profile(error: np.ndarray, value: np.ndarray, mask: np.ndarray) -> Pro
         mask: (samples,) 1 where measured.
     """
     seen = mask > 0
+    if seen.sum() < LEAST_COUNT:
+        return None
     square, size = error[seen] ** 2, value[seen] ** 2
-    largest, mean = float(np.mean(size)), float(np.mean(np.abs(value[seen]))) if seen.any() else 0.0
-    if seen.sum() < LEAST_COUNT or not largest > 0 or math.sqrt(np.mean(square)) < LEAST_ERROR * mean:
+    largest, mean = float(np.mean(size)), float(np.mean(np.abs(value[seen])))
+    if not largest > 0 or math.sqrt(np.mean(square)) < LEAST_ERROR * mean:
         return None
 
     def cost(logit: float) -> float:
