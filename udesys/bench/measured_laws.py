@@ -200,7 +200,7 @@ def _balls(folder: Path, seed: int) -> list[Found]:
 
     frame = pd.read_csv(folder / RECORDS["balls"][0])
     drags = ud.Library(degree=2, functions=(), products=False, templates=())  # none, constant, linear, quadratic
-    options, results = ud.SearchOptions(library=drags), []
+    options, results = ud.SearchOptions(library=drags, engines=("sparse",)), []
     for ball, drops in frame.groupby("ball", sort=True):
         if ball in EXCLUDED:
             continue
