@@ -8,14 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+from pysr_tasks import product_task, with_more
 
 from udesys.model.grammar import parse_expression
-from udesys.search import SearchOptions, Task
+from udesys.search import SearchOptions
 from udesys.search._pysr import process, readiness
 from udesys.search._pysr import worker as program
 from udesys.search._pysr.process import Limits, Worker
@@ -26,20 +25,6 @@ STAND_IN = ROOT / "tests" / "fixtures" / "pysr_stand_in"
 OPTIONS = SearchOptions()
 needs_julia = pytest.mark.skipif(bool(pysr.ready()), reason=pysr.ready())
 needs_signals = pytest.mark.skipif(os.name != "posix", reason="Windows sends no SIGINT to one process")
-
-
-def product_task(count=60, size=1.0):
-    """0.7*x*y at some points, half of them known five times worse than the others."""
-    rng = np.random.default_rng(0)
-    points = rng.uniform(0.5, 2.0, (count, 2))
-    std = np.where(np.arange(count) % 2, 0.02, 0.1)
-    values = 0.7 * points.prod(1) + std * rng.standard_normal(count)
-    return Task(term="NN", arguments=("S", "beta"), points=points, values=size * values, std=size * std)
-
-
-def with_more(task, **more):
-    """The task with what it may get from a model with units, or from other engines."""
-    return replace(task, **more)
 
 
 class Child:

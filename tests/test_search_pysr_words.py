@@ -3,7 +3,6 @@
 import ast
 import importlib.util
 import json
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,29 +10,16 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from pysr_tasks import product_task, with_more
 
 from udesys.model import tree as T
 from udesys.model.grammar import parse_expression
-from udesys.search import SearchOptions, Task
+from udesys.search import SearchOptions
 from udesys.search._pysr import language, process
 from udesys.search._pysr import worker as program
 from udesys.search.engines import pysr
 
 OPTIONS = SearchOptions()
-
-
-def product_task(count=60, size=1.0):
-    """0.7*x*y at some points, half of them known five times worse than the others."""
-    rng = np.random.default_rng(0)
-    points = rng.uniform(0.5, 2.0, (count, 2))
-    std = np.where(np.arange(count) % 2, 0.02, 0.1)
-    values = 0.7 * points.prod(1) + std * rng.standard_normal(count)
-    return Task(term="NN", arguments=("S", "beta"), points=points, values=size * values, std=size * std)
-
-
-def with_more(task, **more):
-    """The task with what it may get from a model with units, or from other engines."""
-    return replace(task, **more)
 
 
 # --- what it is told ---------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,6 +26,9 @@ def mean_magnitude(states: np.ndarray) -> np.ndarray:
 def spread(states: np.ndarray) -> np.ndarray:
     """Standard deviation of each state over the rows."""
     return states.std(0)
+
+
+Named = TypeVar("Named")  # anything with a name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,15 +309,21 @@ CASES = (
 
 
 def choose_cases(names: Sequence[str] = ()) -> list[Case]:
-    """The named cases, or all of them.
+    """The named cases, or all of them; see `chosen`."""
+    return chosen(CASES, names)
+
+
+def chosen(cases: Sequence[Named], names: Sequence[str]) -> list[Named]:
+    """The named ones of some cases, or all of them.
 
     Args:
+        cases: each with a name.
         names: of cases; a name given twice counts once.
 
     Raises:
         DataError: there is no case of a name.
     """
-    known = {case.name: case for case in CASES}
+    known = {case.name: case for case in cases}
     for name in names:
         if name not in known:
             raise DataError(f"there is no case {name!r}. {did_you_mean(name, known)}")

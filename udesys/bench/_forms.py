@@ -14,9 +14,8 @@ from functools import partial
 
 import numpy as np
 
-from udesys.bench._cases import Case, Problem, many_runs
+from udesys.bench._cases import Case, Problem, chosen, many_runs
 from udesys.bench._laws import Constant, Law
-from udesys.errors import DataError, did_you_mean
 
 N_SAMPLES = 100  # of a system, all its trajectories together
 START = 0.6  # of the truth, where the estimate of a constant starts
@@ -452,16 +451,5 @@ CASES = (*POPULATIONS, *CELLS, *REACTIONS, *MECHANICS)
 
 
 def choose_forms(names: Sequence[str] = ()) -> list[FormCase]:
-    """The named cases, or all of them.
-
-    Args:
-        names: of cases; a name given twice counts once.
-
-    Raises:
-        DataError: there is no case of a name.
-    """
-    known = {case.name: case for case in CASES}
-    for name in names:
-        if name not in known:
-            raise DataError(f"there is no case {name!r}. {did_you_mean(name, known)}")
-    return [known[name] for name in dict.fromkeys(names or known)]
+    """The named cases, or all of them; see `bench._cases.chosen`."""
+    return chosen(CASES, names)

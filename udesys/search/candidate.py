@@ -121,10 +121,10 @@ class Front:
         return "\n".join(lines)
 
 
-def constant_names(count: int, taken: Iterable[str]) -> list[str]:
-    """c0, c1, ..., or with another beginning where a taken name looks like one of these."""
+def free_names(count: int, taken: Iterable[str], letters: str = "cka") -> list[str]:
+    """c0, c1, ..., or with another of the beginnings where a taken name looks like one of these."""
     taken = list(taken)
-    beginnings = itertools.chain("cka", ("c" + "_" * n for n in itertools.count(1)))
+    beginnings = itertools.chain(letters, (letters[0] + "_" * n for n in itertools.count(1)))
     free = next(b for b in beginnings if not any(re.fullmatch(rf"{b}\d+", name) for name in taken))
     return [f"{free}{k}" for k in range(count)]
 
@@ -172,7 +172,7 @@ def make_candidate(
         prior: over forms.
     """
     inner = inner or {}
-    names = iter(constant_names(len(terms) + len(inner), taken))
+    names = iter(free_names(len(terms) + len(inner), taken))
     constants, named, parts = {}, {}, []
     for term, coefficient in zip(terms, coefficients, strict=True):
         outer = next(names)

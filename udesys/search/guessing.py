@@ -8,9 +8,9 @@ import numpy as np
 
 from udesys.errors import SearchError
 from udesys.model import tree as T
-from udesys.search.candidate import Candidate, make_candidate
+from udesys.search.candidate import Candidate
 from udesys.search.knowledge import read
-from udesys.search.projection import Projected, project, score_of, solve
+from udesys.search.projection import Projected, project, scored, solve
 from udesys.search.task import Task
 from udesys.search.templates import MOST_NODES, POINTS, axis, without_factor
 
@@ -42,17 +42,7 @@ def guessed(text: str, task: Task) -> Candidate:
     found = _best(terms, list(marks.values()), task)
     if found is None:
         raise SearchError(f"{task.term}: guess {text!r} cannot be told from the data: not finite, or no part of them.")
-    made = make_candidate(
-        terms,
-        found.coefficients,
-        found.inner,
-        taken=task.names,
-        loss=found.loss,
-        score=0.0,
-        engine=NAME,
-        prior=task.prior,
-    )
-    return score_of(made, found, task)
+    return scored(terms, found, task, NAME)
 
 
 def _terms(tree: T.Tree, arguments: frozenset[str]) -> list[T.Tree]:

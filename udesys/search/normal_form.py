@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from udesys.model import tree as T
-from udesys.search.candidate import Candidate, make_candidate
-from udesys.search.projection import evaluate, project, score_of
+from udesys.search.candidate import Candidate
+from udesys.search.projection import evaluate, project, scored
 from udesys.search.task import Task
 
 MOST_PRODUCTS = 16  # terms that multiplying out may make; beyond, a factor stays a sum
@@ -330,16 +330,4 @@ def _best_of_backward(best: Candidate, task: Task) -> Candidate:
 
 def _scored(terms, inner: dict[str, float], task: Task, engine: str) -> Candidate | None:
     found = project(terms, inner, task)
-    if found is None:
-        return None
-    candidate = make_candidate(
-        terms,
-        found.coefficients,
-        found.inner,
-        taken=task.names,
-        loss=found.loss,
-        score=0.0,
-        engine=engine,
-        prior=task.prior,
-    )
-    return score_of(candidate, found, task)
+    return None if found is None else scored(terms, found, task, engine)

@@ -14,7 +14,7 @@ import numpy as np
 
 from udesys.model import tree as T
 from udesys.model.program import Program
-from udesys.search.candidate import Candidate
+from udesys.search.candidate import Candidate, make_candidate
 from udesys.search.task import Task
 
 ITERATIONS, TRIALS = 12, 5
@@ -82,14 +82,26 @@ def solve(terms: Sequence[T.Tree], inner: Mapping[str, float], task: Task) -> Pr
     return point and Projected(point.coefficients, dict(inner), point.squares, point.squares / point.rows)
 
 
-def score_of(candidate: Candidate, found: Projected, task: Task) -> Candidate:
-    """The candidate with its score: n ln(RSS / n) + k ln n + 2 prior."""
-    n = len(task.response.target)
-    floor = FLOOR * float(task.response.target @ task.response.target) + 1e-300
-    fit = n * math.log((found.squares + floor) / n)
-    return replace(
-        candidate, score=fit + len(candidate.formula.constants) * math.log(max(n, 2)) + 2.0 * candidate.prior
+def scored(terms: Sequence[T.Tree], found: Projected, task: Task, engine: str) -> Candidate:
+    """Terms and what they came to as a candidate, its score n ln(RSS / n) + k ln n + 2 prior."""
+    made = make_candidate(
+        terms,
+        found.coefficients,
+        found.inner,
+        taken=task.names,
+        loss=found.loss,
+        score=0.0,
+        engine=engine,
+        prior=task.prior,
     )
+    target = task.response.target
+    fit = float(score_of_squares(found.squares, len(target), float(target @ target)))
+    return replace(made, score=fit + len(made.formula.constants) * math.log(max(len(target), 2)) + 2.0 * made.prior)
+
+
+def score_of_squares(left, n: int, square: float):
+    """n ln(RSS / n), with a floor below which a fit counts as exact."""
+    return n * np.log((np.maximum(left, 0.0) + FLOOR * square + 1e-300) / n)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections import Counter
 from dataclasses import replace
 
@@ -12,7 +10,7 @@ import numpy as np
 from udesys.errors import SearchError
 from udesys.model import tree as T
 from udesys.model.program import Program
-from udesys.search.candidate import Candidate, in_place
+from udesys.search.candidate import Candidate, free_names, in_place
 from udesys.search.dimensions import UnitMismatch, unit_of, without_log
 from udesys.search.forbidden import parse_forbidden
 from udesys.search.knowledge import knowledge_of, read
@@ -67,7 +65,7 @@ class Rules:
         trees = list(dict.fromkeys(read(text, "depends_on") for text in self.known.depends_on))
         if not trees:
             return task
-        fresh = iter(_fresh_names(len(trees), task.names))
+        fresh = iter(free_names(len(trees), task.names, "zwv"))
         named = {tree.name if isinstance(tree, T.Symbol) else next(fresh): tree for tree in trees}
         self.back = {name: tree for name, tree in named.items() if tree != T.Symbol(name)}
         with np.errstate(all="ignore"):
@@ -154,13 +152,6 @@ class Rules:
 def shape_of(task: Task, options: SearchOptions) -> Shape:
     """What is known of the sign and slopes of a term where its task's points are."""
     return Shape.of(knowledge_of(task.term, options), task.arguments, task.points)
-
-
-def _fresh_names(count: int, taken: frozenset[str]) -> list[str]:
-    """z0, z1, ..., or with another beginning where a taken name looks like one of these."""
-    beginnings = itertools.chain("zwv", ("z" + "_" * n for n in itertools.count(1)))
-    free = next(b for b in beginnings if not any(re.fullmatch(rf"{b}\d+", name) for name in taken))
-    return [f"{free}{k}" for k in range(count)]
 
 
 def _unit_or_none(tree: T.Tree, units: dict[str, Unit]) -> Unit | None:

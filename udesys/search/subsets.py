@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from udesys.search.projection import FLOOR
+from udesys.search.projection import score_of_squares
 
 EXHAUSTIVE = 60_000  # subsets of one size solved outright; beyond, only the best grow
 GROWN = 40  # subsets of a size from which larger ones grow
@@ -205,11 +205,6 @@ class _Group:
         return list(
             zip(scores[fine].tolist(), rows, self.places[owners[fine]].tolist(), node[fine].tolist(), strict=True)
         )
-
-
-def score_of_squares(left, n: int, square: float):
-    """n ln(RSS / n), with a floor below which a fit counts as exact."""
-    return n * np.log((np.maximum(left, 0.0) + FLOOR * square + 1e-300) / n)
 
 
 def _left(gram: np.ndarray, moment: np.ndarray, left: np.ndarray, *, first_only: bool = False):

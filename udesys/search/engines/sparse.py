@@ -23,7 +23,7 @@ from udesys.model.program import Program
 from udesys.search.candidate import Candidate, Front, make_candidate
 from udesys.search.options import SearchOptions
 from udesys.search.prior import term_length
-from udesys.search.projection import project, score_of
+from udesys.search.projection import project, scored
 from udesys.search.subsets import GridColumns, PlainSubsets, TemplateSubsets
 from udesys.search.task import Task
 from udesys.search.templates import Template
@@ -150,17 +150,7 @@ def _refined(chosen, terms: list[T.Tree], templates: list[Template], task: Task)
         inner = dict(zip(template.inner, template.grid[node], strict=True))
         fit = project(trees, inner, task)
         if fit is not None:
-            made = make_candidate(
-                trees,
-                fit.coefficients,
-                fit.inner,
-                taken=task.names,
-                loss=fit.loss,
-                score=0.0,
-                engine=NAME,
-                prior=task.prior,
-            )
-            found.append(score_of(made, fit, task))
+            found.append(scored(trees, fit, task, NAME))
     found.sort(key=lambda c: c.score)
     different: list[Candidate] = []
     for candidate in found:
