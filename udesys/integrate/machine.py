@@ -191,6 +191,13 @@ def _step(code, out, reg, base, d, n_p, now, h, pieces, offset, y, after, k, z, 
 
 
 @njit(cache=True, error_model="numpy")
+def _argument_of(code, out, reg, base, d, n_p, t, pieces, offset, y, sensitive, modes, which):
+    """What a sign is of, at a point."""
+    _load(code, reg, base, d, n_p, t, pieces, offset, y, modes)
+    return reg[out[_first_switch(d, n_p, sensitive) + which]]
+
+
+@njit(cache=True, error_model="numpy")
 def _crossed(code, out, reg, base, d, n_p, t, pieces, offset, y, sensitive, modes, which):
     """The first sign, from `which` on and round, that is no more the one in force, and its argument; -1 where none."""
     _load(code, reg, base, d, n_p, t, pieces, offset, y, modes)
@@ -206,56 +213,33 @@ def _crossed(code, out, reg, base, d, n_p, t, pieces, offset, y, sensitive, mode
 @njit(cache=True, error_model="numpy")
 def _signs_at(code, out, reg, base, d, n_p, t, h, pieces, offset, y, after, k, sensitive, modes):
     """Put signs that are not known yet in force; where an argument is zero, the sign it has a little later."""
-    place = _first_switch(d, n_p, sensitive)
     for q in range(modes.shape[0]):
         if modes[q] != 0.0:
             continue
-        _load(code, reg, base, d, n_p, t, pieces, offset, y, modes)
-        g = reg[out[place + q]]
+        g = _argument_of(code, out, reg, base, d, n_p, t, pieces, offset, y, sensitive, modes, q)
         if g == 0.0:
             _derivatives(code, out, reg, base, d, n_p, t, pieces, offset, y, k[0], sensitive, modes)
             after[:] = y
             for j in range(d):
                 after[j] += A_LITTLE * h * k[0, j]
-            _load(code, reg, base, d, n_p, t, pieces, offset, after, modes)
-            g = reg[out[place + q]]
+            g = _argument_of(code, out, reg, base, d, n_p, t, pieces, offset, after, sensitive, modes, q)
         modes[q] = 1.0 if g > 0 else (-1.0 if g < 0 else 0.0)
 
 
 @njit(cache=True, error_model="numpy")
 def _advance(code, out, reg, base, d, n_p, now, h, pieces, offset, y, after, k, z, sensitive, modes, A, B, C):
     """One step in pieces, none of which crosses a jump of a sign: each jump is located and the signs changed there."""
+    program, working = (code, out, reg, base, d, n_p), (after, k, z, sensitive, modes, A, B, C)
     done = 0.0
     for _ in range(MOST_JUMPS):
         left = h - done
-        _step(
-            code,
-            out,
-            reg,
-            base,
-            d,
-            n_p,
-            now + done,
-            left,
-            pieces,
-            offset + done,
-            y,
-            after,
-            k,
-            z,
-            sensitive,
-            modes,
-            A,
-            B,
-            C,
-        )
+        _step(*program, now + done, left, pieces, offset + done, y, *working)
         end = offset + h
         which, beyond = _crossed(code, out, reg, base, d, n_p, now + h, pieces, end, after, sensitive, modes, 0)
         if which < 0:
             y[:] = after
             return
-        _load(code, reg, base, d, n_p, now + done, pieces, offset + done, y, modes)
-        before = reg[out[_first_switch(d, n_p, sensitive) + which]]
+        before = _argument_of(*program, now + done, pieces, offset + done, y, sensitive, modes, which)
         low, high, side = 0.0, left, 0
         for _ in range(MOST_TRIALS):  # regula falsi after Illinois
             if high - low <= LOCATED * h:
@@ -264,35 +248,14 @@ def _advance(code, out, reg, base, d, n_p, now, h, pieces, offset, y, after, k, 
             if not low < middle < high:
                 middle = 0.5 * (low + high)
             at = done + middle
-            _step(
-                code,
-                out,
-                reg,
-                base,
-                d,
-                n_p,
-                now + done,
-                middle,
-                pieces,
-                offset + done,
-                y,
-                after,
-                k,
-                z,
-                sensitive,
-                modes,
-                A,
-                B,
-                C,
-            )
+            _step(*program, now + done, middle, pieces, offset + done, y, *working)
             other, g = _crossed(
                 code, out, reg, base, d, n_p, now + at, pieces, offset + at, after, sensitive, modes, which
             )
             if other >= 0:
                 if other != which:  # another sign changes before
                     which, side = other, 0
-                    _load(code, reg, base, d, n_p, now + done, pieces, offset + done, y, modes)
-                    before = reg[out[_first_switch(d, n_p, sensitive) + which]]
+                    before = _argument_of(*program, now + done, pieces, offset + done, y, sensitive, modes, which)
                 high, beyond = middle, g
                 if side == 1:
                     before *= 0.5
@@ -303,27 +266,7 @@ def _advance(code, out, reg, base, d, n_p, now, h, pieces, offset, y, after, k, 
                 if side == -1:
                     beyond *= 0.5
                 side = -1
-        _step(
-            code,
-            out,
-            reg,
-            base,
-            d,
-            n_p,
-            now + done,
-            high,
-            pieces,
-            offset + done,
-            y,
-            after,
-            k,
-            z,
-            sensitive,
-            modes,
-            A,
-            B,
-            C,
-        )
+        _step(*program, now + done, high, pieces, offset + done, y, *working)
         done += high
         y[:] = after
         if sensitive:
@@ -339,9 +282,7 @@ def _advance(code, out, reg, base, d, n_p, now, h, pieces, offset, y, after, k, 
             modes[which] = -modes[which]
     modes[:] = 0.0  # it sticks: what is left goes with the signs as they come
     left = h - done
-    _step(
-        code, out, reg, base, d, n_p, now + done, left, pieces, offset + done, y, after, k, z, sensitive, modes, A, B, C
-    )
+    _step(*program, now + done, left, pieces, offset + done, y, *working)
     y[:] = after
 
 
@@ -384,6 +325,7 @@ def _simulate(code, constants, out, d, n_p, p, x0, t, pieces, lo, hi, steps, sen
     z = np.zeros(m)
     after = np.zeros(m)
     modes = np.zeros(n_signs)
+    program, working = (code, out, reg, base, d, n_p), (after, k, z, sensitive, modes, A, B, C)
     for segment in range(lo.shape[0]):
         y[:] = 0.0
         for j in range(d):
@@ -399,33 +341,11 @@ def _simulate(code, constants, out, d, n_p, p, x0, t, pieces, lo, hi, steps, sen
                 for step in range(steps[i - 1]):
                     now, offset = t[i - 1] + step * h, step * h
                     if n_signs == 0:
-                        _step(
-                            code,
-                            out,
-                            reg,
-                            base,
-                            d,
-                            n_p,
-                            now,
-                            h,
-                            piece,
-                            offset,
-                            y,
-                            after,
-                            k,
-                            z,
-                            sensitive,
-                            modes,
-                            A,
-                            B,
-                            C,
-                        )
+                        _step(*program, now, h, piece, offset, y, *working)
                         y[:] = after
                         continue
                     _signs_at(code, out, reg, base, d, n_p, now, h, piece, offset, y, after, k, sensitive, modes)
-                    _advance(
-                        code, out, reg, base, d, n_p, now, h, piece, offset, y, after, k, z, sensitive, modes, A, B, C
-                    )
+                    _advance(*program, now, h, piece, offset, y, *working)
                 for j in range(d):
                     if not abs(y[j]) < BLOW_UP:
                         return False
