@@ -73,7 +73,7 @@ def test_standard_errors_and_correlations_agree_with_scipy():
     # SciPy's Jacobian at its own optimum, by finite differences; ours is exact.
     assert [e.stderr for e in found.estimates.values()] == pytest.approx(errors, rel=0.05)
     correlation = covariance / np.outer(errors, errors) * np.outer(sign, sign)
-    assert found.correlation == pytest.approx(correlation, abs=0.02)
+    assert found.covariance.correlation == pytest.approx(correlation, abs=0.02)
 
 
 def test_intervals_are_students_with_the_degrees_of_freedom_left():

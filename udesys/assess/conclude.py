@@ -72,6 +72,7 @@ def conclude(
         warnings=_warnings(fitted, selection, known, columns),
         timing_s=timing,
         engines=engines,
+        covariance=known.covariance.of(starts),
         fit=fitted,
     )
 

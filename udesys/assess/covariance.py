@@ -21,17 +21,54 @@ AT_BOUND = 1e-6  # relative distance to a bound
 
 
 @dataclass(frozen=True, kw_only=True)
+class Covariance:
+    """Joint covariance of a closed form's values and of every trajectory's initial values.
+
+    What is held, at a bound or by the model, has zeros.
+
+    Attributes:
+        values: (unknowns, unknowns), in the order of the closed form's `names`.
+        mixed: (trajectories, unknowns, d) of the values with the initial values.
+        starts: (trajectories, d, d) of the initial values.
+    """
+
+    values: np.ndarray
+    mixed: np.ndarray
+    starts: np.ndarray
+
+    @property
+    def correlation(self) -> np.ndarray:
+        """(unknowns, unknowns) of the values; NaN where one is held."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            errors = np.sqrt(np.diag(self.values))
+            return self.values / np.outer(errors, errors)
+
+    def joint(self, trajectory: int) -> np.ndarray:
+        """(unknowns + d, unknowns + d) of the values and one trajectory's initial values.
+
+        Args:
+            trajectory: its place.
+        """
+        mixed = self.mixed[trajectory]
+        return np.block([[self.values, mixed], [mixed.T, self.starts[trajectory]]])
+
+    def of(self, trajectories) -> Covariance:
+        """The same for some of the trajectories (places, or a mask)."""
+        return Covariance(values=self.values, mixed=self.mixed[trajectories], starts=self.starts[trajectories])
+
+
+@dataclass(frozen=True, kw_only=True)
 class Uncertainty:
     """How well the values of a refitted closed form are known.
 
     Attributes:
         estimates: unknown (a parameter's name or a (term, constant) pair) -> Estimate.
-        correlation: (unknowns, unknowns); NaN where not estimated.
+        covariance: of the values and the initial values.
         noise: (m,) standard deviation of the noise of each state and observable [data units]; NaN where unmeasured.
     """
 
     estimates: dict
-    correlation: np.ndarray
+    covariance: Covariance
     noise: np.ndarray
 
 
@@ -54,19 +91,13 @@ def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray, units: Mapp
     system = replace_data(refitter, replace(data, sigma=sigma)).linearise(refit.form, point, data.segments)
     at_bound = _bounds_reached(refitter, refit)
     free = np.array([k for k, b in enumerate(at_bound) if b is None], dtype=int)
-    covariance, identifiable = np.full((len(names),) * 2, np.nan), np.ones(len(names), bool)
-    if system is not None and len(free):
-        schur, _, _ = system.reduced()
-        inverse, fine = _inverse(schur[np.ix_(free, free)])
-        covariance[np.ix_(free, free)] = inverse
-        identifiable[free] = fine
-    with np.errstate(invalid="ignore"):
-        errors = np.sqrt(np.diag(covariance))
-        correlation = covariance / np.outer(errors, errors)
+    covariance, identifiable = _covariance(system, free, len(names), refit.x0.shape)
+    errors = np.sqrt(np.diag(covariance.values))
     quantile = float(student.ppf(0.5 + LEVEL / 2, degrees))
     estimates = {}
     for k, name in enumerate(names):
-        value, error = float(refit.form.values[k]), float(errors[k]) if identifiable[k] else float("nan")
+        value = float(refit.form.values[k])
+        error = float(errors[k]) if identifiable[k] and k in free and system is not None else float("nan")
         parameter = refit.form.model.parameters.get(name) if isinstance(name, str) else None
         estimates[name] = Estimate(
             value=value,
@@ -78,7 +109,22 @@ def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray, units: Mapp
             at_bound=at_bound[k],
         )
     noise = np.where(counts > 0, _noise(refit.squares, counts, unknowns), np.nan)
-    return Uncertainty(estimates=estimates, correlation=correlation, noise=noise)
+    return Uncertainty(estimates=estimates, covariance=covariance, noise=noise)
+
+
+def _covariance(system, free, n_values: int, starts: tuple[int, int]) -> tuple[Covariance, np.ndarray]:
+    """Of the values that are free and all starts, and which values are identifiable; zeros without a system."""
+    count, d = starts
+    values, identifiable = np.zeros((n_values, n_values)), np.ones(n_values, bool)
+    mixed, of_starts = np.zeros((count, n_values, d)), np.zeros((count, d, d))
+    if system is not None:
+        schur, _, blocks = system.reduced()
+        if len(free):
+            values[np.ix_(free, free)], identifiable[free] = _inverse(schur[np.ix_(free, free)])
+        pull = system.coupling @ blocks
+        mixed = -values @ pull
+        of_starts = blocks - np.swapaxes(pull, 1, 2) @ mixed
+    return Covariance(values=values, mixed=mixed, starts=of_starts), identifiable
 
 
 def _noise(squares: np.ndarray, counts: np.ndarray, unknowns: int) -> np.ndarray:

@@ -8,8 +8,10 @@ from fractions import Fraction
 
 import numpy as np
 
+from udesys.assess.bands import sampled_bands
+from udesys.assess.covariance import Covariance
 from udesys.assess.estimate import Estimate
-from udesys.assess.forecast import driving_along, simulate_law
+from udesys.assess.forecast import Course, driving_along, simulate_law
 from udesys.data import Dataset
 from udesys.fit import FitResult
 from udesys.model import HybridODE
@@ -84,7 +86,8 @@ class Discovery:
         timing_s: seconds of each step.
         engines: engines that proposed.
         idle_engines: engines that were not ready.
-        fit: the fit of the hybrid.
+        covariance: of the constants, the estimated parameters and the initial values.
+        fit: the fit of the hybrid; None where it was not kept.
     """
 
     model: HybridODE
@@ -108,6 +111,7 @@ class Discovery:
     simpler: dict[object, Fraction] = field(default_factory=dict)
     simpler_criterion: float = 0.0
     idle_engines: tuple[str, ...] = ()
+    covariance: Covariance | None = field(default=None, repr=False)
 
     # -------------------------------------------------------------- reading
     @property
@@ -146,10 +150,47 @@ class Discovery:
         outputs = self.closed_form.outputs(t, *self._simulated(t, trajectory))
         return pd.DataFrame({self.data.time: t, **dict(zip(self.model.measurable, outputs.T, strict=True))})
 
+    def bands(self, t, trajectory: int = 0):
+        """Where the law's states and observables are, given how well its constants and initial values are known.
+
+        Sampled from their covariance, with one seed; the noise of a measurement is not in it.
+
+        Args:
+            t: as in `forecast`.
+            trajectory: which trajectory's initial values to start from.
+
+        Returns:
+            A pandas DataFrame of the time and of `NAME low`, `NAME high`, between which 95 % of the draws are;
+            infinite where more than 2.5 % of them blow up, NaN without a covariance.
+        """
+        import pandas as pd
+
+        t = np.asarray(t, float)
+        run, x0 = self._start(trajectory)
+        joint = None if self.covariance is None else self.covariance.joint(trajectory)
+        course = Course(run.t[0], t, driving_along(self.model, self.data, self.heldout, run))
+        edges = {self.data.time: t}
+        for name, low, high in zip(
+            self.model.measurable, *(b.T for b in sampled_bands(self.closed_form, x0, course, joint)), strict=True
+        ):
+            edges |= {f"{name} low": low, f"{name} high": high}
+        return pd.DataFrame(edges)
+
+    @property
+    def correlation(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """Labels of the estimated values, such as `alpha` and `NN1.c0`, and their correlations (values, values)."""
+        names = tuple(n if isinstance(n, str) else ".".join(n) for n in self.closed_form.names)
+        unknown = np.full((len(names),) * 2, np.nan)
+        return names, unknown if self.covariance is None else self.covariance.correlation
+
+    def _start(self, trajectory: int):
+        """A trajectory, and its initial values (1, d)."""
+        run = self.data.trajectories[trajectory]
+        return run, np.array([list(self.initial[run.name].values())])
+
     def _simulated(self, t: np.ndarray, trajectory: int):
         """States (time, d), and the inputs (time, k) or None."""
-        run = self.data.trajectories[trajectory]
-        x0 = np.array([list(self.initial[run.name].values())])
+        run, x0 = self._start(trajectory)
         driving = driving_along(self.model, self.data, self.heldout, run)
         states = simulate_law(self.closed_form, x0, run.t[0], t, driving)
         if driving is None:

@@ -17,6 +17,73 @@ START_STEPS = 4  # solver steps a sample while a missing start is fitted
 AGREEMENT = 1e-8  # relative change on doubling the steps at which a simulation is accepted
 
 
+class Course:
+    """The times at which a law is wanted, with what drives it there.
+
+    Args:
+        t0: the time of the initial values.
+        t: (time,) increasing from t0 on.
+        driving: the inputs and covariates, where the model has any.
+
+    Raises:
+        SolveError: t does not increase from t0 on.
+    """
+
+    def __init__(self, t0: float, t: np.ndarray, driving: Driving | None = None):
+        if t.ndim != 1 or len(t) == 0 or not np.isfinite(t).all() or (np.diff(t) <= 0).any() or t[0] < t0:
+            raise SolveError(f"t must be finite and increase from {t0:g} on, the time of the initial values. Sort it.")
+        grid = t if t[0] == t0 else np.concatenate([[t0], t])
+        self._grid = grid if driving is None else driving.grid(grid)
+        self._pieces = None if driving is None else driving.along(self._grid)
+        self._rows = slice(len(grid) - len(t), None) if driving is None else np.searchsorted(self._grid, t)
+        spacing = np.append(np.diff(self._grid), 0.0)
+        typical = np.median(spacing[:-1]) if len(spacing) > 1 else 1.0
+        self._steps = np.maximum(np.ceil(spacing / typical), 1).astype(np.int64)
+        self.t, self.u = t, None if driving is None else driving.values(t)
+
+    def states(self, form: ClosedForm, x0: np.ndarray, count: int, values: np.ndarray | None = None) -> np.ndarray:
+        """(time, d) from x0 (1, d) with so many steps between neighbouring times; NaN from where it blows up."""
+        n = len(self._grid)
+        found, reached, lost = self._first(n, form, x0, count, values), 1, n
+        while found is None and lost - reached > 1:
+            middle = (reached + lost) // 2
+            part = self._first(middle, form, x0, count, values)
+            reached, lost = (reached, middle) if part is None else (middle, lost)
+        if found is None:
+            found = np.full((n, x0.shape[1]), np.nan)
+            found[:reached] = self._first(reached, form, x0, count, values)
+        return found[self._rows]
+
+    def _first(self, n: int, form: ClosedForm, x0: np.ndarray, count: int, values) -> np.ndarray | None:
+        """(n, d) at the first n times of the grid; None where it blows up before."""
+        if n == 1:
+            return x0.copy()
+        segment = (np.array([0], dtype=np.int64), np.array([n], dtype=np.int64))
+        pieces = None if self._pieces is None else self._pieces[:n]
+        steps = count * self._steps[:n]
+        return form.simulate(x0, self._grid[:n], segment, steps, pieces=pieces, values=values)[0]
+
+    def converged(self, form: ClosedForm, x0: np.ndarray) -> tuple[np.ndarray, int]:
+        """(time, d), steps doubled until they no longer matter, and how many that took.
+
+        Raises:
+            SolveError: the law blows up.
+        """
+        coarse, count = None, 1
+        while count <= FINEST:
+            fine = self._first(len(self._grid), form, x0, count, None)
+            if fine is not None and coarse is not None:
+                size = np.abs(fine).max(0) + 1e-300
+                if (np.abs(fine - coarse).max(0) <= AGREEMENT * size).all() or count * len(self._grid) > 4 * FINEST:
+                    return fine[self._rows], count
+            coarse, count = fine, 2 * count
+            if coarse is None and count > 64:
+                break
+        if coarse is None:
+            raise SolveError(f"the law leaves the finite numbers before t = {self.t[-1]:g}. Ask for a shorter time.")
+        return coarse[self._rows], count // 2
+
+
 def simulate_law(
     form: ClosedForm, x0: np.ndarray, t0: float, t: np.ndarray, driving: Driving | None = None
 ) -> np.ndarray:
@@ -28,37 +95,7 @@ def simulate_law(
     Raises:
         SolveError: t does not increase from t0 on, or the law blows up.
     """
-    if t.ndim != 1 or len(t) == 0 or not np.isfinite(t).all() or (np.diff(t) <= 0).any() or t[0] < t0:
-        raise SolveError(f"t must be finite and increase from {t0:g} on, the time of the initial values. Sort it.")
-    grid = t if t[0] == t0 else np.concatenate([[t0], t])
-    pieces = None
-    if driving is not None:
-        grid = driving.grid(grid)
-        pieces = driving.along(grid)
-    states = _converged(form, x0, grid, pieces)
-    if states is None:
-        raise SolveError(f"the law leaves the finite numbers before t = {t[-1]:g}. Ask for a shorter time.")
-    return states[len(grid) - len(t) :] if driving is None else states[np.searchsorted(grid, t)]
-
-
-def _converged(form: ClosedForm, x0: np.ndarray, grid: np.ndarray, pieces: np.ndarray | None) -> np.ndarray | None:
-    """The simulation, or None where it blows up however fine the steps."""
-    if len(grid) == 1:
-        return x0.copy()
-    segment = (np.array([0], dtype=np.int64), np.array([len(grid)], dtype=np.int64))
-    spacing = np.append(np.diff(grid), 0.0)
-    steps = np.maximum(np.ceil(spacing / np.median(spacing[:-1])), 1).astype(np.int64)
-    coarse, count = None, 1
-    while count <= FINEST:
-        fine, _ = form.simulate(x0, grid, segment, count * steps, pieces=pieces)
-        if fine is not None and coarse is not None:
-            size = np.abs(fine).max(0) + 1e-300
-            if (np.abs(fine - coarse).max(0) <= AGREEMENT * size).all() or count * len(grid) > 4 * FINEST:
-                return fine
-        coarse, count = fine, 2 * count
-        if coarse is None and count > 64:
-            return None
-    return coarse
+    return Course(t0, t, driving).converged(form, x0)[0]
 
 
 def heldout_error(form: ClosedForm, heldout: Dataset, data: Dataset, x0: np.ndarray) -> dict[str, float]:

@@ -1,0 +1,57 @@
+"""Between what a law lies, given how well its constants and initial values are known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from udesys.assess.forecast import Course
+from udesys.model.closed_form import ClosedForm
+
+DRAWS, SEED = 400, 0
+TAIL = 2.5  # percent of the draws on either side of a band
+LARGEST_DRAW = 1e12  # times the law's own size, beyond which a draw has blown up
+
+
+def sampled_bands(
+    form: ClosedForm, x0: np.ndarray, course: Course, covariance: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Between what 95 % of the laws drawn about a closed form are, at every time.
+
+    They are sampled, not linearised: where a law is bent, its band is too. A draw that blows up counts as infinite.
+
+    Args:
+        form: the closed form at its optimum.
+        x0: (1, d), its initial values.
+        course: the times.
+        covariance: (unknowns + d, unknowns + d) of the form's values and x0; None where it is not known.
+
+    Returns:
+        Low and high (time, m) of the states, then the observables; NaN without a covariance.
+
+    Raises:
+        SolveError: the law itself blows up.
+    """
+    states, count = course.converged(form, x0)
+    best = form.outputs(course.t, states, course.u)
+    if covariance is None:
+        return np.full_like(best, np.nan), np.full_like(best, np.nan)
+    draws, size = np.empty((DRAWS, *best.shape)), LARGEST_DRAW * (1.0 + np.abs(best).max(0))
+    for draw, (values, start) in zip(draws, _around(form, x0, covariance), strict=True):
+        states = course.states(form, start, count, values)
+        outputs = form.outputs(course.t, states, course.u, values=values)
+        draw[:] = np.where(np.abs(outputs) < size, outputs, np.inf)
+    lost = np.isinf(draws)
+    low, high = np.percentile(np.where(lost, best, draws), [TAIL, 100.0 - TAIL], axis=0)
+    wild = lost.mean(0) > TAIL / 100.0
+    return np.where(wild, -np.inf, low), np.where(wild, np.inf, high)
+
+
+def _around(form: ClosedForm, x0: np.ndarray, covariance: np.ndarray):
+    """Pairs of values (unknowns,) and initial values (1, d), the parameters inside their bounds."""
+    n = len(form.values)
+    size, axes = np.linalg.eigh(covariance)
+    spread = axes * np.sqrt(np.maximum(size, 0.0))
+    moves = np.random.default_rng(SEED).standard_normal((DRAWS, len(size))) @ spread.T
+    bounds = [form.model.parameters[name].bounds if isinstance(name, str) else (-np.inf, np.inf) for name in form.names]
+    low, high = np.array(bounds, dtype=float).reshape(-1, 2).T
+    return [(np.clip(form.values + move[:n], low, high), x0 + move[n:]) for move in moves]
