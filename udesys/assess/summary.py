@@ -84,14 +84,14 @@ def _terms(law) -> list[str]:
 
 # ------------------------------------------------------------------ the constants
 def _constants(law) -> list[str]:
-    named = _estimates(law)
+    named = estimates_of(law)
     if not named:
         return []
     header = ("Constants", "value", "+/- 95 %", "95 % interval", "unit", "start", "")
     rows = []
     for name, estimate in named.items():
         bounds = law.model.parameters[name].bounds if name in law.parameters else None
-        rows.append((f"  {name}", *_estimate_cells(estimate), _mark(estimate, bounds)))
+        rows.append((f"  {name}", *estimate_cells(estimate), mark_of(estimate, bounds)))
     return _table(header, rows, "<>><<><")
 
 
@@ -104,7 +104,7 @@ def _simpler(law) -> list[str]:
     return _wrapped("Simpler: ", f"{text} would do as well (criterion {law.simpler_criterion:+.1f} with that fixed).")
 
 
-def _estimates(law) -> dict:
+def estimates_of(law) -> dict:
     """Parameters, then the constants of the formulas as `NN1.c0`."""
     named = dict(law.parameters)
     for term, residual in law.residuals.items():
@@ -112,18 +112,19 @@ def _estimates(law) -> dict:
     return named
 
 
-def _estimate_cells(e) -> tuple[str, str, str, str, str]:
+def estimate_cells(e) -> tuple[str, str, str, str, str]:
+    """Value, half width, interval, unit and start of an estimate as text."""
     start = "" if e.start is None or e.fixed else f"{e.start:.4g}"
     if e.fixed:
         return f"{e.value:.6g}", "fixed", "", e.unit, start
     low, high = e.interval
     known = np.isfinite([low, high]).all()
     half = 0.5 * (high - low) if known else NORMAL_95 * e.stderr
-    interval = f"[{_rounded(low, half)}, {_rounded(high, half)}]" if known else MISSING
-    return _rounded(e.value, half), _rounded(half, half), interval, e.unit, start
+    interval = f"[{rounded(low, half)}, {rounded(high, half)}]" if known else MISSING
+    return rounded(e.value, half), rounded(half, half), interval, e.unit, start
 
 
-def _rounded(value: float, half: float) -> str:
+def rounded(value: float, half: float) -> str:
     """The value to the second digit of its half width."""
     if not math.isfinite(value):
         return MISSING
@@ -139,7 +140,8 @@ def _magnitude(value: float) -> int:
     return math.floor(math.log10(abs(value))) if value else 0
 
 
-def _mark(estimate, bounds) -> str:
+def mark_of(estimate, bounds) -> str:
+    """What is to be said of an estimate at a bound or not identifiable; else nothing."""
     marks = []
     if estimate.at_bound is not None:
         side = "BOUND"
@@ -158,25 +160,26 @@ def _errors(law) -> list[str]:
     header = ("Error", "noise sd", "RMSE fit", *(("RMSE held out",) if held else ()))
     rows = []
     for column in law.data.columns:
-        row = [f"  {column}", _noise(law, column), _number(law.error.get("fit", {}).get(column))]
-        rows.append((*row, *((_number(held.get(column)),) if held else ())))
+        row = [f"  {column}", noise_text(law, column), number_text(law.error.get("fit", {}).get(column))]
+        rows.append((*row, *((number_text(held.get(column)),) if held else ())))
     return _table(header, rows, "<" + ">" * (len(header) - 1))
 
 
-def _noise(law, column: str) -> str:
+def noise_text(law, column: str) -> str:
     """The noise's standard deviation, or its two parts where it grows with what is measured."""
     if column not in law.noise_profile:
-        return _number(law.noise.get(column))
+        return number_text(law.noise.get(column))
     absolute, relative = law.noise_profile[column]
     return f"{absolute:.2g} and {100 * relative:.2g} %"
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
+    """A number to four digits, or that there is none."""
     return MISSING if value is None or not np.isfinite(value) else f"{value:.4g}"
 
 
 # ------------------------------------------------------------------ the candidates
-def _picked(law):
+def picked_of(law):
     """The candidate that became the law."""
     chosen = {term: residual.expression for term, residual in law.residuals.items()}
     return next((c for c in law.candidates if c.residuals == chosen), law.candidates[0])
@@ -185,7 +188,7 @@ def _picked(law):
 def _candidates(law) -> list[str]:
     if not law.candidates or not law.residuals:
         return []
-    picked = _picked(law)
+    picked = picked_of(law)
     near = [c for c in law.candidates if c is not picked and c.delta < SHOWN_DELTA]
     shown = [picked, *near][:SHOWN_ROWS]
     titles, cells = _error_columns(law)
@@ -212,7 +215,7 @@ def _candidate_cells(candidate, errors) -> tuple[str, ...]:
     """Constants, nodes, delta, errors and engines of one candidate."""
     delta = f"{candidate.delta:.1f}" if np.isfinite(candidate.delta) else MISSING
     size = str(candidate.complexity or MISSING)
-    return (str(candidate.n_constants), size, delta, *errors(candidate), _engines_of(candidate))
+    return (str(candidate.n_constants), size, delta, *errors(candidate), engines_of(candidate))
 
 
 def _engines(law) -> list[str]:
@@ -224,7 +227,7 @@ def _engines(law) -> list[str]:
     return _wrapped("Engines: ", f"{', '.join(law.engines)}{why}")
 
 
-def _engines_of(candidate) -> str:
+def engines_of(candidate) -> str:
     """Which engines proposed a candidate's forms, all terms together."""
     names = [name for engines in candidate.engines.values() for name in engines.split(" + ") if name != "none"]
     return ", ".join(sorted(set(names)))
@@ -242,7 +245,7 @@ def _error_columns(law):
         for field in kinds:
             errors = getattr(candidate, field)
             values += [errors.get(c) for c in columns] if each else [_in_noise(errors, law.noise)]
-        return ["diverged"] * len(values) if candidate.diverged else [_number(value) for value in values]
+        return ["diverged"] * len(values) if candidate.diverged else [number_text(value) for value in values]
 
     if each and len(columns) > 1:
         return [(kind, column) for kind in kinds.values() for column in columns], cells
@@ -269,14 +272,14 @@ def _how_sure(law) -> list[str]:
     sentences = []
     if law.candidates and law.residuals:
         sentences.append(_rivals_sentence(law))
-    unknown = [name for name, estimate in _estimates(law).items() if not estimate.identifiable]
+    unknown = [name for name, estimate in estimates_of(law).items() if not estimate.identifiable]
     if unknown:
         sentences.append(f"These data do not determine {', '.join(unknown)}.")
     return _wrapped("How sure: ", " ".join(sentences)) if sentences else []
 
 
 def _rivals_sentence(law) -> str:
-    picked = _picked(law)
+    picked = picked_of(law)
     others = [c for c in law.candidates if c is not picked]
     rivals = [c for c in others if c.delta < RIVAL_DELTA and not c.diverged]
     if not others:
