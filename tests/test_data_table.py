@@ -3,9 +3,10 @@
 import hashlib
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from udesys.data import read_table
+from udesys.data import Dataset, read_table
 from udesys.errors import DataError
 
 
@@ -132,6 +133,17 @@ def test_a_comma_in_a_quoted_or_semicolon_separated_name_is_kept(write):
 def test_trajectory_labels_stay_text(write):
     data = read_table(write("t,run,x\n0,1,1\n0,01,1\n0,NA,1\n"), time="t", trajectory="run")
     assert [run.name for run in data.trajectories] == ["1", "01", "NA"]
+
+
+def test_several_columns_separate_runs_together(write):
+    path = write("ball,drop,t,x\nred,1,0,1\nred,1,1,2\nred,2,0,3\nred,2,1,4\nblue,1,0,5\nblue,1,1,6\n")
+    data = read_table(path, time="t", trajectory=["ball", "drop"])
+    assert [run.name for run in data.trajectories] == ["red, 1", "red, 2", "blue, 1"]
+    assert data.columns == ("x",)
+    indexed = Dataset.from_frame(pd.read_csv(path).set_index("drop"), time="t", trajectory=["ball", "drop"])
+    assert str(indexed) == str(data).replace("runs.csv", "frame")
+    with pytest.raises(DataError, match=r"t\[2\] = 0 follows t\[1\] = 1 \(runs.csv, row 4, trajectory 'red'\)"):
+        read_table(path, time="t", trajectory="ball")
 
 
 # --- inputs and covariates ---------------------------------------------------------------------------
@@ -295,6 +307,9 @@ def test_a_missing_trajectory_label_is_refused(write):
         ({"time": "t", "columns": ["x", "x"]}, r"'x' of runs.csv is used twice"),
         ({"time": "t", "columns": ["t"]}, r"'t' of runs.csv is the time or the trajectory"),
         ({"time": "t", "trajectory": "t"}, r"'t' of runs.csv is given as `time` and as `trajectory`"),
+        ({"time": "t", "trajectory": 5}, r"trajectory must be a column or a list of columns, .* not 5"),
+        ({"time": "t", "trajectory": ["x", "x"]}, r"trajectory names 'x' twice"),
+        ({"time": "t", "trajectory": ["x", "run"]}, r"no column 'run' \(`trajectory`\)"),
         ({"time": "t", "columns": "x"}, r"columns must be a list or a mapping, not the text 'x'"),
         ({"time": "t", "columns": []}, r"columns is empty"),
         ({"time": "t", "columns": {"a": 1}}, r"columns maps text to text, but holds 'a': 1"),
@@ -314,6 +329,7 @@ def test_a_column_that_cannot_be_used_is_refused(write, options, message):
         (",,\n,,\n", r"runs.csv is empty"),
         ("t,x\n", r"runs.csv has a header but no rows"),
         ("t,x,x\n0,1,2\n", r"column 'x' appears twice in the header \(runs.csv, row 1\). Rename one"),
+        ("0,1,1\n1,2,3\n", r"column '1' appears twice in the header .*The first row must name the columns"),
         ("t,x\n0,1\n1,2,3\n", r"the row has 3 cells, but the header has 2 \(runs.csv, row 3\)"),
         ("t,x,y\n0,1,2\n1,2\n", r"the row has 2 cells, but the header has 3 \(runs.csv, row 3\)"),
         ('t,x\n0,"1\n1,2\n', r"cannot be told apart \(runs.csv, from row 2 on\).*quotation marks"),
@@ -341,6 +357,14 @@ def test_a_missing_file_is_refused_with_its_neighbours(write):
         read_table(path.with_name("hare-lynx.csv"), time="t")
     with pytest.raises(DataError, match=r"the folder .*nowhere does not exist"):
         read_table(path.parent / "nowhere" / "a.csv", time="t")
+
+
+def test_a_path_that_the_system_takes_for_no_file_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"(?s)a{30}.*cannot be read: File name too long"):
+        read_table(tmp_path / f"{'a' * 5000}.csv", time="t")
+    (tmp_path / "endless.csv").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=r"endless.csv is no plain file"):
+        read_table(tmp_path / "endless.csv", time="t")
 
 
 def test_a_folder_is_refused(tmp_path):

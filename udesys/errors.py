@@ -1,13 +1,21 @@
 """The errors a user can meet: `str()` says what is wrong, where, and what to do."""
 
 import difflib
+import itertools
 from collections.abc import Iterable, Sequence
 
 NAMES_SHOWN = 20
+LONGEST_COMPARED, MOST_COMPARED = 80, 1000
+"""Characters of a name, and the number of names, that are looked at for a similar one."""
+MESSAGE_START, MESSAGE_END = 1200, 600
+"""Characters of a message that are kept where what it quotes is longer than anyone reads."""
 
 
 class UdesysError(Exception):
-    """Base of every error that udesys raises on purpose."""
+    """Base of every error that udesys raises on purpose; its text is printable and not longer than a screen."""
+
+    def __str__(self) -> str:
+        return readable(super().__str__())
 
 
 class DataError(UdesysError):
@@ -43,6 +51,18 @@ class SearchError(UdesysError):
     """A search for formulas cannot start, or found nothing."""
 
 
+def readable(text: str) -> str:
+    """Return a text that a terminal can show: other characters than printable ones escaped, its middle left out.
+
+    Args:
+        text: anything, lone surrogates included; line feeds stay.
+    """
+    left_out = len(text) - MESSAGE_START - MESSAGE_END
+    if left_out > 0:
+        text = f"{text[:MESSAGE_START]} ... ({left_out} characters) ... {text[-MESSAGE_END:]}"
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 def did_you_mean(name: str, known: Iterable[str], *, listed: str = "Known are") -> str:
     """Return the end of a message about an unknown name: the nearest known one, then the list of all.
 
@@ -52,10 +72,28 @@ def did_you_mean(name: str, known: Iterable[str], *, listed: str = "Known are") 
         listed: the words before the list.
     """
     known = list(known)
-    by_lower = {other.lower(): other for other in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    hint = f"Did you mean {by_lower[near[0]]!r}? " if near else ""
+    near = nearest(name, known)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
     return f"{hint}{listed} {shortened(known)}."
+
+
+def nearest(name: str, known: Iterable[str], *, n: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Return the known names that are nearly the given one, the nearest first; upper case does not count.
+
+    Names longer than anyone types, and those behind the first thousand, are not looked at: a comparison costs the
+    product of two lengths.
+
+    Args:
+        name: the unknown name.
+        known: the names to choose from.
+        n: the most that are returned.
+        cutoff: the least ratio of equal characters, as difflib counts it.
+    """
+    if len(name) > LONGEST_COMPARED:
+        return []
+    short = (other for other in known if len(other) <= LONGEST_COMPARED)
+    by_lower = {other.lower(): other for other in itertools.islice(short, MOST_COMPARED)}
+    return [by_lower[near] for near in difflib.get_close_matches(name.lower(), by_lower, n=n, cutoff=cutoff)]
 
 
 def shortened(names: Sequence[str]) -> str:

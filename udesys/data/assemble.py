@@ -18,7 +18,7 @@ def assemble(
     table: RawTable,
     *,
     time: str,
-    trajectory: str | None,
+    trajectory: str | Sequence[str] | None,
     columns: Mapping[str, str] | Sequence[str] | None,
     inputs: Mapping[str, str | Mapping[str, str]] | None = None,
     covariates: Mapping[str, str] | Sequence[str] | None = None,
@@ -28,7 +28,7 @@ def assemble(
     Args:
         table: the cells.
         time: the column of times.
-        trajectory: the column that separates runs; their rows may be interleaved.
+        trajectory: the column, or columns, that separate runs; their rows may be interleaved.
         columns: model name -> column, or names, or None for every other column of numbers.
         inputs: name -> column, or name -> {"column": ..., "interpolation": ...}, of the measured inputs.
         covariates: name -> column, or names, of the numbers that hold for a whole trajectory.
@@ -44,9 +44,9 @@ def assemble(
     advice = " Or name the columns to use with `columns`." if columns is None else ""
     t = _times(table, time)
     y = _matrix(table, roles.columns.values(), advice=advice)
-    runs = _group(labels(table, trajectory)) if trajectory else {SOLE_TRAJECTORY: np.arange(len(t))}
+    runs = _group(_run_names(table, roles.trajectory)) if roles.trajectory else {SOLE_TRAJECTORY: np.arange(len(t))}
     for name, rows in runs.items():
-        _check_increasing(table, t, rows, time, run=name if trajectory else None)
+        _check_increasing(table, t, rows, time, run=name if roles.trajectory else None)
     u, constants = _inputs(table, roles, t, runs), _covariates(table, roles, runs)
     return Dataset(
         columns=tuple(roles.columns),
@@ -75,6 +75,11 @@ def _times(table: RawTable, time: str) -> np.ndarray:
         message = f"the time is missing ({table.place(i, time)}). Fill the cell, or delete the row."
         raise table.error(message, i=i, column=time)
     return t
+
+
+def _run_names(table: RawTable, trajectory: tuple[str, ...]) -> list[str]:
+    """Return the name of each row's run: the labels of the columns that separate runs, joined."""
+    return [", ".join(parts) for parts in zip(*(labels(table, column) for column in trajectory), strict=True)]
 
 
 def _group(names: list[str]) -> dict[str, np.ndarray]:

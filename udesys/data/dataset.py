@@ -168,7 +168,7 @@ class Dataset:
         df: "pd.DataFrame",
         *,
         time: str,
-        trajectory: str | None = None,
+        trajectory: str | Sequence[str] | None = None,
         columns: Mapping[str, str] | Sequence[str] | None = None,
         inputs: Mapping[str, str | Mapping[str, str]] | None = None,
         covariates: Mapping[str, str] | Sequence[str] | None = None,
@@ -179,7 +179,7 @@ class Dataset:
         Args:
             df: one row for each sample; the time or the trajectory may be a level of its index.
             time: the column of times.
-            trajectory: the column that separates runs; their rows may be interleaved.
+            trajectory: the column, or columns, that separate runs; their rows may be interleaved.
             columns: model name -> column, or names, or None for every other column of numbers.
             inputs: name -> column, or name -> {"column": ..., "interpolation": "linear", "hold" or "cubic"}, of the
                 measured inputs.
@@ -191,8 +191,9 @@ class Dataset:
         """
         from udesys.data.assemble import assemble
         from udesys.data.frame import raw_frame
+        from udesys.data.roles import trajectory_columns
 
-        table = raw_frame(df, source=source, levels=(time, trajectory))
+        table = raw_frame(df, source=source, levels=(time, *trajectory_columns(trajectory)))
         roles = {"time": time, "trajectory": trajectory, "columns": columns}
         return assemble(table, **roles, inputs=inputs, covariates=covariates)
 

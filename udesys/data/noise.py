@@ -78,6 +78,8 @@ def _parse(text_or_number: float | str, name: str) -> float:
             raise TypeError
         text = text_or_number.strip() if is_text else text_or_number
         value = float(text[:-1]) / 100 if is_text and text.endswith("%") else float(text)
+    except OverflowError as error:
+        raise DataError(f"{name} is a whole number too large to be used. {advice}") from error
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} is not a number: {text_or_number!r}. {advice}") from error
     if not math.isfinite(value):

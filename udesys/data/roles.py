@@ -29,14 +29,14 @@ class Roles:
 
     Args:
         time: the column of times.
-        trajectory: the column that separates runs, or None.
+        trajectory: the columns that separate runs; none where there is one run.
         columns: model name -> column, of the measured quantities.
         inputs: name -> where it stands.
         covariates: name -> column.
     """
 
     time: str
-    trajectory: str | None
+    trajectory: tuple[str, ...]
     columns: dict[str, str]
     inputs: dict[str, Input]
     covariates: dict[str, str]
@@ -46,7 +46,7 @@ def choose_roles(
     table: RawTable,
     *,
     time: str,
-    trajectory: str | None,
+    trajectory: str | Sequence[str] | None,
     columns: Mapping[str, str] | Sequence[str] | None,
     inputs: Mapping[str, str | Mapping[str, str]] | None,
     covariates: Mapping[str, str] | Sequence[str] | None,
@@ -56,7 +56,7 @@ def choose_roles(
     Args:
         table: the cells.
         time: the column of times.
-        trajectory: the column that separates runs; it may be a covariate too.
+        trajectory: the column, or columns, that separate runs; each may be a covariate too.
         columns: model name -> column, or names, or None for every other column of numbers.
         inputs: as `parse_inputs` takes them, or None.
         covariates: as `parse_covariates` takes them, or None.
@@ -65,9 +65,10 @@ def choose_roles(
         DataError: a column is missing or used twice.
     """
     _check_present(table, time, role="time")
-    if trajectory is not None:
-        _check_present(table, trajectory, role="trajectory")
-    if trajectory == time:
+    runs = trajectory_columns(trajectory)
+    for column in runs:
+        _check_present(table, column, role="trajectory")
+    if time in runs:
         message = f"column {time!r} of {table.source} is given as `time` and as `trajectory`."
         raise DataError(f"{message} Choose two columns.", file=table.source, column=time)
     driving = {} if inputs is None else parse_inputs(inputs)
@@ -79,7 +80,7 @@ def choose_roles(
     }
     used: dict[str, str] = {}
     for role, pairs in named.items():
-        taken = {time} if role == "covariates" else {time, trajectory}
+        taken = {time} if role == "covariates" else {time, *runs}
         for name, column in pairs:
             _check_present(table, column, role=role)
             if column in taken:
@@ -89,8 +90,28 @@ def choose_roles(
                 message = f"column {column!r} of {table.source} is used twice, for {used[column]!r} and {name!r}."
                 raise DataError(f"{message} Keep one.", file=table.source, column=column)
             used[column] = name
-    measured = named["columns"] if columns is not None else _numeric_columns(table, {time, trajectory, *used})
-    return Roles(time=time, trajectory=trajectory, columns=dict(measured), inputs=driving, covariates=constant)
+    measured = named["columns"] if columns is not None else _numeric_columns(table, {time, *runs, *used})
+    return Roles(time=time, trajectory=runs, columns=dict(measured), inputs=driving, covariates=constant)
+
+
+def trajectory_columns(trajectory: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the columns that separate runs.
+
+    Args:
+        trajectory: one column, several, or None.
+
+    Raises:
+        DataError: it is no column name and no list of different ones.
+    """
+    if trajectory is None:
+        return ()
+    names = [trajectory] if isinstance(trajectory, str) else trajectory
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise DataError(f'trajectory must be a column or a list of columns, such as ["subject", "day"], not {names!r}.')
+    repeated = first_repeated(names)
+    if repeated is not None:
+        raise DataError(f"trajectory names {repeated!r} twice. Keep one.", column=repeated)
+    return tuple(names)
 
 
 def parse_inputs(inputs: Mapping[str, str | Mapping[str, str]]) -> dict[str, Input]:

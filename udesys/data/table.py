@@ -1,7 +1,6 @@
 """read_table: CSV, TSV and Parquet files to a Dataset."""
 
 import csv
-import difflib
 import hashlib
 import io
 import itertools
@@ -10,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from udesys.data.assemble import assemble
-from udesys.data.cells import RawTable, first_repeated
+from udesys.data.cells import RawTable, first_repeated, parse_cell
 from udesys.data.dataset import Dataset
 from udesys.data.frame import raw_frame
-from udesys.errors import DataError
+from udesys.errors import DataError, nearest
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -25,7 +24,7 @@ def read_table(
     path: str | Path,
     *,
     time: str,
-    trajectory: str | None = None,
+    trajectory: str | Sequence[str] | None = None,
     columns: Mapping[str, str] | Sequence[str] | None = None,
     inputs: Mapping[str, str | Mapping[str, str]] | None = None,
     covariates: Mapping[str, str] | Sequence[str] | None = None,
@@ -39,7 +38,7 @@ def read_table(
     Args:
         path: the file.
         time: the column of times; they must increase within a trajectory.
-        trajectory: the column that separates runs; their rows may be interleaved.
+        trajectory: the column, or columns, that separate runs; their rows may be interleaved.
         columns: model name -> column, or names, or None for every other column of numbers.
         inputs: name -> column, or name -> {"column": ..., "interpolation": "linear", "hold" or "cubic"}, of the
             measured inputs; "linear" where nothing is said. Gaps between measured cells are filled by the same
@@ -72,10 +71,15 @@ def read_raw(path: str | Path) -> RawTable:
 
 def _read_bytes(path: Path) -> bytes:
     file = path.name
-    if path.is_dir():
-        raise DataError(f"{path} is a folder. Give a file in it.", file=file)
-    if not path.exists():
-        raise DataError(f"there is no file {path}{_nearby(path)}", file=file)
+    try:
+        if path.is_dir():
+            raise DataError(f"{path} is a folder. Give a file in it.", file=file)
+        if not path.exists():
+            raise DataError(f"there is no file {path}{_nearby(path)}", file=file)
+        if not path.is_file():
+            raise DataError(f"{path} is no plain file. Give a table that is one.", file=file)
+    except OSError as error:  # a name that the system takes for none, or a folder that may not be read
+        raise DataError(f"{path} cannot be read: {error.strerror}.", file=file) from error
     if path.suffix.lower() not in TEXT_SUFFIXES + PARQUET_SUFFIXES:
         kinds = ", ".join(TEXT_SUFFIXES + PARQUET_SUFFIXES)
         raise DataError(f"{file} is of no kind that can be read ({kinds}). Save the table as CSV.", file=file)
@@ -93,7 +97,7 @@ def _nearby(path: Path) -> str:
     if not path.parent.is_dir():
         return f": the folder {path.parent} does not exist."
     names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
-    near = difflib.get_close_matches(path.name, names, n=3)
+    near = nearest(path.name, names, n=3)
     return f". Similar files there: {', '.join(near)}." if near else "."
 
 
@@ -105,7 +109,9 @@ def _text_table(data: bytes, file: str, suffix: str) -> RawTable:
     header, line, rows, lines = rows[0], lines[0], rows[1:], lines[1:]
     repeated = first_repeated([name for name in header if name])
     if repeated is not None:
-        message = f"column {repeated!r} appears twice in the header ({file}, row {line}). Rename one."
+        unnamed = all(parse_cell(name) is not None for name in header)
+        advice = "The first row must name the columns." if unnamed else "Rename one."
+        message = f"column {repeated!r} appears twice in the header ({file}, row {line}). {advice}"
         raise DataError(message, file=file, row=line, column=repeated)
     if not rows:
         raise DataError(f"{file} has a header but no rows of data.", file=file)

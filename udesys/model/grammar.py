@@ -6,14 +6,13 @@ every name is checked later against the model's own.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from udesys.errors import ModelError
+from udesys.errors import ModelError, nearest
 from udesys.model import tree as T
 
 GRAMMAR = r"""
@@ -242,7 +241,8 @@ class _Line:
         return T.call(name, *args)
 
     def output_index(self, token, offset: int) -> int:
-        if not str(token).isdigit() or int(token) > MAX_OUTPUT:
+        digits = str(token).lstrip("0") or "0"  # int() refuses thousands of them
+        if not digits.isdigit() or len(digits) > len(str(MAX_OUTPUT)) or int(digits) > MAX_OUTPUT:
             remedy = f"Outputs are counted [0], [1], ... up to [{MAX_OUTPUT}]."
             raise self.refuse(f"[{token}] is no output of a network", offset + token.start_pos, remedy)
         return int(token)
@@ -251,7 +251,7 @@ class _Line:
         if name in T.FUNCTIONS:
             raise self.refuse(f"the function {name!r} has one value", place, "Remove the square brackets.")
         if not name.startswith("NN") and name not in self.networks:
-            close = difflib.get_close_matches(name, T.FUNCTIONS, n=1)
+            close = nearest(name, T.FUNCTIONS)
             remedy = f"Did you mean {close[0]!r}? " if close else ""
             remedy += "A network's name starts with NN; functions are " + ", ".join(T.FUNCTIONS) + "."
             raise self.refuse(f"{name!r} is no known function", place, remedy)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from udesys.errors import ModelError, did_you_mean
+from udesys.errors import ModelError, did_you_mean, nearest
 from udesys.model import tree as T
 from udesys.model.grammar import RESERVED, NetworkCall, parse_equations, parse_expression
 from udesys.model.network import Network
@@ -171,7 +170,7 @@ class HybridODE:
             if symbol == "t" or symbol in self.states or symbol in self.exogenous:
                 continue
             if symbol not in listed and symbol not in found:
-                close = difflib.get_close_matches(symbol, [*self.states, *listed], n=1)
+                close = nearest(symbol, [*self.states, *listed])
                 hint = f"Did you mean {close[0]!r}? " if close else ""
                 raise ModelError(
                     f"{network} depends on {symbol!r}, which has no equation and is no parameter. {hint}"

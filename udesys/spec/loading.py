@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from udesys.errors import ModelError
+from udesys.errors import ModelError, nearest
 from udesys.fit.options import FitOptions
 from udesys.model import HybridODE, Network, Parameter
 from udesys.spec.measurements import Signals, read_measurements, read_signals
 from udesys.spec.result import Spec, resolved
 from udesys.spec.search import read_search, search_warnings
-from udesys.spec.section import KEYS, NETWORK_KEYS, PARAMETER_KEYS, TOLERANCE_KEYS, Section
+from udesys.spec.section import KEYS, NETWORK_KEYS, PARAMETER_KEYS, TOLERANCE_KEYS, Section, check_plain
 
+MOST_BYTES = 1_000_000  # of a spec; a long one has some thousand
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 
@@ -41,13 +41,21 @@ def load_spec(spec: str | Path | Mapping, *, folder: str | Path | None = None) -
 
 
 def _read_toml(path: Path) -> dict:
-    if path.is_dir():
-        raise ModelError(f"{path} is a folder. Give the spec file in it.")
-    if not path.exists():
-        raise ModelError(f"there is no file {path}. {_nearby(path)}")
+    try:
+        if path.is_dir():
+            raise ModelError(f"{path} is a folder. Give the spec file in it.")
+        if not path.exists():
+            raise ModelError(f"there is no file {path}. {_nearby(path)}")
+        if not path.is_file():
+            raise ModelError(f"{path} is no plain file. A spec is a TOML file.")
+        size = path.stat().st_size
+    except OSError as error:  # a name that the system takes for none, or a folder that may not be read
+        raise ModelError(f"{path} cannot be read: {error.strerror}.") from error
     if path.suffix.lower() in _TABLES:
         hint = f'A spec is a TOML file that names it: [data] file = "{path.name}".'
         raise ModelError(f"{path} is a table, not a spec. {hint}")
+    if size > MOST_BYTES:
+        raise ModelError(f"{path} is no spec: it has {size} bytes.")
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
@@ -56,13 +64,15 @@ def _read_toml(path: Path) -> dict:
         raise ModelError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
         raise ModelError(f"{path} is not valid TOML: {error}. {_toml_hint(str(error))}") from error
+    except ValueError as error:  # from int(), for thousands of digits
+        raise ModelError(f"{path} holds a number that is too long to be read.") from error
     except RecursionError as error:
         raise ModelError(f"{path} is no spec: its tables are nested too deep.") from error
 
 
 def _nearby(path: Path) -> str:
     names = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.7)
+    near = nearest(path.name, names, n=3, cutoff=0.7)
     return f"Similar files there: {', '.join(near)}." if near else "A spec is a TOML file."
 
 
@@ -74,6 +84,7 @@ def _toml_hint(message: str) -> str:
 
 def _build(content: dict, source: str, name: str, home: Path) -> Spec:
     """The spec from plain values: the names that the data bring, the model, then the data it is about."""
+    check_plain(source, content)
     top = Section(source, "", content, tuple(KEYS))
     sections = {key: Section(source, key, top.table.get(key, {}), keys) for key, keys in KEYS.items()}
     signals = read_signals(sections["data"])

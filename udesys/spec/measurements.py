@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from udesys.data.assemble import assemble
 from udesys.data.cells import RawTable, numbers
 from udesys.data.roles import Input, parse_covariates, parse_inputs
 from udesys.data.table import read_raw
-from udesys.errors import ModelError, did_you_mean, shortened
+from udesys.errors import ModelError, did_you_mean, nearest, shortened
 from udesys.model import HybridODE
 from udesys.spec.section import Section
 
@@ -92,10 +91,10 @@ def read_measurements(section: Section, model: HybridODE, signals: Signals, home
             observable is not.
         DataError: the file, a column or a cell cannot be used.
     """
-    roles = {"time": section.need("time", str), "trajectory": section.get("trajectory", str)}
+    roles = {"time": section.need("time", str), "trajectory": _trajectory(section)}
     path = home / section.need("file", str)
     table = read_raw(path)
-    taken = {*roles.values(), *signals.columns}
+    taken = {roles["time"], *roles["trajectory"], *signals.columns}
     columns = _choose_columns(section, model, table, taken)
     inputs = {name: asdict(entry) for name, entry in signals.inputs.items()}
     roles |= {"inputs": inputs, "covariates": signals.covariates}
@@ -128,6 +127,13 @@ def read_measurements(section: Section, model: HybridODE, signals: Signals, home
         noise=_noise(section, model, whole),
         warnings=tuple(warnings),
     )
+
+
+def _trajectory(section: Section) -> tuple[str, ...]:
+    """The columns that separate runs: none, one in quotes, or a list."""
+    if isinstance(section.table.get("trajectory"), str):
+        return (section.table["trajectory"],)
+    return section.texts("trajectory")
 
 
 def _choose_columns(section: Section, model: HybridODE, table: RawTable, taken: set) -> dict[str, str]:
@@ -184,9 +190,8 @@ def _nearest(names: Collection[str], header: Collection[str], taken: set) -> dic
     """Name -> the free column whose name is nearly its own."""
     found = {}
     for name in names:
-        free = {column.lower(): column for column in header if column not in taken}
-        near = difflib.get_close_matches(name.lower(), free, n=1, cutoff=_SIMILAR)
-        found |= {name: free[near[0]]} if near else {}
+        near = nearest(name, (column for column in header if column not in taken), cutoff=_SIMILAR)
+        found |= {name: near[0]} if near else {}
     return found
 
 

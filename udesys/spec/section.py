@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import sys
 from collections.abc import Iterator, Mapping
 
-from udesys.errors import ModelError, UdesysError, did_you_mean
+from udesys.errors import ModelError, UdesysError, did_you_mean, readable
 
 KEYS = {
     "data": ("file", "time", "trajectory", "columns", "inputs", "covariates", "noise", "holdout"),
@@ -31,6 +33,8 @@ PARAMETER_KEYS = ("value", "start", "bounds", "unit", "fixed", "prior")
 NETWORK_KEYS = ("hidden", "activation", "products")
 TOLERANCE_KEYS = ("flow", "gain")
 SHOWN = 60  # characters of a value in a message
+DEEPEST = 20  # tables and lists in each other; a spec needs five
+MOST_ENTRIES = 100_000
 
 _KINDS = {str: "text in quotes", list: "a list in [ ]", dict: "a table", bool: "true or false"}
 _EXAMPLES = {
@@ -38,6 +42,35 @@ _EXAMPLES = {
     "time": 'time = "t"',
     "equations": 'equations = "x\' = a*x + NN1(x)"',
 }
+
+
+def check_plain(source: str, content: Mapping) -> None:
+    """Refuse what no section could hold: keys that are no text, numbers without end, tables without bottom.
+
+    Args:
+        source: name of the spec, for messages.
+        content: the whole spec.
+
+    Raises:
+        ModelError: there is such a thing.
+    """
+    waiting, seen = [(content, "", 0)], 0
+    while waiting:
+        value, place, depth = waiting.pop()
+        seen += 1
+        if depth > DEEPEST or seen > MOST_ENTRIES:
+            what = "its tables are nested too deep" if depth > DEEPEST else f"it has over {MOST_ENTRIES} entries"
+            raise ModelError(f"{source} is no spec: {what}.")
+        if isinstance(value, int) and value.bit_length() > sys.float_info.max_exp:
+            digits = int(value.bit_length() * math.log10(2)) + 1
+            raise ModelError(f"{source}: {place} is a whole number of {digits} digits, too large to be used.")
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                if not isinstance(key, str):
+                    raise ModelError(f"{source}: the key {readable(repr(key))} in [{place}] must be text.")
+                waiting.append((inner, f"{place}.{key}" if place else key, depth + 1))
+        elif isinstance(value, list | tuple):
+            waiting += [(inner, place, depth + 1) for inner in value]
 
 
 class Section:
