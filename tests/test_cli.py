@@ -8,7 +8,7 @@ import types
 from pathlib import Path
 
 import pytest
-from test_runs import make_law
+from test_runs import contents
 from typer.testing import CliRunner
 
 from udesys import cli, runs
@@ -16,7 +16,7 @@ from udesys.errors import FitError
 from udesys.systems import get_system, write_system
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ["bench", "check", "discover", "systems"]
+COMMANDS = ["bench", "check", "discover", "doctor", "export", "fit", "forecast", "init", "recover", "report", "systems"]
 
 
 def run(*arguments):
@@ -25,75 +25,78 @@ def run(*arguments):
 
 @pytest.fixture
 def spec(tmp_path, monkeypatch):
-    """The path of a spec in the current folder, which is otherwise empty."""
+    """The path of a spec, for the engine that needs nothing, in the current folder, which is otherwise empty."""
     monkeypatch.chdir(tmp_path)
-    return write_system(get_system("lotka_volterra"), ".")[1]
+    path = write_system(get_system("lotka_volterra"), ".")[1]
+    path.write_text(path.read_text() + '\n[search]\nengines = ["sparse"]\n')
+    return path
 
 
-@pytest.fixture
-def calls(monkeypatch):
-    """`discover` replaced by one that answers at once; what it was called with."""
-    found = []
-
-    def discover(model, data, *, progress, **options):
-        found.append({"model": model, "data": data, **options})
-        for event in [("fit", 1, 10.0), ("fit", 2, 9.5), ("select", 1, "NN1 = c0*x[0]")]:
-            progress(*event)
-        return make_law()
-
-    monkeypatch.setattr(importlib.import_module("udesys.discover"), "discover", discover)
-    return found
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with a spec and the run that `udesys discover` made of it, and what that printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        path = write_system(get_system("lotka_volterra"), ".")[1]
+        text = path.read_text().replace('time = "t"', 'time = "t"\nholdout = { last = "10%" }')
+        path.write_text(text + '\n[search]\nengines = ["sparse"]\nlibrary = { terms = ["prey*wolf"] }\n')
+        done = run("discover", path)
+    return folder, done
 
 
 # --- discover ----------------------------------------------------------------------------------------
 
 
-def test_discover_prints_the_law_and_saves_the_run(spec, calls):
-    done = run("discover", spec)
+def test_discover_prints_the_law_and_saves_the_run(finished):
+    folder, done = finished
     assert done.exit_code == 0, done.output
-    assert done.stdout == f"{make_law()}\n"
-    assert done.stderr.splitlines() == ["fit ...", "select ...", "Saved in runs/lotka_volterra"]
-    folder = Path("runs/lotka_volterra")
-    names = {path.name for path in folder.iterdir()}
-    assert {"spec.toml", "result.json", "equations.py", "log.jsonl", "figures"} <= names
-    assert list((folder / "figures").glob("*.png"))
-    events = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert events[2] == {"stage": "select", "step": 1, "value": "NN1 = c0*x[0]"}
-
-
-def test_discover_passes_on_what_was_asked(spec, calls):
-    text = spec.read_text().replace('time = "t"', 'time = "t"\nnoise = { prey = "5%" }\nholdout = { last = "10%" }')
-    spec.write_text(text)
-    assert run("discover", spec, "--seed", 7, "--engine", "sparse", "-o", "a").exit_code == 0
-    (call,) = calls
-    assert (call["seed"], call["options"].engines) == (7, ("sparse",))
-    assert list(call["noise"]) == ["prey"]
-    assert (call["data"].n_samples, call["heldout"].n_samples) == (28, 3)
-    assert 'engines = [\n    "sparse",\n]' in Path("a/spec.toml").read_text()
-
-
-def test_discover_prints_json_and_nothing_else_on_request(spec, calls):
-    done = run("discover", spec, "--json", "--quiet", "-o", "a")
-    assert done.stdout == Path("a/result.json").read_text()
-    assert json.loads(done.stdout)["schema"] == 1
-    assert done.stderr == ""
-
-
-def test_discover_adds_the_warnings_of_the_spec(spec, calls):
-    spec.write_text(spec.read_text() + '\n[search]\nlibrary = { terms = ["prey*wolf"] }\n')
-    assert run("discover", spec).exit_code == 0
-    (warning,) = runs.load_result("runs/lotka_volterra")["warnings"]
+    law = runs.load_run(folder / "runs/lotka_volterra")
+    assert done.stdout == f"{law}\n"
+    lines = done.stderr.splitlines()
+    assert [line.split()[0] for line in lines[:6]] == ["fit", "fit", "search", "search", "select", "select"]
+    assert lines[-1] == "Saved in runs/lotka_volterra; the report is runs/lotka_volterra/report.html"
+    names = {path.name for path in (folder / "runs/lotka_volterra").iterdir()}
+    assert {"spec.toml", "result.json", "equations.py", "log.jsonl", "figures", "report.html"} <= names
+    assert list((folder / "runs/lotka_volterra/figures").glob("*.png"))
+    log = (folder / "runs/lotka_volterra/log.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in log]
+    assert {event["stage"] for event in events} >= {"fit", "multiple shooting", "search", "select"}
+    assert any("NN1 = -0." in str(event["value"]) for event in events if event["stage"] == "select")
+    (warning, *_) = law.warnings
     assert "'prey*wolf' fits no network" in warning
 
 
-def test_discover_refuses_a_run_that_is_there_before_it_works(spec, calls):
-    assert run("discover", spec).exit_code == 0
-    done = run("discover", spec)
-    assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.startswith("udesys: runs/lotka_volterra already holds a run.")
-    assert len(calls) == 1
-    assert run("discover", spec, "--overwrite").exit_code == 0
-    assert len(calls) == 2
+def test_a_finished_run_is_printed_again_and_not_changed(finished, monkeypatch):
+    folder, done = finished
+    monkeypatch.chdir(folder)
+    before = contents(folder)
+    again = run("discover", "lotka_volterra.toml")
+    assert (again.exit_code, again.stdout) == (0, done.stdout)
+    assert again.stderr == "runs/lotka_volterra is finished; nothing was changed. Run it anew with --overwrite.\n"
+    shown = run("discover", "lotka_volterra.toml", "--json", "--quiet")
+    assert shown.stdout == Path("runs/lotka_volterra/result.json").read_text()
+    other = run("discover", "lotka_volterra.toml", "--seed", 7)
+    assert (other.exit_code, other.stdout) == (1, "")
+    assert "holds a run of something else: the seed (0 there, 7 now)" in other.stderr
+    assert contents(folder) == before
+
+
+def test_fit_then_recover_with_what_was_asked(spec):
+    text = spec.read_text().replace('time = "t"', 'time = "t"\nnoise = { prey = "5%" }\nholdout = { last = "10%" }')
+    spec.write_text(text)
+    done = run("fit", spec, "--seed", 7, "-o", "a", "--json", "--quiet")
+    assert (done.exit_code, done.stderr) == (0, "")
+    fitted = json.loads(done.stdout)
+    assert (fitted["seed"], fitted["noise"]["prey"]) == (7, pytest.approx(runs.open_run("a").spec.noise["prey"]))
+    assert run("fit", spec, "--seed", 7, "-o", "a").stderr.endswith("Fit anew with --overwrite.\n")
+    before = run("forecast", "a", "--until", 4)
+    assert (before.exit_code, "there is no law in a: it has a fit, but no law yet" in before.stderr) == (1, True)
+    done = run("recover", "a", "--json", "--quiet")
+    assert done.stdout == Path("a/result.json").read_text()
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["seed"] == 7
+    assert 'engines = [\n    "sparse",\n]' in Path("a/spec.toml").read_text()
 
 
 @pytest.mark.parametrize(
@@ -102,40 +105,96 @@ def test_discover_refuses_a_run_that_is_there_before_it_works(spec, calls):
         (FitError("nothing finite was found. Check the data."), "udesys: nothing finite was found. Check the data.\n"),
         (
             KeyboardInterrupt(),
-            "udesys: stopped before there was a law; nothing was written. The same command starts again.\n",
+            "udesys: stopped before there was anything to keep; nothing was written. The same command starts again.\n",
         ),
         (OSError(28, "No space left on device", "x.json"), "udesys: x.json: No space left on device.\n"),
     ],
 )  # fmt: skip
 def test_a_failure_of_discover_is_one_message_and_leaves_nothing(failure, message, spec, monkeypatch):
-    def discover(*_, **__):
+    def fit(*_, **__):
         raise failure
 
-    monkeypatch.setattr(importlib.import_module("udesys.discover"), "discover", discover)
+    monkeypatch.setattr(runs.going_on, "fit", fit)
     before = sorted(Path().rglob("*"))
-    done = run("discover", spec)
+    done = run("discover", spec, "--quiet")
     assert (done.exit_code, done.stdout, done.stderr) == (1, "", message)
     assert sorted(Path().rglob("*")) == before
 
 
 def test_a_defect_keeps_its_traceback(spec, monkeypatch):
-    def discover(*_, **__):
+    def fit(*_, **__):
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(importlib.import_module("udesys.discover"), "discover", discover)
+    monkeypatch.setattr(runs.going_on, "fit", fit)
     assert isinstance(run("discover", spec).exception, ZeroDivisionError)
 
 
-def test_discover_refuses_an_unknown_engine(spec, calls):
+# --- forecast and report -----------------------------------------------------------------------------
+
+
+def test_forecast_simulates_on_with_bands_and_says_where_nothing_is_claimed(finished, monkeypatch):
+    import io
+
+    import pandas as pd
+
+    monkeypatch.chdir(finished[0])
+    done = run("forecast", "runs/lotka_volterra", "--until", 5, "--step", 0.5)
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(io.StringIO(done.stdout))
+    law = runs.load_run("runs/lotka_volterra")
+    assert list(table) == ["t", *(f"{n}{e}" for n in ("prey", "predator") for e in ("", " low", " high")), "inside"]
+    assert table["t"].iloc[[0, -1]].tolist() == [law.data.trajectories[0].t[-1], 5.0]
+    assert table["prey"].to_numpy() == pytest.approx(law.forecast(table["t"])["prey"].to_numpy(), rel=1e-9)
+    assert (table["prey low"] <= table["prey"]).all() and (table["prey"] <= table["prey high"]).all()
+    assert not table["inside"].iloc[-1]
+    assert "the law leaves what the data visited" in done.stderr
+    assert run("forecast", "runs/lotka_volterra", "--until", 5, "-o", "f.csv").exit_code == 0
+    again = run("forecast", "runs/lotka_volterra", "--until", 5, "-o", "f.csv")
+    assert (again.exit_code, "f.csv is there already" in again.stderr) == (1, True)
+    rows = json.loads(run("forecast", "runs/lotka_volterra", "--until", 5, "--step", 0.5, "--json").stdout)
+    assert rows[-1]["t"] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--until", 1], "until = 1 must be after 2.7"),
+        (["--until", 5, "--from", -1], "from = -1 is before 0"),
+        (["--until", 5, "--step", 0], "step = 0 must be positive"),
+        (["--until", 5, "--step", 1e-12], "at most 1000000 rows"),
+        (["--until", 5, "--trajectory", "B"], "there is no trajectory 'B'"),
+        (["--until", "nan"], "until = nan must be after"),
+    ],
+)
+def test_forecast_refuses_times_that_are_not_usable(options, message, finished):
+    done = run("forecast", finished[0] / "runs/lotka_volterra", *options)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert message in done.stderr
+
+
+def test_report_draws_again_and_refuses_where_there_is_no_run(finished, tmp_path):
+    import shutil
+
+    folder = finished[0] / "runs/lotka_volterra"
+    expected = contents(folder)
+    (folder / "report.html").unlink()
+    shutil.rmtree(folder / "figures")
+    assert run("report", folder).exit_code == 0
+    assert {**contents(folder), "run.json": b""} == {**expected, "run.json": b""}
+    done = run("report", tmp_path / "nothing")
+    assert (done.exit_code, "there is no run in" in done.stderr) == (1, True)
+
+
+def test_discover_refuses_an_unknown_engine(spec):
     done = run("discover", spec, "--engine", "sparce")
-    assert (done.exit_code, calls) == (1, [])
+    assert (done.exit_code, Path("runs").exists()) == (1, False)
     assert "there is no engine 'sparce'. Did you mean 'sparse'" in done.stderr
 
 
 def test_progress_on_a_terminal_is_one_line_that_changes(monkeypatch):
     pytest.importorskip("pty")
     script = """
-        from udesys.cli._progress import Progress
+        from udesys.report.progress import Progress
         with Progress() as progress:
             progress("fit", 1, 10.0)
             progress("select", 2, "NN1 = c0*x[0] " + "y"*200)

@@ -19,7 +19,8 @@ from udesys.model.closed_form import ClosedForm, Formula
 from udesys.model.grammar import parse_expression
 from udesys.spec import load_spec
 
-FILES = ["candidates.csv", "equations.py", "equations.tex", "log.jsonl", "predictions.csv", "result.json"]
+FILES = ["candidates.csv", "data.safetensors", "equations.py", "equations.tex", "law.json", "log.jsonl"]
+FILES += ["predictions.csv", "question.json", "result.json", "run.json"]
 T = np.array([0.0, 0.1, 0.3, 0.7])
 
 
@@ -151,12 +152,6 @@ def test_the_log_has_one_event_a_line(tmp_path):
     assert [json.loads(line) for line in lines] == [{**events[0], "value": None}, events[1]]
 
 
-def test_the_spec_is_resolved_and_reads_back(data_dir, tmp_path):
-    spec = load_spec(data_dir / "lotka_volterra.toml")
-    folder = runs.save(make_law(), tmp_path / "a", spec=spec)
-    assert load_spec(folder / "spec.toml").raw == spec.raw
-
-
 def test_the_fitted_hybrid_is_kept_without_a_pickle(data_dir, tmp_path):
     from safetensors import safe_open
 
@@ -183,7 +178,7 @@ def test_a_run_is_replaced_only_on_request_and_then_as_a_whole(tmp_path):
     (folder / "figures").mkdir()
     (folder / "figures" / "old.png").write_text("old")
     before = contents(folder)
-    with pytest.raises(UdesysError, match=r"a already holds a run\. .*--overwrite"):
+    with pytest.raises(UdesysError, match=r"a already holds a run\. .*overwrite=True"):
         runs.save(make_law(seed=4), folder)
     assert contents(folder) == before
     runs.save(make_law(seed=4), folder, overwrite=True)
@@ -204,7 +199,7 @@ def test_an_empty_folder_is_used_and_any_other_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-@pytest.mark.parametrize("place", ["_write_predictions", "_put_in_place"])
+@pytest.mark.parametrize("place", ["predictions_csv", "_put_in_place"])
 def test_a_failure_leaves_nothing_new(failure, place, tmp_path, monkeypatch):
     folder = runs.save(make_law(), tmp_path / "old")
     before = contents(tmp_path)
@@ -212,10 +207,12 @@ def test_a_failure_leaves_nothing_new(failure, place, tmp_path, monkeypatch):
     def fail(*_):
         raise failure
 
-    monkeypatch.setattr(runs, place, fail)
+    monkeypatch.setattr(runs.saving, place, fail)
     for name in ("old", "new"):
-        with pytest.raises(type(failure)):
+        with pytest.raises((UdesysError, KeyboardInterrupt)) as refused:
             runs.save(make_law(seed=4), tmp_path / name, overwrite=True)
+        if isinstance(failure, OSError):
+            assert refused.match("cannot be written: No space left on device. Free some space")
     assert contents(tmp_path) == before
     assert list(tmp_path.iterdir()) == [folder]
 
@@ -231,7 +228,7 @@ def test_a_run_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
         return rename(path, target)
 
     monkeypatch.setattr(type(folder), "rename", fail_on_partial)
-    with pytest.raises(PermissionError):
+    with pytest.raises(UdesysError, match="a cannot be written: Permission denied. Name another folder"):
         runs.save(make_law(seed=4), folder, overwrite=True)
     assert contents(tmp_path) == before
 
@@ -242,18 +239,21 @@ def test_a_run_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"there is no run in .*: result.json is missing. Make one with  udesys discover SPEC -o"),
-        (b"", r"result.json is no JSON: Expecting value"),
-        (b"\xff\xfe", r"result.json is no JSON"),
-        (b"[1]", r"result.json has schema None, not 1. Run the discovery again"),
-        (b'{"schema": 2}', r"result.json has schema 2, not 1"),
+        (None, r"there is no run in .*: run.json is missing. Make one with  udesys discover SPEC -o"),
+        (b"", r"run.json is damaged: it is no JSON"),
+        (b"\xff\xfe", r"run.json is damaged: it is no JSON"),
+        (b"[" * 100_000, r"run.json is damaged: it is no JSON"),
+        (b"[1]", r"run.json has schema None, not 1: another version of udesys wrote it"),
+        (b'{"schema": 2}', r"run.json has schema 2, not 1"),
+        (b'{"schema": 1, "files": {}}', r"run.json is damaged: it is not what was written"),
     ],
 )
-def test_a_result_that_cannot_be_read_is_refused(content, message, tmp_path):
+def test_a_run_that_cannot_be_read_is_refused(content, message, tmp_path):
     if content is not None:
-        (tmp_path / "result.json").write_bytes(content)
-    with pytest.raises(UdesysError, match=message):
-        runs.load_result(tmp_path)
+        (tmp_path / "run.json").write_bytes(content)
+    for read in (runs.load_result, runs.load_run):
+        with pytest.raises(UdesysError, match=message):
+            read(tmp_path)
 
 
 def test_a_run_can_be_moved(tmp_path):

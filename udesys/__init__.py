@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from udesys import errors as errors
-    from udesys.api import Law, discover, recover
+    from udesys.api import Law, discover, load_run, recover
     from udesys.data import Dataset, Trajectory, read_table
     from udesys.discover import Discovery
     from udesys.fit import FitOptions, FitResult, fit
@@ -45,6 +45,7 @@ _HOME = {
     "discover": "udesys.api",
     "recover": "udesys.api",
     "Law": "udesys.api",
+    "load_run": "udesys.api",
     "Discovery": "udesys.discover",
     "Library": "udesys.search.library",
     "SearchOptions": "udesys.search.options",
@@ -68,6 +69,7 @@ __all__ = [
     "recover",
     "Discovery",
     "Law",
+    "load_run",
     "Library",
     "SearchOptions",
     "TermKnowledge",

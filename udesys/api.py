@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from udesys.discover import Discovery
@@ -26,8 +27,18 @@ class Law(Discovery):
 
         return draw_fit(self) if term is None else draw_term(self, term)
 
+    def _repr_html_(self) -> str:
+        from udesys.report.notebook import law_html
+
+        return law_html(self)
+
+    def _repr_latex_(self) -> str:
+        from udesys.model.export import latex_equations
+
+        return latex_equations(self.closed_form)
+
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the run directory: result.json, tables, equations and figures.
+        """Write the run directory: result.json, tables, equations, figures and the report.
 
         Args:
             folder: where to.
@@ -36,19 +47,41 @@ class Law(Discovery):
         Raises:
             UdesysError: the folder holds a run already, or something else.
         """
-        from udesys.report.figures import save_figures
+        from udesys.report.files import drawn_files
         from udesys.runs import save
 
-        path = save(self, folder, overwrite=overwrite)
-        save_figures(self, path)
-        return path
+        return save(self, folder, more=drawn_files(self), overwrite=overwrite)
 
 
 @functools.wraps(_discover)
 def discover(*args, **options) -> Law:
-    return Law(**vars(_discover(*args, **options)))
+    return Law(**vars(_shown(_discover, *args, **options)))
 
 
 @functools.wraps(_recover)
 def recover(*args, **options) -> Law:
-    return Law(**vars(_recover(*args, **options)))
+    return Law(**vars(_shown(_recover, *args, **options)))
+
+
+def _shown(work: Callable, *args, **options):
+    """The work, its progress shown in the cell of a notebook unless it goes elsewhere."""
+    from udesys.report.progress import Progress, in_notebook
+
+    if options.get("progress") is not None or not in_notebook():
+        return work(*args, **options)
+    with Progress() as progress:
+        return work(*args, **{**options, "progress": progress})
+
+
+def load_run(folder: str | Path) -> Law:
+    """The law of a run directory, its fit included.
+
+    Args:
+        folder: the run directory.
+
+    Raises:
+        UdesysError: there is no run, it has no law yet, or a file is not what the run wrote.
+    """
+    from udesys.runs import load_run
+
+    return Law(**vars(load_run(folder)))

@@ -17,7 +17,7 @@ from udesys.data import Dataset
 from udesys.errors import SearchError
 from udesys.fit import FitOptions, FitResult, fit
 from udesys.model import HybridODE
-from udesys.search import SearchOptions, chosen_engines, idle_engines
+from udesys.search import SearchOptions, chosen_engines, idle_engines, propose
 from udesys.search.dimensions import law_units
 from udesys.search.knowledge import for_model
 from udesys.select import select
@@ -68,6 +68,7 @@ def recover(
     heldout: Dataset | None = None,
     options: SearchOptions | None = None,
     progress: Callable | None = None,
+    propose: Callable = propose,
 ) -> Discovery:
     """The second half: from a fitted hybrid to the closed form.
 
@@ -76,6 +77,7 @@ def recover(
         heldout: measurements kept aside, on which the law is scored.
         options: engines, library and size of the formulas, and what is known of the missing terms.
         progress: called as progress(stage, step, value), value a number or a formula's text.
+        propose: asks the engines, as `udesys.search.propose` does.
 
     Returns:
         Discovery, as from `discover`.
@@ -87,7 +89,7 @@ def recover(
     began = time.perf_counter()
     options = options or SearchOptions()
     engines, idle = tuple(chosen_engines(options)), () if options.engines else tuple(idle_engines())
-    selection = select(fitted, options, seed=fitted.seed, progress=progress)
+    selection = select(fitted, options, seed=fitted.seed, progress=progress, propose=propose)
     selected = time.perf_counter()
     final = selection.refitter.refit(selection.best.refit.form, selection.best.refit.x0, iterations=LAST_ITERATIONS)
     final = final or selection.best.refit

@@ -221,12 +221,20 @@ class Discovery:
             **({"noise_profile": self.noise_profile} if self.noise_profile else {}),
             **({"simpler": self._simpler()} if self.simpler else {}),
             "error": self.error,
+            "visited": {name: list(ends) for name, ends in self.visited.items()},
+            **self._correlations(),
             "candidates": [vars(c) for c in self.candidates],
             "warnings": list(self.warnings),
             "timing_s": {k: round(v, 3) for k, v in self.timing_s.items()},
             "engines": list(self.engines),
         }
         return _plain(content)
+
+    def _correlations(self) -> dict:
+        if self.covariance is None or not self.closed_form.names:
+            return {}
+        names, matrix = self.correlation
+        return {"correlation": {"names": list(names), "matrix": matrix.tolist()}}
 
     def _simpler(self) -> dict:
         names = {n if isinstance(n, str) else f"{n[0]}.{n[1]}": str(v) for n, v in self.simpler.items()}

@@ -19,6 +19,7 @@ from udesys.fit.windows import windows_of
 from udesys.model import HybridODE
 from udesys.model import tree as T
 from udesys.model.network import ACTIVATIONS
+from udesys.progress import Portion
 
 LEAST_SAMPLES = 4  # rows of a trajectory on average; fewer hold no slope worth the name
 CHECKED_DEFECT = 0.1  # of the noise: largest defect that a method with error control may find
@@ -107,7 +108,10 @@ def _race(model, data, seed, noise, options, progress, *, pinned, loss, trust) -
     """All starts, and the one that the evidence prefers."""
     method = "radau" if options.solver == "radau" else "rk4"
     attempts: list[Attempt] = []
-    for activation, weight_prior, smoothed, k in _starts(model, options):
+    starts = _starts(model, options)
+    for place, (activation, weight_prior, smoothed, k) in enumerate(starts):
+        if progress:
+            progress("fit", place, Portion(f"start {place + 1} of {len(starts)}", place / len(starts)))
         setting = Setting(
             activation=activation,
             weight_prior=weight_prior,

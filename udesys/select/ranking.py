@@ -16,6 +16,7 @@ import numpy as np
 
 from udesys.errors import SearchError
 from udesys.fit import FitResult
+from udesys.progress import Portion
 from udesys.search import Candidate, SearchOptions, linearised_engines, propose
 from udesys.search.candidate import NOTHING, Front, without_part
 from udesys.search.dimensions import term_units
@@ -41,7 +42,14 @@ MEMORIES = 3  # estimates of the memory of errors that wander
 FINALISTS, EACH_SIZE = 8, 2  # laws refitted to the whole record: the best, and the best of each number of constants
 
 
-def select(fit: FitResult, options: SearchOptions, *, seed: int = 0, progress: Callable | None = None) -> Selection:
+def select(
+    fit: FitResult,
+    options: SearchOptions,
+    *,
+    seed: int = 0,
+    progress: Callable | None = None,
+    propose: Callable = propose,
+) -> Selection:
     """Choose the closed form of every term jointly by re-simulation and refit on the raw data.
 
     Args:
@@ -49,17 +57,18 @@ def select(fit: FitResult, options: SearchOptions, *, seed: int = 0, progress: C
         options: engines and library.
         seed: of engines that are random.
         progress: called as progress(stage, step, best formula as text).
+        propose: asks the engines, as `search.propose` does.
 
     Raises:
         SearchError: no combination of candidates simulates the data.
     """
     with np.errstate(all="ignore"):  # a law that overflows is an event to handle
-        return _Selector(fit, options, seed, progress).run()
+        return _Selector(fit, options, seed, progress, propose).run()
 
 
 class _Selector:
-    def __init__(self, fit: FitResult, options: SearchOptions, seed: int, progress):
-        self.fit, self.model, self.seed, self.progress = fit, fit.model, seed, progress
+    def __init__(self, fit: FitResult, options: SearchOptions, seed: int, progress, ask: Callable):
+        self.fit, self.model, self.seed, self.progress, self.ask = fit, fit.model, seed, progress, ask
         self.options = for_model(options, self.model, fit.data.time)
         self.units = term_units(self.model, options.units, fit.data.time)
         self.whole = Measurements.of_fit(fit)
@@ -72,6 +81,7 @@ class _Selector:
         self.proposed: dict[str, dict[str, Candidate]] = {term: {} for term in self.model.terms}
         self.notes: dict[str, None] = {}
         self.seconds_proposing = 0.0
+        self.round = 0  # of proposals and sweeps; how far the selection is
 
     def run(self) -> Selection:
         board = self.board
@@ -117,7 +127,7 @@ class _Selector:
         try:
             task = replace(form.task(term), units=self.units.get(term, {}))
             self.board.shapes.setdefault(term, shape_of(task, self.options))
-            front = propose(task, self.options, self.seed, engines)
+            front = self.ask(task, self.options, self.seed, engines)
         finally:
             self.seconds_proposing += time.perf_counter() - began
         self.notes |= dict.fromkeys(front.notes)
@@ -144,17 +154,18 @@ class _Selector:
             came = True
         return came
 
-    def _tell(self, stage: str, what: str) -> None:
+    def _tell(self, stage: str, what: str, share: float | None = None) -> None:
         if self.progress:
-            self.progress(stage, self.board.n_refits, what)
+            self.progress(stage, self.board.n_refits, what if share is None else Portion(what, share))
 
     # -------------------------------------------------------------- the search
     def _start(self) -> Ranked:
         """The first law that simulates, with pools about the hybrid fit."""
         form = WeakForm(self.model, self.board.data, about_fit(self.fit, self.board.data, self.pieces))
-        for term in self.model.terms:
+        for place, term in enumerate(self.model.terms, start=1):
+            self._tell("search", f"{term} = ...", (place - 1) / len(self.model.terms))
             self.pools[term] = list(self._propose(form, term))
-            self._tell("search", str(self.pools[term][0]))
+            self._tell("search", f"{term} = {self.pools[term][0]}", place / len(self.model.terms))
         best = self._first()
         if self._lost(best):
             self.board.cut(CUT)
@@ -171,10 +182,12 @@ class _Selector:
         board, about = self.board, None
         best = self._broad(board.reweighted(board.tuned(best)))
         for round_ in range(ROUNDS):
+            self.round = round_
             best = board.reweighted(board.tuned(self._sweep(best)))
             if round_ == ROUNDS - 1 or best.key == about or not self._propose_again(best):
                 break
             about = best.key
+        self.round = ROUNDS
         return best
 
     def _with_memory(self, best: Ranked) -> Ranked:
@@ -241,15 +254,18 @@ class _Selector:
     def _sweep(self, best: Ranked, pools: dict[str, list[Candidate]] | None = None, *, robust: bool = False) -> Ranked:
         """Try every term's candidates beside the best choice of the others until nothing improves."""
         pools = pools or {term: pool[:TRIED] for term, pool in self.pools.items()}
-        for _ in range(SWEEPS):
+        n_terms = len(self.model.terms)
+        for sweep in range(SWEEPS):
             changed = False
-            for term in self.model.terms:
+            for place, term in enumerate(self.model.terms):
+                done = self.round + (sweep * n_terms + place) / (SWEEPS * n_terms)
+                self._tell("select", self._text(best), done / (ROUNDS + 1))
                 for candidate in (*pools[term], NOTHING):
                     ranked = self.board.score({**best.choice, term: candidate}, best, robust=robust)
                     if ranked and ranked.criterion < best.criterion - 1e-6:
                         best, changed = ranked, True
                         self._tell("select", self._text(best))
-            if not changed or len(self.model.terms) == 1:
+            if not changed or n_terms == 1:
                 break
         return best
 

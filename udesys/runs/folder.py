@@ -1,0 +1,360 @@
+"""A run directory in the hands of one process: its lock, its stages, and what each of its files must be.
+
+`run.json` says what was asked (spec, seed, hash of the data), how far the run is, and the SHA-256 of every file that
+is finished. A file is written whole, then entered there; a file that is not entered does not count. So a process may
+die at any moment, and the next one goes on from the last stage that was entered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from udesys.errors import UdesysError
+from udesys.runs.files import PARTIAL, remedy_for, sha256, to_json, versions, write_whole
+
+MANIFEST, LOCK, RESULT, LOG = "run.json", ".lock", "result.json", "log.jsonl"
+SCHEMA = 1  # of run.json
+BEGUN, FITTED, FOUND, DONE = "begun", "fitted", "found", "done"  # how far a run is; done with its report
+AGAIN = "Name another folder with -o, or replace what is there with --overwrite."
+SHOWN_DIFFERENCES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a run is about; the same again is the same run.
+
+    Attributes:
+        spec: the resolved spec, without the place of its data file.
+        seed: of everything random.
+        data_sha256: hash of the data file.
+    """
+
+    spec: dict
+    seed: int
+    data_sha256: str
+
+    def differences(self, other: Asked) -> list[str]:
+        """What is not the same in another, in words; empty where all is."""
+        found = []
+        if self.data_sha256 != other.data_sha256:
+            found.append(f"the data (SHA-256 {other.data_sha256[:12]}... there, {self.data_sha256[:12]}... now)")
+        if self.seed != other.seed:
+            found.append(f"the seed ({other.seed} there, {self.seed} now)")
+        mine, theirs = dict(_leaves(self.spec)), dict(_leaves(other.spec))
+        changed = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+        return [*found, *(f"[{section}] {key}" for section, key in changed[:SHOWN_DIFFERENCES])]
+
+
+def _leaves(table: Mapping, section: str = "") -> Iterator[tuple[tuple[str, str], object]]:
+    """((section, key), value) of everything in a spec."""
+    for key, value in table.items():
+        if isinstance(value, Mapping) and not (section and not value):
+            yield from _leaves(value, f"{section}.{key}" if section else key)
+        else:
+            yield (section, key), value
+
+
+@dataclass
+class RunFolder:
+    """A run directory that this process holds.
+
+    Attributes:
+        path: the directory.
+        asked: what the run is about.
+        state: "begun", "fitted", "found" or "done".
+        files: name -> SHA-256 of every finished file.
+        made: versions of what made it.
+        taken_up: the run was there before.
+    """
+
+    path: Path
+    asked: Asked
+    state: str = BEGUN
+    files: dict[str, str] = field(default_factory=dict)
+    made: dict = field(default_factory=versions)
+    taken_up: bool = False
+
+    def put(self, files: Mapping[str, bytes | str], state: str | None = None) -> None:
+        """Write files whole, then enter them all at once.
+
+        Args:
+            files: name, which may have folders -> content.
+            state: how far the run is with them; as before if None.
+
+        Raises:
+            UdesysError: one cannot be written; none is entered then.
+        """
+        replaced = self.files.keys() & files.keys()
+        if replaced:  # a file in the middle of being replaced is entered nowhere
+            self.files = {name: known for name, known in self.files.items() if name not in replaced}
+            self._enter()
+        made = {name: write_whole(self.path / name, content) for name, content in files.items()}
+        self.files |= made
+        self.state = state or self.state
+        self._enter()
+
+    def drop(self, names, state: str) -> None:
+        """Forget files and delete them.
+
+        Args:
+            names: of the files.
+            state: how far the run is without them.
+        """
+        self.files, gone = {n: h for n, h in self.files.items() if n not in names}, list(names)
+        self.state = state
+        self._enter()
+        for name in gone:
+            with contextlib.suppress(OSError):
+                (self.path / name).unlink(missing_ok=True)
+
+    def read(self, name: str) -> bytes:
+        """Content of a finished file.
+
+        Raises:
+            UdesysError: it is not there, or not what was written.
+        """
+        return read_entered(self.path, name, self.files)
+
+    def _enter(self) -> None:
+        content = {
+            "schema": SCHEMA,
+            "state": self.state,
+            "seed": self.asked.seed,
+            "data_sha256": self.asked.data_sha256,
+            "versions": self.made,
+            "files": dict(sorted(self.files.items())),
+            "spec": self.asked.spec,
+        }
+        text = to_json(content, indent=1)
+        content["sha256"] = sha256(text.encode())
+        write_whole(self.path / MANIFEST, to_json(content, indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def hold(folder: str | Path, asked: Asked, *, overwrite: bool = False) -> Iterator[RunFolder]:
+    """A run directory for what is asked, new or taken up, that no other process can hold meanwhile.
+
+    Where nothing could be saved in a new one, it is gone afterwards.
+
+    Args:
+        folder: the run directory.
+        asked: what the run is to be about.
+        overwrite: put a finished run, and a run about something else, aside; it is deleted when the new one ends.
+
+    Raises:
+        UdesysError: another process holds it, it is about something else, or it cannot be read or written.
+    """
+    folder = Path(folder)
+    path = Path(os.path.realpath(folder))
+    new = [p for p in (path, *path.parents) if not p.exists()]
+    refuse_other_folders(folder, overwrite=overwrite)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UdesysError(f"{folder} cannot be made: {error.strerror or error}. {remedy_for(error)}") from error
+    with locked(path, folder):
+        _sweep(path)
+        run = _taken_up(path, folder, asked, overwrite) or RunFolder(path, asked)
+        try:
+            if not run.taken_up:
+                run.put({})
+            yield run
+        except BaseException:
+            if run.state == BEGUN:
+                _clear(path, new)
+            raise
+        if run.state == DONE:
+            shutil.rmtree(_aside(path), ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, folder: Path) -> Iterator[None]:
+    """Hold a run directory against other processes; a process that dies lets go of it.
+
+    Raises:
+        UdesysError: another one holds it.
+    """
+    import filelock
+
+    lock = filelock.FileLock(path / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise UdesysError(
+            f"{folder} is in use by another udesys process. Wait for it to end, or name another folder with -o."
+        ) from None
+    except OSError as error:
+        raise UdesysError(f"{folder} cannot be written: {error.strerror or error}. {remedy_for(error)}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def refuse_other_folders(folder: Path, *, overwrite: bool = False) -> None:
+    """Refuse a place that is no run directory and not free for one.
+
+    Args:
+        folder: the run directory.
+        overwrite: a run of another version may be replaced.
+
+    Raises:
+        UdesysError: it is a file, or a folder with other things in it.
+    """
+    if folder.is_symlink() and not folder.exists():
+        raise UdesysError(f"{folder} is a link to nothing. Name another run directory.")
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UdesysError(f"{folder} is a file, not a folder. Name another run directory.")
+    try:
+        names = {p.name for p in folder.iterdir()}
+    except OSError as error:
+        raise UdesysError(f"{folder} cannot be read: {error.strerror or error}. {remedy_for(error)}") from error
+    if MANIFEST in names or not {n for n in names if n != LOCK and not n.endswith(PARTIAL)}:
+        return
+    if RESULT not in names:
+        raise UdesysError(f"{folder} holds files that are no run. Name a new or an empty folder.")
+    if not overwrite:
+        raise UdesysError(f"{folder} holds a run without its {MANIFEST}. {AGAIN}")
+
+
+# ------------------------------------------------------------------ reading
+def read_manifest(path: Path) -> dict:
+    """The checked content of a run's run.json.
+
+    Args:
+        path: the run directory.
+
+    Raises:
+        UdesysError: it is not there, damaged, or of another version.
+    """
+    file = path / MANIFEST
+    damaged = f"{file} is damaged"
+    try:
+        content = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        remedy = f"Make one with  udesys discover SPEC -o {path}"
+        raise UdesysError(f"there is no run in {path}: {MANIFEST} is missing. {remedy}") from None
+    except OSError as error:
+        raise UdesysError(f"{file} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError):
+        raise UdesysError(f"{damaged}: it is no JSON. {AGAIN}") from None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        found = content.get("schema") if isinstance(content, dict) else None
+        raise UdesysError(f"{file} has schema {found!r}, not {SCHEMA}: another version of udesys wrote it. {AGAIN}")
+    digest = content.pop("sha256", None)
+    if digest != sha256(to_json(content, indent=1).encode()):
+        raise UdesysError(f"{damaged}: it is not what was written (its SHA-256 differs). {AGAIN}")
+    return content
+
+
+def read_entered(path: Path, name: str, files: Mapping[str, str]) -> bytes:
+    """Content of a file that a run has entered.
+
+    Raises:
+        UdesysError: it is not entered, not there, or not what was written.
+    """
+    if name not in files:
+        raise UdesysError(f"{path} has no {name} yet.")
+    try:
+        content = (path / name).read_bytes()
+    except FileNotFoundError:
+        raise UdesysError(f"{path / name} is missing, though the run wrote it. Put it back. {AGAIN}") from None
+    except OSError as error:
+        raise UdesysError(f"{path / name} cannot be read: {error.strerror or error}.") from error
+    if sha256(content) != files[name]:
+        raise UdesysError(
+            f"{path / name} is not what the run wrote (its SHA-256 differs): it was changed, cut short, or is of another "
+            f"run. Put the right one back. {AGAIN}"
+        )
+    return content
+
+
+def check_all(path: Path, files: Mapping[str, str]) -> None:
+    """Refuse a run of which a finished file is missing or not what was written.
+
+    Raises:
+        UdesysError: the first such file.
+    """
+    for name in files:
+        read_entered(path, name, files)
+
+
+def _taken_up(path: Path, folder: Path, asked: Asked, overwrite: bool) -> RunFolder | None:
+    """The run that is there, checked; None where a new one is to be begun."""
+    if not (path / MANIFEST).exists():
+        if _parts(path):
+            _set_aside(path)
+        return None
+    try:
+        content = read_manifest(path)
+        there = Asked(**{name: content[name] for name in ("spec", "seed", "data_sha256")})
+        differences = asked.differences(there)
+        if differences:
+            raise UdesysError(f"{folder} holds a run of something else: {', '.join(differences)}. {AGAIN}")
+        check_all(path, content["files"])
+    except UdesysError:
+        if not overwrite:
+            raise
+        _set_aside(path)
+        return None
+    if overwrite and content["state"] == DONE:
+        _set_aside(path)
+        return None
+    return RunFolder(path, asked, content["state"], content["files"], content["versions"], taken_up=True)
+
+
+# ------------------------------------------------------------------ clearing
+def _aside(path: Path) -> Path:
+    """Where the run that is being replaced is kept until the new one ends."""
+    return path.with_name(f".{path.name}.replaced")
+
+
+def _set_aside(path: Path) -> None:
+    """Move everything in a run directory, but for the lock, to where it is kept meanwhile."""
+    kept = _aside(path)
+    if kept.exists():  # the run that was replacing it has not ended either
+        _empty(path)
+        return
+    kept.mkdir()
+    for part in _parts(path):
+        part.rename(kept / part.name)
+
+
+def _sweep(path: Path) -> None:
+    """Delete what a process that died left half written."""
+    for part in path.rglob(f".*{PARTIAL}"):
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _clear(path: Path, new: list[Path]) -> None:
+    """Delete what is in a run directory, and the folders that are `new`; or put back what it was to replace."""
+    _empty(path)
+    kept = _aside(path)
+    if kept.exists():
+        for part in list(kept.iterdir()):
+            part.rename(path / part.name)
+        kept.rmdir()
+    elif new:
+        with contextlib.suppress(OSError):
+            (path / LOCK).unlink(missing_ok=True)
+            for folder in new:
+                folder.rmdir()
+
+
+def _empty(path: Path) -> None:
+    for part in _parts(path):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink()
+
+
+def _parts(path: Path) -> list[Path]:
+    return [part for part in path.iterdir() if part.name != LOCK]

@@ -1,0 +1,213 @@
+"""A fit, a law and what was asked, as files of a run directory and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from fractions import Fraction
+
+import numpy as np
+
+from udesys.assess.covariance import Covariance
+from udesys.assess.discovery import Discovery, RankedModel, Residual
+from udesys.assess.estimate import Estimate
+from udesys.data import Dataset, Trajectory
+from udesys.fit import FitResult
+from udesys.fit.keeping import put_together, taken_apart
+from udesys.model import HybridODE, Network, Parameter
+from udesys.model import tree as T
+from udesys.model.closed_form import ClosedForm, Formula
+from udesys.model.plain import from_plain, to_plain
+from udesys.runs.files import from_exact_json, to_exact_json, to_json
+
+FIT, WEIGHTS = "fit.json", "model.safetensors"
+LAW, COVARIANCE = "law.json", "law.safetensors"
+QUESTION, DATA = "question.json", "data.safetensors"
+EXACT = 17  # digits that tell every number from every other
+_COVARIANCES = tuple(part.name for part in fields(Covariance))
+_AS_THEY_ARE = ("seed", "status", "initial", "noise", "error", "visited", "timing_s", "simpler_criterion")
+
+
+# ------------------------------------------------------------------ the fit
+def fit_files(fit: FitResult) -> dict[str, bytes | str]:
+    """The files that keep a fit: its weights, and what was found.
+
+    Args:
+        fit: the fit.
+    """
+    arrays, plain = taken_apart(fit)
+    about = {
+        "equations": fit.model.text,
+        "states": list(fit.model.states),
+        "parameters": list(fit.problem.field.parameters),
+        "networks": plain["networks"],
+        "trajectories": [run.name for run in fit.data.trajectories],
+        "method": fit.method,
+        "inputs": list(fit.model.inputs),
+        "covariates": list(fit.model.covariates),
+        "observables": list(fit.model.observe),
+    }
+    arrays |= {"t": fit.problem.t, "first": fit.problem.first}
+    return {FIT: to_exact_json(plain), WEIGHTS: _tensors(arrays, about)}
+
+
+def fit_of(model: HybridODE, data: Dataset, plain: bytes, weights: bytes) -> FitResult:
+    """The fit from its two files.
+
+    Raises:
+        KeyError, TypeError, ValueError: they are no fit of this model to these data.
+    """
+    return put_together(model, data, _arrays(weights), from_exact_json(plain))
+
+
+# ------------------------------------------------------------------ the law
+def law_files(law: Discovery) -> dict[str, bytes | str]:
+    """The files from which a law can be had again, beside what was asked and its fit.
+
+    Args:
+        law: what was discovered.
+    """
+    form = law.closed_form
+    plain = {name: getattr(law, name) for name in _AS_THEY_ARE}
+    plain |= {
+        "formulas": {
+            term: {"tree": to_plain(f.tree), "constants": dict(f.constants)} for term, f in form.formulas.items()
+        },
+        "values": form.parameters,
+        "residuals": {
+            term: {"expression": r.expression, "constants": {c: asdict(e) for c, e in r.constants.items()}}
+            for term, r in law.residuals.items()
+        },
+        "parameters": {name: asdict(e) for name, e in law.parameters.items()},
+        "noise_profile": law.noise_profile,
+        "simpler": [[name, str(value)] for name, value in law.simpler.items()],
+        "candidates": [asdict(c) for c in law.candidates],
+        "warnings": law.warnings,
+        "engines": law.engines,
+        "idle_engines": law.idle_engines,
+    }
+    files = {LAW: to_exact_json(plain)}
+    if law.covariance is not None:
+        files[COVARIANCE] = _tensors({name: getattr(law.covariance, name) for name in _COVARIANCES})
+    return files
+
+
+def law_of(
+    model: HybridODE,
+    data: Dataset,
+    heldout: Dataset | None,
+    fit: FitResult | None,
+    plain: bytes,
+    covariance: bytes | None,
+) -> Discovery:
+    """The law from its files.
+
+    Raises:
+        KeyError, TypeError, ValueError, ModelError: they are no law of this model.
+    """
+    kept = from_exact_json(plain)
+    formulas = {term: Formula(from_plain(f["tree"]), f["constants"]) for term, f in kept["formulas"].items()}
+    residuals = {
+        term: Residual(
+            expression=r["expression"], constants={c: _estimate(e) for c, e in r["constants"].items()}
+        )
+        for term, r in kept["residuals"].items()
+    }  # fmt: skip
+    arrays = None if covariance is None else _arrays(covariance)
+    return Discovery(
+        **{name: kept[name] for name in _AS_THEY_ARE if name != "visited"},
+        visited={name: tuple(ends) for name, ends in kept["visited"].items()},
+        model=model,
+        data=data,
+        heldout=heldout,
+        closed_form=ClosedForm(model, formulas, kept["values"]),
+        residuals=residuals,
+        parameters={name: _estimate(e) for name, e in kept["parameters"].items()},
+        noise_profile={name: tuple(parts) for name, parts in kept["noise_profile"].items()},
+        simpler={tuple(n) if isinstance(n, list) else n: Fraction(value) for n, value in kept["simpler"]},
+        candidates=tuple(RankedModel(**c) for c in kept["candidates"]),
+        warnings=tuple(kept["warnings"]),
+        engines=tuple(kept["engines"]),
+        idle_engines=tuple(kept["idle_engines"]),
+        covariance=None if arrays is None else Covariance(**{name: arrays[name] for name in _COVARIANCES}),
+        fit=fit,
+    )
+
+
+def _estimate(plain: Mapping) -> Estimate:
+    return replace(Estimate(**plain), interval=tuple(plain["interval"]))
+
+
+# ------------------------------------------------------------------ what was asked, where no spec file says it
+def question_files(model: HybridODE, data: Dataset, heldout: Dataset | None) -> dict[str, bytes | str]:
+    """The model and the measurements of a law that was asked for in Python.
+
+    Args:
+        model, data, heldout: as of a Discovery.
+    """
+    plain = {
+        "model": {
+            "equations": model.text,
+            "parameters": {name: asdict(p) for name, p in model.parameters.items()},
+            "networks": {name: asdict(n) for name, n in model.networks.items()},
+            "initial": dict(model.initial),
+            "inputs": model.inputs,
+            "covariates": model.covariates,
+            "observe": {name: T.to_text(tree, EXACT) for name, tree in model.observe.items()},
+            "positive": model.positive,
+        }
+    }
+    arrays = {}
+    for part, dataset in (("data", data), ("heldout", heldout)):
+        plain[part] = None if dataset is None else _described(dataset)
+        for k, run in enumerate(() if dataset is None else dataset.trajectories):
+            arrays |= {f"{part}.{k}.{name}": getattr(run, name) for name in ("t", "y", "u", "covariates")}
+    return {QUESTION: to_exact_json(plain), DATA: _tensors(arrays)}
+
+
+def question_of(plain: bytes, tensors: bytes) -> tuple[HybridODE, Dataset, Dataset | None]:
+    """The model, the data and the held-out data from their files.
+
+    Raises:
+        KeyError, TypeError, ValueError, UdesysError: they are not what was written.
+    """
+    kept, arrays = from_exact_json(plain), _arrays(tensors)
+    asked = dict(kept["model"])
+    parameters = {name: Parameter(**p) for name, p in asked.pop("parameters").items()}
+    networks = {name: Network(**n) for name, n in asked.pop("networks").items()}
+    model = HybridODE(asked.pop("equations"), parameters, networks, asked.pop("initial"), **asked)
+    return model, *(_dataset(kept[part], arrays, part) for part in ("data", "heldout"))
+
+
+def _described(data: Dataset) -> dict:
+    plain = {name: getattr(data, name) for name in ("columns", "time", "source", "sha256", "inputs", "covariates")}
+    return {**plain, "trajectories": [run.name for run in data.trajectories]}
+
+
+def _dataset(plain: Mapping | None, arrays: Mapping, part: str) -> Dataset | None:
+    if plain is None:
+        return None
+    runs = tuple(
+        Trajectory(name=name, **{key: arrays[f"{part}.{k}.{key}"] for key in ("t", "y", "u", "covariates")})
+        for k, name in enumerate(plain["trajectories"])
+    )
+    return Dataset(**{**plain, "trajectories": runs})
+
+
+# ------------------------------------------------------------------ tensors
+def _tensors(arrays: Mapping[str, np.ndarray], about: Mapping | None = None) -> bytes:
+    from safetensors.numpy import save
+
+    # One entry of metadata: the library writes several in no fixed order.
+    metadata = {} if about is None else {"udesys": to_json(about)}
+    return save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, metadata)
+
+
+def _arrays(content: bytes) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(content)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
