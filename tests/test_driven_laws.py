@@ -238,7 +238,7 @@ def test_the_exported_equations_reproduce_the_predictions(tmp_path):
     rows = list(csv.DictReader((folder / "predictions.csv").open(encoding="utf-8")))
     (run,) = data.trajectories
     assert module.STATES == ("x", "x'") and module.INPUTS == ("F",)
-    assert module.INPUTS_AT_START == {"1": {"F": run.u[0, 0]}}
+    assert module.inputs("1")(run.t[3]) == [pytest.approx(run.u[3, 0])]
     assert "u holds the values of INPUTS" in module.rhs.__doc__
 
     def force_at(t):

@@ -1,10 +1,8 @@
-"""The exported equations: the Python module computes what the law does, and the LaTeX is well formed."""
+"""The exported equations: texts that mean the trees, in Python and in LaTeX that compiles."""
 
-import ast
-import importlib.util
 import math
+import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,9 +12,10 @@ from hypothesis import strategies as st
 from udesys.model import HybridODE
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm, Formula
-from udesys.model.export import latex_equations, latex_name, python_module, to_latex, to_python
+from udesys.model.export import latex_equations, latex_name, to_latex
 from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
+from udesys.model.python_module import to_python
 
 # Names that Python or the module itself needs, primes, and the same constant in two terms.
 MODEL = HybridODE(
@@ -33,62 +32,6 @@ FORM = ClosedForm(
     },
     {"lambda": 0.7, "rhs": -1.0},
 )
-INITIAL = {'run "1"': dict.fromkeys(MODEL.states, 0.5)}
-
-
-@pytest.fixture
-def module(tmp_path):
-    path = tmp_path / "equations.py"
-    text = python_module(FORM, INITIAL, {'run "1"': 2.0}, source='a "b"\\n.csv')
-    path.write_text(text, encoding="utf-8")
-    spec = importlib.util.spec_from_file_location("equations", path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-def test_the_module_computes_what_the_law_does(module):
-    assert module.STATES == MODEL.states
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        t, x = rng.uniform(0, 3), rng.uniform(-2, 2, 4)
-        expected = FORM.program.run([*x, *FORM.values, t])
-        np.testing.assert_allclose(module.rhs(t, x.tolist()), expected, rtol=1e-12)
-
-
-def test_the_module_keeps_constants_apart_and_takes_others(module):
-    assert module.PARAMETERS == {
-        "lambda": 0.7,
-        "g": 9.81,
-        "rhs": -1.0,
-        "theta_dot": 0.5,
-        "NN1.c0": -0.3,
-        "c1": 1e-7,
-        "NN2.c0": 2.0,
-    }
-    x = [0.1, 0.2, 0.3, 0.4]
-    changed = module.rhs(0.0, x, {**module.PARAMETERS, "NN2.c0": 3.0})
-    # NN2 = c0*exp(-x) stands in the third equation alone.
-    np.testing.assert_allclose(np.subtract(changed, module.rhs(0.0, x)), [0, 0, math.exp(-0.3), 0], atol=1e-15)
-    assert (module.INITIAL, module.START, module.SOURCE) == (INITIAL, {'run "1"': 2.0}, 'a "b"\\n.csv')
-
-
-def test_the_module_runs_alone_and_imports_only_math(module):
-    imports = [n for n in ast.walk(ast.parse(open(module.__file__).read())) if isinstance(n, ast.Import)]
-    assert [name.name for n in imports for name in n.names] == ["math"]
-    done = subprocess.run([sys.executable, "-I", "-S", module.__file__], capture_output=True, text=True, timeout=60)
-    assert done.stdout.startswith("run \"1\": dx/dt at the start {'theta': 0.5")
-
-
-def test_one_state_and_no_constant_make_a_module(tmp_path):
-    model = HybridODE("x' = NN(x)")
-    form = ClosedForm(model, {"NN": Formula(parse_expression("-x"), {})}, {})
-    text = python_module(form, {"0": {"x": float("nan")}}, {"0": 0.0})
-    (tmp_path / "one.py").write_text(text)
-    code = "import one; print(one.rhs(0.0, [2.0]), one.STATES, one.PARAMETERS, one.INITIAL)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.stdout == "[-2.0] ('x',) {} {'0': {'x': nan}}\n"
-
 
 # --- any tree ----------------------------------------------------------------------------------------
 
@@ -156,6 +99,20 @@ def test_the_equations_are_an_align_environment():
     )
 
 
+def test_the_equations_compile_in_an_article(tmp_path):
+    programs = [program for program in ("pdflatex", "tectonic") if shutil.which(program)]
+    if not programs:
+        pytest.skip("neither pdflatex nor tectonic is installed")
+    article = ["\\documentclass{article}", "\\usepackage{amsmath}", "\\begin{document}"]
+    article += [latex_equations(FORM), "\\end{document}", ""]
+    (tmp_path / "law.tex").write_text("\n".join(article), encoding="utf-8")
+    options = ["-interaction=nonstopmode", "-halt-on-error"] if programs[0] == "pdflatex" else []
+    command = [programs[0], *options, "law.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "law.pdf").stat().st_size > 1000
+
+
 @pytest.mark.parametrize(
     ("text", "latex"),
     [
@@ -193,39 +150,3 @@ def test_latex_keeps_the_order_of_the_equations(text, latex):
 def test_names_read_well_in_math_mode(name, latex):
     assert latex_name(name) == latex
     assert_math(latex)
-
-
-# --- inputs and observables --------------------------------------------------------------------------
-
-
-def test_a_module_with_inputs_takes_their_values_or_a_function(tmp_path):
-    model = HybridODE(
-        "x' = NN(x, F) + callable*u",
-        inputs=["F", "u"],
-        covariates=["callable"],
-        observe={"signal": "g*abs(x) - sign(F)", "rhs": "x"},
-        parameters={"g": 9.81},
-    )
-    form = ClosedForm(model, {"NN": Formula(parse_expression("c0*x*F"), {"c0": -0.5})}, {})
-    at_start = {"A": {"F": 2.0, "u": 3.0, "callable": 0.1}}
-    text = python_module(form, {"A": {"x": 1.0}}, {"A": 0.0}, driving=at_start)
-    path = tmp_path / "driven.py"
-    path.write_text(text, encoding="utf-8")
-    spec = importlib.util.spec_from_file_location("driven", path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    assert (loaded.INPUTS, loaded.OBSERVABLES) == (("F", "u", "callable"), ("signal", "rhs"))
-    assert loaded.INPUTS_AT_START == at_start
-    values = [2.0, 3.0, 0.1]
-    assert loaded.rhs(0.0, [1.5], values) == loaded.rhs(0.0, [1.5], lambda t: values) == [-1.5 + 0.3 * 1.0]
-    assert loaded.rhs(0.0, [1.5], u=values, parameters={"g": 1.0, "c0": 1.0}) == [3.0 + 0.3 * 1.0]
-    assert loaded.observe(0.0, [-2.0], values) == [pytest.approx(2 * 9.81 - 1.0), -2.0]
-    done = subprocess.run([sys.executable, "-I", "-S", path], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "A: dx/dt at the start {'x': -0.7}\n", done.stderr
-    assert r"\mathrm{signal} &= 9.81 \, \left|x\right|" in latex_equations(form)
-
-
-def test_a_module_without_inputs_has_none():
-    text = python_module(FORM, INITIAL, {'run "1"': 2.0})
-    assert "def rhs(t, x, parameters=PARAMETERS):" in text
-    assert not any(word in text for word in ("INPUTS", "OBSERVABLES", "observe(", "callable"))

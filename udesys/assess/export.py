@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from udesys.assess.discovery import Discovery
 from udesys.assess.forecast import driving_along
+from udesys.data import Trajectory
 from udesys.errors import DataError, UdesysError, did_you_mean
-from udesys.integrate.driving import sample_values
-from udesys.model.export import latex_equations, named_equations, python_module
+from udesys.model.export import latex_equations, named_equations
+from udesys.model.python_module import python_module
 from udesys.model.sbml import sbml_text
 
 TEX_HEADER = "% \\usepackage{amsmath}\n"
@@ -77,15 +77,22 @@ def _units(law: Discovery) -> dict[str, str]:
 
 def _python(law: Discovery, trajectory: str | None) -> str:
     runs = [run for run in law.data.trajectories if trajectory in (None, run.name)]
-    names = law.closed_form.model.exogenous
-    first = {run.name: sample_values(law.data, run, names)[0].tolist() for run in runs}
+    exogenous = law.closed_form.model.exogenous
     return python_module(
         law.closed_form,
         {run.name: law.initial[run.name] for run in runs},
-        {run.name: run.t[0] for run in runs},
-        driving={run: dict(zip(names, values, strict=True)) for run, values in first.items()},
+        {run.name: _sample_times(law, run) for run in runs},
+        driving={run.name: driving_along(law.model, law.data, law.heldout, run) for run in runs} if exogenous else {},
+        visited={name: law.visited[name] for name in law.closed_form.model.states if name in law.visited},
+        time=law.data.time,
         source=law.data.source,
     )
+
+
+def _sample_times(law: Discovery, run: Trajectory) -> list[float]:
+    """Those of a trajectory, and of its held-out end."""
+    held = [tr for tr in law.heldout.trajectories if tr.name == run.name] if law.heldout else []
+    return [*run.t.tolist(), *(now for tr in held if tr.t[0] > run.t[-1] for now in tr.t.tolist())]
 
 
 def _latex(law: Discovery, trajectory: str | None) -> str:
@@ -129,20 +136,3 @@ FORMATS: dict[str, Callable[[Discovery, str | None], str]] = {
     "latex": _latex,
     "sympy": _sympy,
 }
-
-
-def write_text(text: str, path: Path, *, force: bool = False) -> None:
-    """Write an exported text.
-
-    Args:
-        text: what `export_text` gave.
-        path: the file; its folder is made where it is missing.
-        force: replace a file that is there.
-
-    Raises:
-        UdesysError: the file is there already.
-    """
-    if path.exists() and not force:
-        raise UdesysError(f"{path} is there already. Name another file, or replace it with --force.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")

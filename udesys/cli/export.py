@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from udesys.cli import _run
+
 EXAMPLE = "udesys export runs/lynx_hare --to sbml -o lynx_hare.xml"
 FORMATS = "sbml (COPASI, Tellurium, SimBiology), python (a module that simulates), latex (an align), sympy (a module)."
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="The run directory.", metavar="RUN")],
+    run: _run.RunArgument,
     to: Annotated[Literal["sbml", "python", "latex", "sympy"], typer.Option(help=FORMATS)],
     output: Annotated[
         Path | None,
@@ -25,12 +27,13 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
 ) -> None:
     """Write the law of a run as SBML, a Python module, LaTeX or SymPy."""
-    from udesys.assess.export import export_text, write_text
-    from udesys.runs import load_run
+    from udesys.assess.export import export_text
+    from udesys.runs import open_run
+    from udesys.runs.files import write_new
 
-    text = export_text(load_run(run), to, trajectory)
+    text = export_text(open_run(run).law(with_fit=False), to, trajectory)
     if output is None:
         typer.echo(text, nl=False)
         return
-    write_text(text, output, force=force)
+    write_new(output, text, force=force)
     typer.echo(f"Wrote {output}", err=True)
