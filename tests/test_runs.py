@@ -228,7 +228,7 @@ def test_a_run_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
         return rename(path, target)
 
     monkeypatch.setattr(type(folder), "rename", fail_on_partial)
-    with pytest.raises(UdesysError, match="a cannot be written: Permission denied. Name another folder"):
+    with pytest.raises(UdesysError, match=r"a cannot be written: Permission denied\. Name another folder"):
         runs.save(make_law(seed=4), folder, overwrite=True)
     assert contents(tmp_path) == before
 

@@ -18,7 +18,7 @@ from udesys import runs
 from udesys.errors import UdesysError
 from udesys.runs import files as run_files
 from udesys.runs import folder as run_folder
-from udesys.runs import going_on
+from udesys.runs import going_on, manifest
 from udesys.spec import load_spec
 from udesys.systems import get_system, write_system
 
@@ -123,7 +123,7 @@ def test_a_finished_run_says_so_and_changes_nothing(spec, whole):
 def test_the_two_halves_are_the_whole(spec, whole, tmp_path):
     fitted = runs.fit_into(tmp_path / "a", spec)
     assert not fitted.there and runs.fit_into(tmp_path / "a", spec).there
-    with pytest.raises(UdesysError, match="there is no law in .*: it has a fit, but no law yet. Go on with"):
+    with pytest.raises(UdesysError, match=r"there is no law in .*: it has a fit, but no law yet\. Go on with"):
         runs.load_run(tmp_path / "a")
     runs.recover_into(tmp_path / "a", illustrate=report)
     assert outcome(tmp_path / "a") == outcome(whole[0])
@@ -186,7 +186,7 @@ def test_a_run_that_is_replaced_is_there_until_the_new_one_ends(spec, whole, tmp
 @pytest.mark.parametrize("damage", ["truncated", "a flipped byte", "of another run", "gone"])
 def test_a_damaged_file_is_refused_by_name_and_nothing_is_lost(damage, spec, whole, tmp_path):
     folder = shutil.copytree(whole[0], tmp_path / "a")
-    other = runs.RunFolder(tmp_path / "b", run_folder.Asked(spec={}, seed=9, data_sha256=""))
+    other = runs.RunFolder(tmp_path / "b", manifest.Asked(spec={}, seed=9, data_sha256=""))
     names = [name for name in contents(folder) if name != ".lock"]
     other.put({name: f"{name} of another" for name in names if name != "run.json"}, "done")
     for name in names:
@@ -203,7 +203,7 @@ def test_a_damaged_file_is_refused_by_name_and_nothing_is_lost(damage, spec, who
             (folder / name).write_bytes(changed)
         before = contents(folder)
         if not (damage == "gone" and name == "run.json"):
-            with pytest.raises(UdesysError, match=r"is missing|is damaged|is not what the run wrote|schema|of something"):
+            with pytest.raises(UdesysError, match=r"is missing|is damaged|is not what the run|schema|holds a run of"):
                 runs.discover_into(folder, spec, illustrate=report)
         else:
             with pytest.raises(UdesysError, match=r"holds a run without its run.json"):
@@ -223,7 +223,7 @@ def test_a_damaged_report_is_drawn_again(whole, tmp_path):
     (folder / "figures" / "fit.png").unlink()
     runs.redraw(folder, report)
     assert (folder / "report.html").read_bytes() == expected
-    run_folder.check_all(folder, run_folder.read_manifest(folder)["files"])
+    manifest.check_all(folder, manifest.read_manifest(folder)["files"])
 
 
 # --- where it cannot write ---------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def _hold(folder, asked, ready, done):
 def test_two_runs_in_one_place_are_refused(tmp_path):
     context = multiprocessing.get_context("spawn")
     ready, done = context.Event(), context.Event()
-    asked = run_folder.Asked(spec={}, seed=0, data_sha256="")
+    asked = manifest.Asked(spec={}, seed=0, data_sha256="")
     other = context.Process(target=_hold, args=(tmp_path / "a", asked, ready, done))
     other.start()
     try:
@@ -277,7 +277,7 @@ def test_a_full_disk_is_one_message_and_the_run_goes_on_when_there_is_space(spec
         folder, ballast = tmp_path / "a", tmp_path / "ballast"
         for room in (0, 24_000, 60_000):
             ballast.write_bytes(b"\0" * (2 * 2**20 - 8192 - room))
-            with pytest.raises(UdesysError, match="No space left on device. Free some space"):
+            with pytest.raises(UdesysError, match=r"No space left on device\. Free some space"):
                 runs.discover_into(folder, spec, illustrate=report)
             ballast.unlink()
         runs.discover_into(folder, spec, illustrate=report)

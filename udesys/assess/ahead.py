@@ -67,6 +67,15 @@ def forecast_table(
     return table, tuple(dict.fromkeys(notes))
 
 
+def table_json(table: pd.DataFrame) -> str:
+    """A table as a JSON list of one object for each row.
+
+    Args:
+        table: of numbers and names.
+    """
+    return table.to_json(orient="records", double_precision=15, indent=1) + "\n"
+
+
 def _place(law: Discovery, name: str) -> int:
     names = [run.name for run in law.data.trajectories]
     if name not in names:

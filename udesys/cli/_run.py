@@ -37,8 +37,7 @@ def illustrated(folder: Path):
         from udesys.report.files import drawn_files
 
         spec = folder / "spec.toml"
-        text = spec.read_text("utf-8") if spec.exists() else ""
-        return drawn_files(law, spec=text, command=f"udesys discover spec.toml --seed {law.seed}" if text else "")
+        return drawn_files(law, spec=spec.read_text("utf-8") if spec.exists() else "")
 
     return files
 

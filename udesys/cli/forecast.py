@@ -31,13 +31,13 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Simulate a run's law beyond its data, with 95 % bands from what is known of its constants and starts."""
-    from udesys.assess.ahead import forecast_table
+    from udesys.assess.ahead import forecast_table, table_json
     from udesys.runs import open_run
     from udesys.runs.files import write_new
 
     law = open_run(run).law(with_fit=False)
     table, notes = forecast_table(law, until, start=start, step=step, trajectory=trajectory)
-    text = table.to_json(orient="records", double_precision=15, indent=1) + "\n" if as_json else table.to_csv(index=False)
+    text = table_json(table) if as_json else table.to_csv(index=False)
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
+import tomllib
 
 from udesys.report.figures import save_figures
 from udesys.report.html import report_html
@@ -12,14 +12,15 @@ from udesys.runs import versions
 REPORT = "report.html"
 
 
-def drawn_files(law, *, spec: str = "", command: str = "") -> dict[str, bytes | str]:
+def drawn_files(law, *, spec: str = "") -> dict[str, bytes | str]:
     """Name -> content of `report.html` and of every figure.
 
     Args:
         law: a Discovery.
-        spec: the text of its spec, where there is one.
-        command: that made it.
+        spec: the text of its resolved spec, where there is one.
     """
+    units = tomllib.loads(spec).get("search", {}).get("units", {})
+    command = f"udesys discover spec.toml --seed {law.seed}" if spec else ""
     with tempfile.TemporaryDirectory() as folder:
-        figures = {f"figures/{path.name}": path.read_bytes() for path in save_figures(law, folder)}
-    return {**figures, REPORT: report_html(law, spec=spec, command=command, versions=versions())}
+        figures = {f"figures/{path.name}": path.read_bytes() for path in save_figures(law, folder, units=units)}
+    return {**figures, REPORT: report_html(law, spec=spec, command=command, versions=versions(), units=units)}

@@ -18,7 +18,7 @@ def law_html(law) -> str:
         f"<tr><td style='text-align:right'>{left}</td><td style='text-align:left'>{''.join(pieces)}</td></tr>"
         for left, pieces in equation_pieces(law.closed_form).values()
     ]
-    head = "<tr><th style='text-align:left'>constant</th><th>value</th><th>+/- 95 %</th><th>95 % interval</th><th>unit</th></tr>"
+    head = "".join(f"<th>{title}</th>" for title in ("constant", "value", "+/- 95 %", "95 % interval", "unit"))
     constants = [
         "<tr><td style='text-align:left'>" + "</td><td>".join(map(html.escape, (name, *cells[:4]))) + "</td></tr>"
         for name, cells in ((name, estimate_cells(e)) for name, e in estimates_of(law).items())
@@ -30,7 +30,7 @@ def law_html(law) -> str:
             "<table>",
             *rows,
             "</table>",
-            *(["<table>", head, *constants, "</table>"] if constants else []),
+            *(["<table>", f"<tr>{head}</tr>", *constants, "</table>"] if constants else []),
             "<details><summary>all that is known</summary>",
             f"<pre>{html.escape(str(law))}</pre>",
             "</details>",

@@ -8,7 +8,6 @@ die at any moment, and the next one goes on from the last stage that was entered
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,48 +15,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from udesys.errors import UdesysError
-from udesys.runs.files import PARTIAL, remedy_for, sha256, to_json, versions, write_whole
+from udesys.runs.files import PARTIAL, remedy_for, versions, write_whole
+from udesys.runs.manifest import (
+    AGAIN,
+    BEGUN,
+    DONE,
+    MANIFEST,
+    Asked,
+    check_all,
+    manifest_text,
+    read_entered,
+    read_manifest,
+)
 
-MANIFEST, LOCK, RESULT, LOG = "run.json", ".lock", "result.json", "log.jsonl"
-SCHEMA = 1  # of run.json
-BEGUN, FITTED, FOUND, DONE = "begun", "fitted", "found", "done"  # how far a run is; done with its report
-AGAIN = "Name another folder with -o, or replace what is there with --overwrite."
-SHOWN_DIFFERENCES = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a run is about; the same again is the same run.
-
-    Attributes:
-        spec: the resolved spec, without the place of its data file.
-        seed: of everything random.
-        data_sha256: hash of the data file.
-    """
-
-    spec: dict
-    seed: int
-    data_sha256: str
-
-    def differences(self, other: Asked) -> list[str]:
-        """What is not the same in another, in words; empty where all is."""
-        found = []
-        if self.data_sha256 != other.data_sha256:
-            found.append(f"the data (SHA-256 {other.data_sha256[:12]}... there, {self.data_sha256[:12]}... now)")
-        if self.seed != other.seed:
-            found.append(f"the seed ({other.seed} there, {self.seed} now)")
-        mine, theirs = dict(_leaves(self.spec)), dict(_leaves(other.spec))
-        changed = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
-        return [*found, *(f"[{section}] {key}" for section, key in changed[:SHOWN_DIFFERENCES])]
-
-
-def _leaves(table: Mapping, section: str = "") -> Iterator[tuple[tuple[str, str], object]]:
-    """((section, key), value) of everything in a spec."""
-    for key, value in table.items():
-        if isinstance(value, Mapping) and not (section and not value):
-            yield from _leaves(value, f"{section}.{key}" if section else key)
-        else:
-            yield (section, key), value
+LOCK, RESULT, LOG = ".lock", "result.json", "log.jsonl"
 
 
 @dataclass
@@ -122,18 +93,7 @@ class RunFolder:
         return read_entered(self.path, name, self.files)
 
     def _enter(self) -> None:
-        content = {
-            "schema": SCHEMA,
-            "state": self.state,
-            "seed": self.asked.seed,
-            "data_sha256": self.asked.data_sha256,
-            "versions": self.made,
-            "files": dict(sorted(self.files.items())),
-            "spec": self.asked.spec,
-        }
-        text = to_json(content, indent=1)
-        content["sha256"] = sha256(text.encode())
-        write_whole(self.path / MANIFEST, to_json(content, indent=1) + "\n")
+        write_whole(self.path / MANIFEST, manifest_text(self.asked, self.state, self.files, self.made))
 
 
 @contextlib.contextmanager
@@ -225,68 +185,7 @@ def refuse_other_folders(folder: Path, *, overwrite: bool = False) -> None:
         raise UdesysError(f"{folder} holds a run without its {MANIFEST}. {AGAIN}")
 
 
-# ------------------------------------------------------------------ reading
-def read_manifest(path: Path) -> dict:
-    """The checked content of a run's run.json.
-
-    Args:
-        path: the run directory.
-
-    Raises:
-        UdesysError: it is not there, damaged, or of another version.
-    """
-    file = path / MANIFEST
-    damaged = f"{file} is damaged"
-    try:
-        content = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        remedy = f"Make one with  udesys discover SPEC -o {path}"
-        raise UdesysError(f"there is no run in {path}: {MANIFEST} is missing. {remedy}") from None
-    except OSError as error:
-        raise UdesysError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError):
-        raise UdesysError(f"{damaged}: it is no JSON. {AGAIN}") from None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        found = content.get("schema") if isinstance(content, dict) else None
-        raise UdesysError(f"{file} has schema {found!r}, not {SCHEMA}: another version of udesys wrote it. {AGAIN}")
-    digest = content.pop("sha256", None)
-    if digest != sha256(to_json(content, indent=1).encode()):
-        raise UdesysError(f"{damaged}: it is not what was written (its SHA-256 differs). {AGAIN}")
-    return content
-
-
-def read_entered(path: Path, name: str, files: Mapping[str, str]) -> bytes:
-    """Content of a file that a run has entered.
-
-    Raises:
-        UdesysError: it is not entered, not there, or not what was written.
-    """
-    if name not in files:
-        raise UdesysError(f"{path} has no {name} yet.")
-    try:
-        content = (path / name).read_bytes()
-    except FileNotFoundError:
-        raise UdesysError(f"{path / name} is missing, though the run wrote it. Put it back. {AGAIN}") from None
-    except OSError as error:
-        raise UdesysError(f"{path / name} cannot be read: {error.strerror or error}.") from error
-    if sha256(content) != files[name]:
-        raise UdesysError(
-            f"{path / name} is not what the run wrote (its SHA-256 differs): it was changed, cut short, or is of another "
-            f"run. Put the right one back. {AGAIN}"
-        )
-    return content
-
-
-def check_all(path: Path, files: Mapping[str, str]) -> None:
-    """Refuse a run of which a finished file is missing or not what was written.
-
-    Raises:
-        UdesysError: the first such file.
-    """
-    for name in files:
-        read_entered(path, name, files)
-
-
+# ------------------------------------------------------------------ taking up and clearing
 def _taken_up(path: Path, folder: Path, asked: Asked, overwrite: bool) -> RunFolder | None:
     """The run that is there, checked; None where a new one is to be begun."""
     if not (path / MANIFEST).exists():
@@ -311,7 +210,6 @@ def _taken_up(path: Path, folder: Path, asked: Asked, overwrite: bool) -> RunFol
     return RunFolder(path, asked, content["state"], content["files"], content["versions"], taken_up=True)
 
 
-# ------------------------------------------------------------------ clearing
 def _aside(path: Path) -> Path:
     """Where the run that is being replaced is kept until the new one ends."""
     return path.with_name(f".{path.name}.replaced")

@@ -13,9 +13,10 @@ from udesys.discover import recover
 from udesys.errors import UdesysError
 from udesys.fit import FitResult, fit
 from udesys.runs.files import to_json, versions
-from udesys.runs.folder import AGAIN, BEGUN, DONE, FITTED, FOUND, LOG, Asked, RunFolder, hold, locked
+from udesys.runs.folder import LOG, RunFolder, hold, locked
 from udesys.runs.keeping import COVARIANCE, FIT, LAW, WEIGHTS, fit_files, fit_of, law_of
 from udesys.runs.loading import open_run
+from udesys.runs.manifest import AGAIN, BEGUN, DONE, FITTED, FOUND, Asked
 from udesys.runs.proposals import NAME as PROPOSALS
 from udesys.runs.proposals import KeptProposals
 from udesys.runs.saving import SPEC, finished_files

@@ -12,8 +12,9 @@ from udesys.data import Dataset
 from udesys.errors import UdesysError
 from udesys.fit import FitResult
 from udesys.model import HybridODE
-from udesys.runs.folder import AGAIN, BEGUN, DONE, FITTED, FOUND, RESULT, Asked, check_all, read_entered, read_manifest
+from udesys.runs.folder import RESULT
 from udesys.runs.keeping import COVARIANCE, DATA, FIT, LAW, QUESTION, WEIGHTS, fit_of, law_of, question_of
+from udesys.runs.manifest import AGAIN, BEGUN, DONE, FITTED, FOUND, Asked, check_all, read_entered, read_manifest
 from udesys.runs.saving import SPEC
 from udesys.spec import Spec, load_spec
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from udesys.assess.discovery import Discovery
 from udesys.errors import UdesysError
 from udesys.runs.files import remedy_for, to_json, versions
-from udesys.runs.folder import DONE, LOG, MANIFEST, RESULT, Asked, RunFolder, refuse_other_folders
+from udesys.runs.folder import LOG, RESULT, RunFolder, refuse_other_folders
 from udesys.runs.keeping import fit_files, law_files, question_files
+from udesys.runs.manifest import DONE, MANIFEST, Asked
 from udesys.runs.tables import candidates_csv, equations_py, equations_tex, predictions_csv
 
 SPEC = "spec.toml"
