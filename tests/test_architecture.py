@@ -190,16 +190,37 @@ def test_importing_udesys_loads_no_heavy_library():
     assert not HEAVY & loaded_by("import udesys")
 
 
-def test_the_help_of_the_command_line_loads_no_heavy_library():
-    script = """
+def test_the_help_of_the_command_line_loads_no_library_for_numbers():
+    loaded = loaded_by(command_line("--help"))
+    assert not (HEAVY | {"numpy", "jinja2", "packaging"}) & loaded
+    assert "lark" not in loaded
+
+
+def test_a_check_loads_what_reads_and_nothing_that_fits_or_draws():
+    # In seconds: a third of what waiting for the compiled simulator and the splines would take.
+    loaded = loaded_by(command_line("check", "data/lynx_hare.toml"), depth=2)
+    assert {"numpy", "lark", "pint"} <= loaded  # the spec names units, and pint loads scipy's own top
+    assert not (HEAVY - {"pint", "scipy"}) & loaded
+    assert not {f"scipy.{part}" for part in ("linalg", "optimize", "interpolate", "stats", "special")} & loaded
+
+
+@pytest.mark.parametrize("arguments", [["systems"], ["--version"], ["export", "no/run", "--to", "latex"]])
+def test_what_is_listed_or_refused_does_not_wait_for_torch_or_figures(arguments):
+    loaded = loaded_by(command_line(*arguments, status=1 if "export" in arguments else 0))
+    assert not {"torch", "matplotlib", "pandas", "pysr", "pyoperon"} & loaded
+
+
+def command_line(*arguments: str, status: int = 0) -> str:
+    """A script that runs the command line, and goes on after it."""
+    script = f"""
         import runpy
-        sys.argv = ["udesys", "--help"]
+        sys.argv = ["udesys", *{list(arguments)!r}]
         try:
             runpy.run_module("udesys", run_name="__main__")
         except SystemExit as stop:
-            assert not stop.code, stop.code
+            assert (stop.code or 0) == {status}, stop.code
     """
-    assert not HEAVY & loaded_by(inspect.cleandoc(script))
+    return inspect.cleandoc(script)
 
 
 def test_no_module_takes_the_place_of_a_public_name_when_imported():
@@ -240,12 +261,13 @@ def nodes_run_at_import(node: ast.AST) -> Iterator[ast.AST]:
             yield from nodes_run_at_import(child)
 
 
-def loaded_by(script: str) -> set[str]:
-    """The top-level modules that a fresh interpreter holds after the script."""
+def loaded_by(script: str, depth: int = 1) -> set[str]:
+    """The modules that a fresh interpreter holds after the script, those of the top level or down to `depth`."""
     code = f"import json, sys\n{script}\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    return {name.split(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
+    names = json.loads(done.stderr.splitlines()[-1])
+    return {".".join(name.split(".")[:level]) for name in names for level in range(1, depth + 1)}
 
 
 # --- what is never called ----------------------------------------------------------------------------

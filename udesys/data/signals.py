@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from udesys.errors import DataError, did_you_mean
 
@@ -66,6 +65,8 @@ def fill_gaps(t: np.ndarray, values: np.ndarray, interpolation: str) -> np.ndarr
     if interpolation == "hold" or len(at) == 1:
         filled = measured[np.maximum(np.searchsorted(at, t, side="right") - 1, 0)]
     elif interpolation == "cubic":
+        from scipy.interpolate import CubicSpline
+
         filled = CubicSpline(at, measured)(np.clip(t, at[0], at[-1]))
     else:
         filled = np.interp(t, at, measured)
@@ -109,6 +110,8 @@ def _linear(made: np.ndarray, t: np.ndarray, values: np.ndarray) -> None:
 
 def _cubic(made: np.ndarray, t: np.ndarray, values: np.ndarray) -> None:
     if len(t) > 1:
+        from scipy.interpolate import CubicSpline
+
         made[:] = CubicSpline(t, values).c[::-1].T
 
 

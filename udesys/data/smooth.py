@@ -1,14 +1,18 @@
 """A smooth curve through one measured column: the first guess of values, slopes and noise."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.interpolate import CubicSpline
-from scipy.optimize import minimize_scalar
 
 from udesys.errors import DataError
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline
 
 SPLINE_SAMPLES = (10, 1500)
 """Where the spline is used: below, cross-validation is a lottery; above, it costs over a second."""
@@ -119,6 +123,9 @@ def smoothing_spline(x: np.ndarray, y: np.ndarray) -> CubicSpline:
 
     Source: Demmler & Reinsch, Oscillation matrices with spline smoothing, Numer. Math. 24 (1975).
     """
+    from scipy.interpolate import CubicSpline
+    from scipy.optimize import minimize_scalar
+
     h = np.diff(x)
     if h.max() > LARGEST_SPACING * h.min():
         raise ValueError("the knots are too uneven for one stiffness")
