@@ -15,7 +15,7 @@ from udesys.model.closed_form import ClosedForm
 DIGITS = 4  # significant digits of the numbers
 NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 
-_SUM, _PRODUCT, _POWER, _ATOM = 1, 2, 4, 5
+_SUM, _PRODUCT, _FRACTION, _POWER, _ATOM = 1, 2, 3, 4, 5
 _TIMES, _DOT, _APPLY = "\u2062", "\u22c5", "\u2061"  # invisible times, a dot, function application
 _LETTERS = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η", "theta": "θ",
@@ -70,7 +70,7 @@ def in_math(body: str) -> str:
     Args:
         body: the elements.
     """
-    return f'<math xmlns="{NAMESPACE}" display="inline"><mrow>{body}</mrow></math>'
+    return f'<math xmlns="{NAMESPACE}" displaystyle="true"><mrow>{body}</mrow></math>'
 
 
 def _part(tree: T.Tree, digits: int) -> _Part:
@@ -110,8 +110,7 @@ def _product(tree: T.Operation, digits: int) -> _Part:
     left, right = (_part(a, digits) for a in tree.args)
     negative = left.negative
     if tree.op == "div":
-        above = left.body
-        return _Part(f"<mfrac>{_row(above)}{_row(_whole(right))}</mfrac>", _ATOM, negative)
+        return _Part(f"<mfrac>{_row(left.body)}{_row(_whole(right))}</mfrac>", _FRACTION, negative)
     before = left.body if left.level >= _PRODUCT else _bracketed(left.body)
     after = _enclosed(right, _PRODUCT)
     sign = f"<mo>{_DOT}</mo>" if right.number else f'<mo lspace="0.1em" rspace="0.1em">{_TIMES}</mo>'
@@ -190,12 +189,10 @@ def name_body(name: str) -> str:
     if dot:
         return f"{name_body(owner)}<mo>.</mo>{name_body(constant)}"
     base, below = _base_and_index(stem)
-    above = f"<mo>{_PRIMES.get(primes, _PRIMES[1] * primes)}</mo>" if primes else ""
-    if below and above:
-        return f"<msubsup>{base}{below}{above}</msubsup>"
-    if below:
-        return f"<msub>{base}{below}</msub>"
-    return f"<msup>{base}{above}</msup>" if above else base
+    body = f"<msub>{base}{below}</msub>" if below else base
+    # The sign itself stands high in every font; as a superscript of most it would be tiny.
+    sign = _PRIMES.get(primes, _PRIMES[1] * primes)
+    return _row(f'{body}<mo form="postfix" lspace="0" rspace="0">{sign}</mo>') if primes else body
 
 
 def _base_and_index(name: str) -> tuple[str, str]:

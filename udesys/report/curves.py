@@ -13,7 +13,10 @@ from udesys.model import tree as T
 from udesys.model.program import Program
 
 MOST_TRAJECTORIES = 6  # as many as there are colours that everyone tells apart
-MOST_POINTS = 1500  # markers of one column of one trajectory; more only blacken a picture
+MOST_POINTS = 900  # markers of one panel; more only blacken a picture
+LEAST_POINTS = 120  # of one trajectory, however many share the panel
+MOST_CURVE = 2000  # points of a curve as it is drawn
+PLANE_CELLS = 160  # on either side of a plane, within which a curve is drawn once
 DENSE = 600  # points of a curve, at least
 DENSE_HYBRID = 200  # as many for the hybrid, whose simulation is a thousand times slower
 MOST_HYBRID = 2000  # held-out samples that the hybrid is simulated through
@@ -68,14 +71,51 @@ def runs_of(law) -> tuple[list[Run], int]:
     return drawn, len(fitted) + len(whole)
 
 
-def thin(*arrays: np.ndarray, most: int = MOST_POINTS) -> list[np.ndarray]:
-    """Every k-th row, so that at most `most` are left."""
-    return [a[:: stride_of(len(arrays[0]), most)] for a in arrays]
+def kept_rows(*columns: np.ndarray, most: int = MOST_POINTS) -> np.ndarray:
+    """Rows that stand for a long series: some in equal steps, and of every stretch the extremes of each column.
+
+    Args:
+        *columns: (n,) each; NaNs are never the lowest or highest.
+        most: how many rows may be left, about.
+
+    Returns:
+        Places in order, the first and the last among them; all of them where they are few.
+    """
+    n = len(columns[0])
+    if n <= most:
+        return np.arange(n)
+    edges = np.linspace(0, n, max(1, most // (4 * len(columns))) + 1).astype(int)
+    kept = {*range(0, n, -(-2 * n // most)), n - 1}
+    for values in columns:
+        low, high = (np.where(np.isfinite(values), values, sign * np.inf) for sign in (1, -1))
+        for a, b in pairwise(edges.tolist()):
+            kept |= {a + int(low[a:b].argmin()), a + int(high[a:b].argmax())}
+    return np.array(sorted(kept))
 
 
-def stride_of(n: int, most: int = MOST_POINTS) -> int:
-    """The k of every k-th row."""
-    return max(1, -(-n // most))
+def inked(x: np.ndarray, y: np.ndarray, cells: int = PLANE_CELLS) -> tuple[np.ndarray, np.ndarray]:
+    """A long curve in a plane without what it would draw over itself; NaNs part its pieces.
+
+    Args:
+        x, y: (n,) its points.
+        cells: on either side of the plane; a stretch that stays in cells passed before is left out.
+    """
+    if len(x) <= MOST_CURVE or not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return x, y
+    i, j = ((cells * (v - v.min()) / (np.ptp(v) or 1.0)).astype(int) for v in (x, y))
+    _, first = np.unique(i * (cells + 1) + j, return_index=True)
+    new = np.zeros(len(x), bool)
+    new[first] = True
+    new[[0, -1]] = True
+    shown = new | np.append(new[1:], False) | np.insert(new[:-1], 0, False)
+    rows = np.flatnonzero(shown)
+    gaps = np.flatnonzero(np.diff(rows) > 1) + 1
+    return np.insert(x[rows], gaps, np.nan), np.insert(y[rows], gaps, np.nan)
+
+
+def most_points(n_runs: int) -> int:
+    """Markers that each of the trajectories in a panel may have."""
+    return max(LEAST_POINTS, MOST_POINTS // n_runs)
 
 
 # ------------------------------------------------------------------ simulated curves

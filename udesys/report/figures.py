@@ -5,29 +5,53 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from udesys.report.fit_figure import draw_fit, draw_phase
-from udesys.report.term_figure import draw_term
+import numpy as np
 
-__all__ = ["draw_fit", "draw_phase", "draw_term", "save_figures"]
+from udesys.report.correlation_figure import MOST_CONSTANTS, draw_correlation
+from udesys.report.courses import courses_of
+from udesys.report.fit_figure import draw_fit
+from udesys.report.front_figure import draw_front, ranked
+from udesys.report.phase_figure import draw_phase
+from udesys.report.term_figure import draw_along_time, draw_over_argument, draw_term
+
+__all__ = [
+    "draw_along_time",
+    "draw_correlation",
+    "draw_fit",
+    "draw_front",
+    "draw_over_argument",
+    "draw_phase",
+    "draw_term",
+    "has_correlation",
+    "has_front",
+    "save_figures",
+]
 
 
-def save_figures(law, folder) -> list[Path]:
+def save_figures(law, folder, *, units=None) -> list[Path]:
     """Write the figures of a discovery as PNG files; equal discoveries give equal files.
 
     Args:
         law: a Discovery.
-        folder: `figures/fit.png`, `figures/term_<name>.png` and `figures/phase.png` are written into it.
+        folder: `figures/fit.png`, `figures/term_<name>.png`, `figures/phase.png`, `figures/front.png` and
+            `figures/correlation.png` are written into it, as far as there is something to draw.
+        units: name -> unit, of columns, states and the time.
 
     Returns:
         The files written.
     """
     target = Path(folder) / "figures"
     target.mkdir(parents=True, exist_ok=True)
-    pictures = {"fit": draw_fit(law)}
+    courses = courses_of(law)
+    pictures = {"fit": draw_fit(law, courses=courses, units=units)}
     for term in {} if law.fit is None else law.fit.terms:
-        pictures[_free_name(f"term_{_safe(term)}", pictures)] = draw_term(law, term)
+        pictures[_free_name(f"term_{safe_name(term)}", pictures)] = draw_term(law, term)
     if len(law.model.states) > 1:
-        pictures["phase"] = draw_phase(law)
+        pictures["phase"] = draw_phase(law, courses=courses, units=units)
+    if has_front(law):
+        pictures["front"] = draw_front(law)
+    if has_correlation(law):
+        pictures["correlation"] = draw_correlation(law)
     files = []
     for name, picture in pictures.items():
         files.append(target / f"{name}.png")
@@ -35,8 +59,31 @@ def save_figures(law, folder) -> list[Path]:
     return files
 
 
-def _safe(term: str) -> str:
-    """The name of a term as a part of a file name: `NN[0]` becomes `NN_0`."""
+def has_front(law) -> bool:
+    """Whether there are candidates to compare.
+
+    Args:
+        law: a Discovery.
+    """
+    return len(ranked(law)) > 1
+
+
+def has_correlation(law) -> bool:
+    """Whether two constants or more have correlations, and a matrix of them can be read.
+
+    Args:
+        law: a Discovery.
+    """
+    names, values = law.correlation
+    return 2 <= np.isfinite(np.diag(values)).sum() and len(names) <= MOST_CONSTANTS
+
+
+def safe_name(term: str) -> str:
+    """The name of a term as a part of a file name: `NN[0]` becomes `NN_0`.
+
+    Args:
+        term: its name.
+    """
     return re.sub(r"\W+", "_", term, flags=re.ASCII).strip("_")
 
 

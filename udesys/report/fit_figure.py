@@ -1,173 +1,133 @@
-"""Figures of the law against the measurements: along time, and in the plane of two states."""
+"""Figure of the law against the measurements along time, with what was held out or is forecast."""
 
 from __future__ import annotations
 
-from itertools import combinations
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from udesys.errors import ModelError
-from udesys.report.curves import Run, closed_form_curve, hybrid_curve, runs_of, stride_of, thin
+from udesys.report.courses import Course, courses_of
+from udesys.report.curves import MOST_CURVE, Run, kept_rows, most_points
 from udesys.report.style import (
     BLACK,
     INK,
+    PANEL,
     SHADE,
     TRAJECTORY_COLOURS,
     Picture,
     few_ticks,
     keep_near,
+    labelled,
     plain,
     short,
     styled,
 )
 
-STATES_IN_PLANE = 3  # more states would need more pairs than a reader looks at
 SMALL_SERIES = 80  # samples; longer series get smaller markers
 LONG_SERIES = 1500  # samples; longer series get thinner lines
-MOST_TIME_TICKS = 10
+TICKS_PER_INCH = 1.5
 TIME_MARGIN = 0.02  # of the time span, kept free beside it
+LEGEND_COLUMN = 1.6  # inches
+BAND = {"alpha": 0.25, "lw": 0, "zorder": 1}
 HYBRID_LINE = {"color": BLACK, "lw": 0.9, "ls": (0, (4, 2.5))}
-START_MARK = {"ls": "", "marker": "s", "ms": 5.5, "mec": "white", "mew": 0.8}
+FORECAST_LINE = (0, (1.2, 1.2))
 
 
 @styled
-def draw_fit(law) -> Picture:
-    """Draw every measured column along time: measurements, closed form, hybrid and what was held out.
+def draw_fit(
+    law,
+    *,
+    courses: tuple[list[Course], int] | None = None,
+    width: float = 7.0,
+    titled: bool = True,
+    units: Mapping[str, str] | None = None,
+) -> Picture:
+    """Draw every measured column along time: measurements, closed form, hybrid, what was held out, and a forecast.
 
     Args:
         law: a Discovery.
+        courses: from `courses_of`, where they are there already.
+        width: of the picture [inches].
+        titled: put the name of the data on top.
+        units: name -> unit, of columns and of the time.
     """
-    runs, n_runs = runs_of(law)
-    columns = law.data.columns
-    picture = Picture(7.0, 0.9 + 1.75 * max(len(columns), 1.3))
+    drawn, n_runs = courses or courses_of(law)
+    columns, runs = law.data.columns, [course.run for course in drawn]
+    legend_on_top = 0.55 * (not titled and width <= PANEL and len(drawn) > 1)
+    picture = Picture(width, 0.9 + legend_on_top + 1.75 * max(len(columns), 1.3))
     panels = np.atleast_1d(picture.subplots(len(columns), 1, sharex=True))
-    curves = [(closed_form_curve(law, run), hybrid_curve(law, run)) for run in runs]
     for j, (column, panel) in enumerate(zip(columns, panels, strict=True)):
         place = law.model.measurable.index(column)
-        for k, (run, (closed, hybrid)) in enumerate(zip(runs, curves, strict=True)):
-            _draw_run(panel, run, j, _colours(k, len(runs)), closed, hybrid, place)
+        for k, course in enumerate(drawn):
+            _draw_course(panel, course, j, run_colours(k, len(drawn)), place, most_points(len(drawn)))
         keep_near(panel.yaxis, [part[:, j] for run in runs for part in (run.y, run.held_y)])
-        panel.set_ylabel(plain(column))
+        panel.set_ylabel(labelled(column, units))
         panel.set_title(_errors_text(law, column), loc="right", color=INK, pad=4)
-    low, high = min(run.span[0] for run in runs), max(run.span[1] for run in runs)
+    low, high = min(run.span[0] for run in runs), max(course.end for course in drawn)
     pad = TIME_MARGIN * ((high - low) or 1.0)
     panels[0].set_xlim(low - pad, high + pad)
-    _shade_held_out(panels, runs, high + pad)
-    panels[-1].set_xlabel(plain(law.data.time))
-    few_ticks(panels[-1].xaxis, MOST_TIME_TICKS)
+    _shade_what_is_not_fitted(panels, drawn, high + pad)
+    panels[-1].set_xlabel(labelled(law.data.time, units))
+    few_ticks(panels[-1].xaxis, round(TICKS_PER_INCH * width))
     picture.align_ylabels(panels)
-    styles = [*_measured_handles(runs), *_curve_handles(runs)]
-    if any(hybrid is not None for _, hybrid in curves):
-        styles.append(Line2D([], [], label="hybrid with networks", **HYBRID_LINE))
-    _title_and_legends(picture, law, runs, n_runs, styles, rows=1)
-    return picture
-
-
-@styled
-def draw_phase(law) -> Picture:
-    """Draw the plane of every two of the first states: where the data went, and the closed form.
-
-    Args:
-        law: a Discovery with at least two states.
-
-    Raises:
-        ModelError: there is one state only.
-    """
-    states = law.model.states
-    if len(states) < 2:
-        raise ModelError(f"a phase plane needs two states, but {states[0]} is the only one. Use draw_fit.")
-    runs, n_runs = runs_of(law)
-    drawn = [(run, closed_form_curve(law, run)[1]) for run in runs]
-    pairs = list(combinations(range(min(len(states), STATES_IN_PLANE)), 2))
-    measured = [pair for pair in pairs if all(states[k] in law.data.columns for k in pair)]
-    drawn = [(run, curve) for run, curve in drawn if measured or len(curve)]
-    runs = [run for run, _ in drawn]
-    picture = Picture(*((5.0, 4.6) if len(pairs) == 1 else (9.6, 3.8)))
-    for pair, panel in zip(pairs, np.atleast_1d(picture.subplots(1, len(pairs))), strict=True):
-        for k, (run, curve) in enumerate(drawn):
-            _draw_plane(panel, law, run, pair, curve, _colours(k, len(runs)), pair in measured)
-        for axis, k in zip((panel.xaxis, panel.yaxis), pair, strict=True):
-            keep_near(axis, _known_values(law, runs, k, pair in measured))
-            axis.set_label_text(plain(states[k]))
-    styles = [*(_measured_handles(runs) if measured else []), *_curve_handles(runs)]
-    line = _style_colours(runs)[0]
-    if law.fit is not None:
-        styles.append(Patch(color=line, alpha=0.16, label="visited"))
-    styles.append(Line2D([], [], color=line, label="start", **START_MARK))
-    _title_and_legends(picture, law, runs, n_runs, styles, rows=2 if len(pairs) == 1 else 1)
+    title_and_legends(picture, law, runs, n_runs, _handles(drawn), titled=titled)
     return picture
 
 
 # ------------------------------------------------------------------ one trajectory
-def _colours(k: int, n_runs: int) -> tuple[str, str]:
+def run_colours(k: int, n_runs: int) -> tuple[str, str]:
     """Colours of the curve and of the measurements; one trajectory alone has grey points."""
     colour = TRAJECTORY_COLOURS[k % len(TRAJECTORY_COLOURS)]
     return colour, (INK if n_runs == 1 else colour)
 
 
-def _draw_points(panel, x, y, colour: str, *, held_out: bool, n: int) -> None:
+def draw_points(panel, x, y, colour: str, *, held_out: bool, n: int) -> None:
+    """Draw measurements of a series of n samples."""
     size, edge = (4.0, 0.9) if n <= SMALL_SERIES else (2.2, 0.6)
-    x, y = thin(x, y)
     marker, fill = ("D", colour) if held_out else ("o", "white")
     panel.plot(x, y, ls="", marker=marker, ms=size, mfc=fill, mec=colour, mew=edge, zorder=3)
 
 
-def _draw_run(panel, run: Run, j: int, colours, closed, hybrid, place: int) -> None:
-    line, point = colours
+def _draw_course(panel, course: Course, j: int, colours, place: int, most: int) -> None:
+    (line, point), run = colours, course.run
     n = len(run.t) + len(run.held_t)
-    _draw_points(panel, run.t, run.y[:, j], point, held_out=False, n=n)
-    _draw_points(panel, run.held_t, run.held_y[:, j], point, held_out=True, n=n)
-    t, x = closed
-    panel.plot(t, x[:, place], color=line, lw=1.7 if n <= LONG_SERIES else 1.0, zorder=4)
+    for t, y, held_out in ((run.t, run.y, False), (run.held_t, run.held_y, True)):
+        kept = kept_rows(y[:, j], most=most)
+        draw_points(panel, t[kept], y[kept, j], point, held_out=held_out, n=n)
+    t, x = course.closed
+    shown = kept_rows(x[:, place], most=MOST_CURVE) if len(t) else slice(0)
+    width = 1.7 if n <= LONG_SERIES else 1.0
+    panel.plot(t[shown], x[shown, place], color=line, lw=width, zorder=4)
     if len(t) and t[-1] < run.span[1]:
         panel.axvline(t[-1], color=line, lw=0.8, ls=":", zorder=2)
         panel.annotate(f"diverges at {t[-1]:.4g}", (t[-1], 0.86), (4, 0), xycoords=("data", "axes fraction"),
                        textcoords="offset points", va="top", color=line, fontsize=8)
-    if hybrid is not None:
-        t, x = hybrid
-        panel.plot(t, x[:, place], zorder=5, **HYBRID_LINE)
+    if course.beyond is not None:
+        panel.plot(course.beyond[0], course.beyond[1][:, place], color=line, lw=width, ls=FORECAST_LINE, zorder=4)
+        shown = np.concatenate([shown, len(t) + np.arange(len(course.beyond[0]))])
+        t = np.concatenate([t, course.beyond[0]])
+    if course.band is not None:
+        panel.fill_between(t[shown], *(edge[shown, place] for edge in course.band), color=line, **BAND)
+    if course.hybrid is not None:
+        t, x = course.hybrid
+        shown = kept_rows(x[:, place], most=MOST_CURVE)
+        panel.plot(t[shown], x[shown, place], zorder=5, **HYBRID_LINE)
 
 
-def _draw_plane(panel, law, run: Run, pair: tuple[int, int], closed, colours, measured: bool) -> None:
-    a, b = pair
-    line, point = colours
-    if law.fit is not None and run.index is not None:
-        x = law.fit.states[run.index]
-        panel.plot(x[:, a], x[:, b], color=line, lw=7, alpha=0.16, solid_capstyle="round", zorder=1)
-    if measured:
-        i, j = (law.data.columns.index(law.model.states[k]) for k in pair)
-        n = len(run.t) + len(run.held_t)
-        _draw_points(panel, run.y[:, i], run.y[:, j], point, held_out=False, n=n)
-        _draw_points(panel, run.held_y[:, i], run.held_y[:, j], point, held_out=True, n=n)
-    panel.plot(closed[:, a], closed[:, b], color=line, lw=1.5, zorder=4)
-    panel.plot(closed[:1, a], closed[:1, b], color=line, zorder=5, **START_MARK)
-
-
-def _known_values(law, runs: list[Run], state: int, measured: bool) -> list[np.ndarray]:
-    known = []
-    if measured:
-        j = law.data.columns.index(law.model.states[state])
-        known += [part[:, j] for run in runs for part in (run.y, run.held_y)]
-    if law.fit is not None:
-        known += [law.fit.states[run.index][:, state] for run in runs if run.index is not None]
-    return known
-
-
-def _shade_held_out(panels, runs: list[Run], end: float) -> None:
-    """Shade the times that were held out, where no trajectory drawn was fitted to them."""
-    continued = [run for run in runs if run.continues]
-    if not continued:
+def _shade_what_is_not_fitted(panels, drawn: list[Course], end: float) -> None:
+    """Shade the times after the last one that any trajectory drawn was fitted to."""
+    fitted = [float(course.run.t[-1]) for course in drawn if len(course.run.t)]
+    later = [float(course.run.held_t[0]) for course in drawn if course.run.continues]
+    later += [float(course.run.span[1]) for course in drawn if course.beyond is not None]
+    if not (fitted and later) or min(later) < max(fitted):
         return
-    last_fitted = max(float(run.t[-1]) for run in runs if len(run.t))
-    first_held = min(float(run.held_t[0]) for run in continued)
-    if first_held <= last_fitted:
-        return
-    begin = 0.5 * (last_fitted + first_held)
+    begin = 0.5 * (max(fitted) + min(later))
     for panel in panels:
         panel.axvspan(begin, end, color=SHADE, lw=0, zorder=0)
-    panels[0].annotate("held out", (begin, 0.97), (4, 0), xycoords=("data", "axes fraction"),
+    word = "held out" if any(course.run.continues for course in drawn) else "forecast"
+    panels[0].annotate(word, (begin, 0.97), (4, 0), xycoords=("data", "axes fraction"),
                        textcoords="offset points", va="top", color=INK, fontsize=8)
 
 
@@ -181,36 +141,52 @@ def _errors_text(law, column: str) -> str:
     return f"RMSE {', '.join(parts)}" if parts else ""
 
 
-def _style_colours(runs: list[Run]) -> tuple[str, str]:
+def style_colours(runs: list[Run]) -> tuple[str, str]:
     """Colours that stand for every trajectory in a legend."""
-    return _colours(0, 1) if len(runs) == 1 else (INK, INK)
+    return run_colours(0, 1) if len(runs) == 1 else (INK, INK)
 
 
-def _measured_handles(runs: list[Run]) -> list:
-    point = _style_colours(runs)[1]
+def measured_handles(runs: list[Run]) -> list:
+    """Of the measurements in a legend; where not all are drawn, that says so."""
+    point, most = style_colours(runs)[1], most_points(len(runs))
     dots = {"ls": "", "ms": 4.5, "marker": "o", "mec": point, "mfc": "white"}
     diamonds = {**dots, "marker": "D", "mfc": point}
     fitted, held = max(len(run.t) for run in runs), max(len(run.held_t) for run in runs)
     handles = []
     if fitted:
-        handles.append(Line2D([], [], label=f"measured{_every(fitted)}", **dots))
+        handles.append(Line2D([], [], label=f"measured{' (thinned)' * (fitted > most)}", **dots))
     if held:
-        handles.append(Line2D([], [], label=f"measured, held out{_every(held)}", **diamonds))
+        handles.append(Line2D([], [], label=f"measured, held out{' (thinned)' * (held > most)}", **diamonds))
     return handles
 
 
-def _every(n: int) -> str:
-    return f" (1 in {stride_of(n)} drawn)" if stride_of(n) > 1 else ""
+def curve_handles(runs: list[Run]) -> list:
+    """Of the law in a legend."""
+    return [Line2D([], [], color=style_colours(runs)[0], lw=1.7, label="closed form")]
 
 
-def _curve_handles(runs: list[Run]) -> list:
-    return [Line2D([], [], color=_style_colours(runs)[0], lw=1.7, label="closed form")]
+def _handles(drawn: list[Course]) -> list:
+    runs = [course.run for course in drawn]
+    colour, handles = style_colours(runs)[0], [*measured_handles(runs), *curve_handles(runs)]
+    if any(course.band is not None for course in drawn):
+        handles.append(Patch(color=colour, label="95 % band", **BAND))
+    if any(course.beyond is not None for course in drawn):
+        handles.append(Line2D([], [], color=colour, lw=1.7, ls=FORECAST_LINE, label="forecast"))
+    if any(course.hybrid is not None for course in drawn):
+        handles.append(Line2D([], [], label="hybrid with networks", **HYBRID_LINE))
+    return handles
 
 
-def _title_and_legends(picture, law, runs: list[Run], n_runs: int, styles: list, *, rows: int) -> None:
+def title_and_legends(picture, law, runs: list[Run], n_runs: int, styles: list, *, titled: bool) -> None:
+    """Put the name of the data on top, what the lines are below, and which trajectory is which beside or above."""
     drawn = "" if n_runs == len(runs) else f"   {len(runs)} of {n_runs} trajectories"
-    picture.suptitle(f"{plain(law.data.source)}{drawn}", fontweight="bold")
+    if titled:
+        picture.suptitle(f"{plain(law.data.source)}{drawn}", fontweight="bold")
+    columns = max(2, int(picture.get_figwidth() / LEGEND_COLUMN))
+    rows = -(-len(styles) // columns)
     picture.legend(handles=styles, loc="outside lower center", ncols=-(-len(styles) // rows))
     if len(runs) > 1:
-        names = [Patch(color=_colours(k, len(runs))[0], label=short(run.name)) for k, run in enumerate(runs)]
-        picture.legend(handles=names, loc="outside right upper", handlelength=1.2)
+        names = [Patch(color=run_colours(k, len(runs))[0], label=short(run.name)) for k, run in enumerate(runs)]
+        beside = titled or picture.get_figwidth() > PANEL
+        place = {"loc": "outside right upper"} if beside else {"loc": "outside upper center", "ncols": 3}
+        picture.legend(handles=names, handlelength=1.2, title="trajectory", title_fontsize=8.5, **place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from matplotlib import style
@@ -16,9 +16,10 @@ from matplotlib.ticker import MaxNLocator
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 TRAJECTORY_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
-INK, SHADE = "#404040", "#EFEFEF"
+INK, SHADE, FAINT = "#404040", "#EFEFEF", "#B0B0B0"
 
 DPI = 150
+WIDE, NARROW, PANEL = 9.2, 4.3, 4.6  # inches: across a page, across a phone, and beside another one
 LONGEST_NAME = 24
 MARGIN = 0.08  # of the range of the numbers that matter, kept free beside it
 OVERSHOOT = 0.6  # of that range; what is drawn further away is cut
@@ -78,6 +79,12 @@ class Picture(Figure):
 def plain(text: str) -> str:
     """Text that matplotlib does not read as mathematics."""
     return text.replace("$", r"\$")
+
+
+def labelled(name: str, units: Mapping[str, str] | None = None) -> str:
+    """The label of an axis: a name, and its unit where that is known."""
+    unit = (units or {}).get(name, "")
+    return plain(f"{name} [{unit}]" if unit else name)
 
 
 def short(name: str) -> str:

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from udesys.errors import FitError, ModelError, did_you_mean
-from udesys.report.curves import argument_texts, call_text, formula_text, formula_values, thin
-from udesys.report.style import BLUE, INK, SKY, VERMILLION, Picture, few_ticks, keep_near, plain, short, styled
+from udesys.report.curves import MOST_CURVE, argument_texts, call_text, formula_text, formula_values, kept_rows
+from udesys.report.style import (
+    BLUE,
+    FAINT,
+    INK,
+    PANEL,
+    SKY,
+    VERMILLION,
+    Picture,
+    few_ticks,
+    keep_near,
+    labelled,
+    plain,
+    short,
+    styled,
+)
 
 BAND = 2.0  # standard deviations on either side
 MOST_BARS = 250  # error bars that stay apart
 MOST_PANELS = 4  # trajectories shown along time
 MOST_TIME_TICKS = 6
+MOST_VISITS = 300  # ticks of samples below a curve
 DENSE = 400
 PARITY_OVERSHOOT = 1.2  # of the network's range; values of the formula further away are not shown
 TITLE_CHARACTERS = 11  # per inch
 FORMULA_LINE = {"color": VERMILLION, "lw": 1.6, "ls": (0, (5, 2))}
+FORMULA_MARK = {"ls": "", "color": VERMILLION, "marker": "x", "ms": 5, "mew": 1.3}
+NETWORK_MARK = {"ls": "", "color": BLUE, "marker": "o", "ms": 3.4}
 
 
 @styled
@@ -34,74 +52,138 @@ def draw_term(law, term: str) -> Picture:
         FitError: the discovery does not hold its fit.
         ModelError: there is no such term.
     """
-    if law.fit is None:
-        raise FitError("the networks belong to the fit, which this discovery does not hold. Fit again.")
-    if term not in law.fit.terms:
-        raise ModelError(f"there is no missing term {term!r}. {did_you_mean(term, law.fit.terms)}")
-    learned = law.fit.terms[term]
-    picture = _over_argument(law, learned) if learned.points.shape[1] == 1 else _over_time(law, learned)
+    learned = _learned(law, term)
+    picture = _over_argument(law, learned, 5.6, None) if learned.points.shape[1] == 1 else _with_parity(law, learned)
     width = round(TITLE_CHARACTERS * picture.get_figwidth())
     title = textwrap.wrap(f"{call_text(law, term)} = {formula_text(law, term)}", width)
     picture.suptitle(plain("\n".join(title)), fontweight="bold")
     return picture
 
 
-def _over_argument(law, learned) -> Picture:
-    picture = Picture(5.6, 3.9)
+@styled
+def draw_over_argument(law, term: str, argument: int, *, units: Mapping[str, str] | None = None) -> Picture:
+    """Draw a network and its formula over one argument alone; the others are what they were along the data.
+
+    Args:
+        law, term: as for `draw_term`, which says what is raised too.
+        argument: its place.
+        units: name -> unit, of arguments and of the term.
+    """
+    learned = _learned(law, term)
+    if learned.points.shape[1] == 1:
+        return _over_argument(law, learned, PANEL, units)
+    picture = Picture(PANEL, 3.2)
+    panel = picture.subplots()
+    x, formula = learned.points[:, argument], formula_values(law, term, learned.points)
+    kept = kept_rows(learned.values, formula, most=MOST_BARS)
+    bars = BAND * _finite(learned.std)[kept]
+    panel.errorbar(x[kept], learned.values[kept], yerr=bars, fmt="none", ecolor=SKY, elinewidth=1.4, zorder=1)
+    panel.plot(x[kept], learned.values[kept], zorder=2, **NETWORK_MARK)
+    panel.plot(x[kept], formula[kept], zorder=3, **FORMULA_MARK)
+    _keep_near_network(panel.yaxis, learned)
+    panel.set_xlabel(labelled(argument_texts(law, term)[argument], units))
+    panel.set_ylabel(labelled(term, units))
+    handles = [
+        Line2D([], [], label="network", **NETWORK_MARK),
+        Line2D([], [], color=SKY, lw=1.4, label=f"+/- {BAND:g} standard deviations"),
+        Line2D([], [], label="formula", **FORMULA_MARK),
+    ]
+    picture.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.2, handletextpad=0.5)
+    return picture
+
+
+@styled
+def draw_along_time(law, term: str, *, units: Mapping[str, str] | None = None) -> Picture:
+    """Draw a network and its formula along the trajectories.
+
+    Args:
+        law, term: as for `draw_term`, which says what is raised too.
+        units: name -> unit, of the term and of the time.
+    """
+    learned = _learned(law, term)
+    shown = min(len(law.fit.data.trajectories), MOST_PANELS)
+    picture = Picture(PANEL, max(3.2, 0.9 + 1.2 * shown))
+    panels = picture.subplots(shown, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    _draw_along_time(list(panels), law, learned, formula_values(law, term, learned.points), units)
+    picture.legend(handles=_handles(), loc="outside lower center", ncols=3, columnspacing=1.2)
+    return picture
+
+
+def _learned(law, term: str):
+    """What a network learned."""
+    if law.fit is None:
+        raise FitError("the networks belong to the fit, which this discovery does not hold. Fit again.")
+    if term not in law.fit.terms:
+        raise ModelError(f"there is no missing term {term!r}. {did_you_mean(term, law.fit.terms)}")
+    return law.fit.terms[term]
+
+
+def _over_argument(law, learned, width: float, units) -> Picture:
+    picture = Picture(width, 0.7 * width)
     panel = picture.subplots()
     order = np.argsort(learned.points[:, 0], kind="stable")
     x = learned.points[order, 0]
     grid = np.linspace(x[0], x[-1], DENSE)
     _draw_band(panel, x, learned.values[order], learned.std[order])
     panel.plot(grid, formula_values(law, learned.name, grid[:, None]), **FORMULA_LINE)
-    (visits,) = thin(x)
+    visits = x[:: max(1, len(x) // MOST_VISITS)]
     panel.plot(visits, np.zeros_like(visits), ls="", marker="|", ms=6, mew=0.7, color=INK, clip_on=False,
                transform=panel.get_xaxis_transform())
     _keep_near_network(panel.yaxis, learned)
-    panel.set_xlabel(plain(argument_texts(law, learned.name)[0]))
-    panel.set_ylabel(plain(call_text(law, learned.name)))
+    panel.set_xlabel(labelled(argument_texts(law, learned.name)[0], units))
+    panel.set_ylabel(labelled(learned.name if units else call_text(law, learned.name), units))
     handles = [*_handles(), Line2D([], [], ls="", marker="|", ms=6, color=INK, label="samples")]
-    picture.legend(handles=handles, loc="outside lower center", ncols=4)
+    columns = 4 if width > PANEL else 2
+    picture.legend(handles=handles, loc="outside lower center", ncols=columns)
     return picture
 
 
-def _over_time(law, learned) -> Picture:
-    runs = law.fit.data.trajectories
-    ends = np.cumsum([len(run.t) for run in runs])
-    shown = min(len(runs), MOST_PANELS)
+def _with_parity(law, learned) -> Picture:
+    shown = min(len(law.fit.data.trajectories), MOST_PANELS)
     picture = Picture(8.4, max(4.2, 0.9 + 1.45 * shown))
     grid = picture.add_gridspec(shown, 2, width_ratios=(1, 1.25))
     formula = formula_values(law, learned.name, learned.points)
     _draw_parity(picture.add_subplot(grid[:, 0]), law, learned, formula)
-    first = None
-    for k, (run, end) in enumerate(zip(runs[:shown], ends, strict=False)):
-        part = slice(end - len(run.t), end)
-        panel = picture.add_subplot(grid[k, 1], sharex=first, sharey=first)
-        first = first or panel
-        _draw_band(panel, run.t, learned.values[part], learned.std[part])
-        panel.plot(run.t, formula[part], **FORMULA_LINE)
-        if len(runs) > 1:
-            panel.set_title(short(run.name), loc="right", color=INK, pad=3)
-        panel.set_ylabel(plain(learned.name))
-        panel.tick_params(labelbottom=k == shown - 1)
-    few = "" if shown == len(runs) else f"   ({shown} of {len(runs)} trajectories)"
-    panel.set_xlabel(plain(law.data.time) + few)
-    few_ticks(panel.xaxis, MOST_TIME_TICKS)
-    _keep_near_network(panel.yaxis, learned)
+    panels: list = []
+    for k in range(shown):
+        first = panels[0] if panels else None
+        panels.append(picture.add_subplot(grid[k, 1], sharex=first, sharey=first))
+    _draw_along_time(panels, law, learned, formula, None)
     picture.legend(handles=_handles(), loc="outside lower center", ncols=3)
     return picture
 
 
+def _draw_along_time(panels: list, law, learned, formula: np.ndarray, units) -> None:
+    runs = law.fit.data.trajectories
+    ends = np.cumsum([len(run.t) for run in runs])
+    for k, (run, end, panel) in enumerate(zip(runs, ends, panels, strict=False)):
+        part = np.arange(end - len(run.t), end)
+        kept = kept_rows(learned.values[part], formula[part], most=MOST_CURVE)
+        t, part = run.t[kept], part[kept]
+        _draw_band(panel, t, learned.values[part], learned.std[part])
+        panel.plot(t, formula[part], **FORMULA_LINE)
+        if len(runs) > 1:
+            panel.set_title(short(run.name), loc="right", color=INK, pad=3)
+        panel.set_ylabel(labelled(learned.name, units))
+        panel.tick_params(labelbottom=k == len(panels) - 1)
+    few = "" if len(panels) == len(runs) else f"   ({len(panels)} of {len(runs)} trajectories)"
+    panels[-1].set_xlabel(labelled(law.data.time, units) + few)
+    few_ticks(panels[-1].xaxis, MOST_TIME_TICKS)
+    _keep_near_network(panels[-1].yaxis, learned)
+
+
 def _draw_band(panel, x, values, std) -> None:
-    std = _finite(std)
+    kept = kept_rows(values, most=MOST_CURVE)
+    x, values, std = x[kept], values[kept], _finite(std)[kept]
     panel.fill_between(x, values - BAND * std, values + BAND * std, color=SKY, alpha=0.35, lw=0)
     panel.plot(x, values, color=BLUE, lw=1.6)
 
 
 def _draw_parity(panel, law, learned, formula: np.ndarray) -> None:
+    kept = kept_rows(learned.values, formula, most=MOST_BARS)
     t = np.concatenate([run.t for run in law.fit.data.trajectories])
-    x, y, std, t = thin(formula, learned.values, _finite(learned.std), t, most=MOST_BARS)
-    panel.errorbar(x, y, yerr=BAND * std, fmt="none", ecolor="#B0B0B0", elinewidth=0.8, zorder=1)
+    x, y, std, t = (values[kept] for values in (formula, learned.values, _finite(learned.std), t))
+    panel.errorbar(x, y, yerr=BAND * std, fmt="none", ecolor=FAINT, elinewidth=0.8, zorder=1)
     points = panel.scatter(x, y, c=t, cmap="cividis", s=16, lw=0, zorder=3)
     for axis in (panel.xaxis, panel.yaxis):
         keep_near(axis, [learned.values], overshoot=PARITY_OVERSHOOT)

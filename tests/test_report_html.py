@@ -1,0 +1,382 @@
+"""The report of a discovery: its structure, what it says, that it loads nothing and trusts no text."""
+
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from html import escape
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from laws import dataset, discovered, once
+
+from udesys.assess.covariance import Covariance
+from udesys.assess.estimate import Estimate
+from udesys.data import Dataset, Trajectory
+from udesys.discover import Discovery, RankedModel, Residual
+from udesys.model import HybridODE, Parameter
+from udesys.model.closed_form import ClosedForm, Formula
+from udesys.model.grammar import parse_expression
+from udesys.model.mathml import NAMESPACE
+from udesys.report.curves import inked, kept_rows
+from udesys.report.html import report_html, write_report
+from udesys.report.svg import SVG
+
+VERSIONS = {"udesys": "0.1.0", "numpy": "2.4.6", "julia": None}
+HOSTILE = "<script>alert(1)</script>"
+BREAKING = '"><img src="http://evil.example/x.png" onerror=alert(1)></style></svg>'
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+def estimate(value, **changes):
+    return Estimate(**{"value": value, "stderr": 0.01, "interval": (value - 0.02, value + 0.02), **changes})
+
+
+def made_law(equations, formula, constants, *, runs, columns=("x",), heldout=None, covariance=True, **model):
+    """A Discovery of one missing term NN, put together by hand, without the fit that it would come from."""
+    inputs = model.pop("given_inputs", {})
+    asked = HybridODE(equations, inputs=list(inputs), **model)
+    data = dataset(columns, *runs, inputs=inputs, covariates=asked.covariates)
+    form = ClosedForm(asked, {"NN": Formula(parse_expression(formula), constants)}, {n: 0.2 for n in asked.estimated})
+    residual = Residual(expression=form.residual_text("NN"), constants={c: estimate(v) for c, v in constants.items()})
+    n, d = len(form.values), len(asked.states)
+    known = Covariance(
+        values=0.01**2 * (0.5 * np.eye(n) + 0.5), mixed=np.zeros((len(runs), n, d)), starts=np.zeros((len(runs), d, d))
+    )
+    rmse = dict.fromkeys(columns, 0.02)
+    best = RankedModel(residuals={"NN": residual.expression}, criterion=-210.3, delta=1.5, n_constants=n, error=rmse,
+                       heldout_error={}, complexity=5, engines={"NN": "sparse"})
+    rivals = [
+        replace(best, residuals={"NN": text}, delta=delta, criterion=best.criterion + delta - 1.5, n_constants=n + more)
+        for text, delta, more in (("c0*x + c1", 0.0, 1), ("c0*x/(c1 + x)", 3.0, 1), ("c0*exp(x)", 80.0, 0))
+    ]
+    lost = replace(best, residuals={"NN": "c0*tan(x)"}, criterion=np.inf, delta=np.inf, diverged=True, error={})
+    return Discovery(
+        model=asked, data=data, heldout=heldout, seed=3, status="ok", closed_form=form, residuals={"NN": residual},
+        parameters={p: estimate(0.2) if p in asked.estimated else Estimate(value=v.start, fixed=True, unit=v.unit)
+                    for p, v in asked.parameters.items()},
+        initial={run.name: dict.fromkeys(asked.states, 0.5) for run in data.trajectories}, noise=rmse,
+        error={"fit": rmse, **({"heldout": dict.fromkeys(columns, 0.05)} if heldout else {})},
+        candidates=(best, *rivals, lost), visited=dict.fromkeys((*asked.states, *asked.exogenous), (0.1, 3.9)),
+        warnings=(), timing_s={"total": 2.8}, engines=("sparse", "operon"), idle_engines=("pysr",), fit=None,
+        covariance=known if covariance else None,
+    )
+
+
+@once
+def decay(n_runs=1):
+    t = np.linspace(0, 5, 21)
+    runs = [(t, np.exp(-(0.5 + 0.1 * k) * t)[:, None]) for k in range(n_runs)]
+    return made_law("x' = NN(x) - a*x", "c0*x", {"c0": -0.3}, runs=runs)
+
+
+@once
+def driven():
+    """A second-order law with an input, a covariate, an observable and a fixed parameter."""
+    t = np.linspace(0, 5, 31)
+    return made_law(
+        "x'' = NN(x, x') - a*x'/m + F*temperature + g", "c0*x^3 + c1*x'", {"c0": -1.0, "c1": 1.2e-7},
+        runs=[(t, np.cos(t)[:, None], np.sin(t)[:, None], [0.3])], columns=("signal",), given_inputs={"F": "linear"},
+        covariates=["temperature"], observe={"signal": "2*x"},
+        parameters={"g": Parameter(9.81, unit="m/s^2", fixed=True), "m": 2.0},
+    )  # fmt: skip
+
+
+class Page(HTMLParser):
+    """A page whose tags close in the order they open; its text and its elements."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.open, self.elements, self.texts = [], [], []
+        self.feed(html)
+        self.close()
+        assert not self.open, f"not closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs), tuple(self.open)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs), tuple(self.open)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> inside {self.open}"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def all(self, tag):
+        return [attributes for name, attributes, _ in self.elements if name == tag]
+
+
+def page(law, **options) -> Page:
+    return Page(html_of(law, **options))
+
+
+def html_of(law, **options) -> str:
+    """The report; that of a law as it was made once is made once too."""
+    if options or not any(law is plain() for plain in PLAIN):
+        return report_html(law, versions=VERSIONS, **options)
+    return html_of_plain([law is plain() for plain in PLAIN].index(True))
+
+
+@once
+def html_of_plain(place):
+    return report_html(PLAIN[place](), versions=VERSIONS)
+
+
+def islands(html: str, tag: str):
+    return [ElementTree.fromstring(found) for found in re.findall(rf"<{tag}\b.*?</{tag}>", html, re.DOTALL)]
+
+
+PLAIN = (discovered, driven, decay)
+LAWS = {"discovered": discovered, "driven": driven, "decay": decay, "three runs": lambda: decay(3)}
+
+
+# --- structure ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_the_page_is_well_formed_loads_nothing_and_describes_every_figure(name):
+    html = report_html(LAWS[name](), spec="[data]", command="udesys discover x.toml", versions=VERSIONS)
+    read = Page(html)
+    assert html.startswith("<!DOCTYPE html>\n") and len(html) < 3_000_000
+    assert read.all("script") == [] and read.all("link") == [] and read.all("img") == []
+    policy = next(m["content"] for m in read.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+    assert {value for attributes in read.all("use") for key, value in attributes.items() if "href" in key} <= {
+        f"#{a['id']}" for _, a, _ in read.elements if "id" in a
+    }
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!#)", html)
+    assert not re.findall(r"url\((?!#)", html) and "@import" not in html
+    identities = [a["id"] for _, a, _ in read.elements if "id" in a]
+    assert len(identities) == len(set(identities))
+    assert html.count("http") == html.count('xmlns') + html.count("http-equiv")  # namespaces load nothing
+    for figure in islands(html, "svg"):
+        assert figure.tag == f"{{{SVG}}}svg" and figure.attrib["role"] == "img"
+        assert len(figure.attrib["aria-label"]) > 40 and re.search(r"\d", figure.attrib["aria-label"])
+    for formula in islands(html, "math"):
+        assert formula.tag == f"{{{NAMESPACE}}}math" and len("".join(formula.itertext())) > 0
+    assert len(read.all("figcaption")) == len(read.all("figure")) >= 3
+
+
+def test_equal_discoveries_give_equal_reports_whatever_time_they_took():
+    law = discovered()
+    assert html_of(law) == report_html(replace(law, timing_s={"total": 99.0}), versions=VERSIONS)
+
+
+def test_the_report_is_written_and_needs_no_display(tmp_path):
+    (path,) = write_report(decay(), tmp_path / "run", versions=VERSIONS)
+    assert path == tmp_path / "run" / "report.html"
+    assert path.read_bytes() == html_of(decay()).encode()
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_the_versions_of_this_moment_are_named_unless_given():
+    assert f"numpy {np.__version__}" in Page(report_html(decay())).text
+    given = page(decay()).text
+    assert "udesys 0.1.0, numpy 2.4.6" in given and "julia" not in given
+
+
+# --- what it says ------------------------------------------------------------------------------------
+
+
+def test_the_order_is_warnings_law_doubt_data_terms_candidates_constants_and_how_to_reproduce():
+    law = replace(discovered(), warnings=("beware",))
+    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", report_html(law, versions=VERSIONS))
+    assert headings[:6] == [
+        "Warning", "The law", "What the data cannot tell", "The data and the law", "NN1(prey, predator)",
+        "NN2(prey, predator)",
+    ]  # fmt: skip
+    rest = ["Phase plane", "Candidates", "Parameters", "Noise and errors", "Region visited", "How to reproduce"]
+    assert [h for h in headings[6:] if h != "Rivals, term by term"] == rest
+
+
+def test_constants_are_said_with_their_intervals_in_words():
+    text = page(driven()).text
+    assert "a is 0.200, and between 0.180 and 0.220 with 95 % confidence." in text
+    assert "g is 9.81 m/s^2, as given." in text
+    assert "c0 of NN is -1.000, and between -1.020 and -0.980 with 95 % confidence." in text
+
+
+def test_what_is_at_a_bound_or_not_determined_is_said():
+    law = decay()
+    nothing = {"stderr": np.nan, "interval": (np.nan, np.nan)}
+    bounded = replace(law, parameters={"a": estimate(0.0, at_bound=0.0, **nothing)})
+    bounded.model.parameters["a"] = Parameter(0.5, bounds=(0, 5))
+    text = page(bounded).text
+    assert "a is 0: it stopped at its lower bound 0, so that it has no interval." in text
+    unknown = replace(law, parameters={"a": estimate(0.0, identifiable=False, **nothing)})
+    text = page(unknown).text
+    assert "a is not determined by these data: other constants make up for any value of it." in text
+    assert "They do not determine a." in text and "not identifiable" in text
+
+
+def test_what_the_data_cannot_tell_is_said_with_the_forms():
+    text = page(decay()).text
+    assert "These data cannot tell 3 laws apart: all are within 6 of the lowest criterion" in text
+    assert "1 of them has a lower criterion." in text
+    assert "1 constant more, criterion 1.5 lower" in text and "1 constant more, criterion 1.5 higher" in text
+    assert "Nothing is claimed outside of what they visited: x from 0.1 to 3.9." in text
+    alone = replace(decay(), candidates=decay().candidates[:1])
+    assert "Only this form was tried." in page(alone).text
+    sure = replace(decay(), candidates=(replace(decay().candidates[0], delta=0.0), decay().candidates[3]))
+    text = page(sure).text
+    assert "None of the 1 other law listed comes within 6 of the best criterion" in text and "Rivals" not in text
+
+
+def test_candidates_have_complexity_criterion_errors_and_engines_and_the_pick_is_first():
+    html = html_of(decay())
+    rows = re.findall(r'<tr role="row"[^>]*>(.*?)</tr>', html.split('aria-label="Candidates"')[1], re.DOTALL)
+    cells = [[re.sub(r"<[^>]*>|\s+", "", cell) for cell in re.findall(r"<td.*?</td>", row, re.DOTALL)] for row in rows]
+    picked = cells[1]
+    assert picked[0] == "picked" and picked[2:] == ["2", "5", "-210.3", "1.5", "0.02", "sparse"]
+    assert [row[0] for row in cells[2:6]] == ["rival", "rival", "", ""]
+    assert "diverged" in cells[5]
+
+
+def test_long_tables_are_folded():
+    law = decay()
+    many = [replace(law.candidates[3], residuals={"NN": f"c0*x^{k}"}, delta=9.0 + k) for k in range(40)]
+    html = report_html(replace(law, candidates=(*law.candidates, *many)), versions=VERSIONS)
+    assert "<summary>33 more</summary>" in html
+
+
+def test_second_order_states_have_primes_and_observables_their_equation():
+    html = html_of(driven())
+    law = html.split('<div class="law">')[1].split("</div>")[0]
+    heads = ["".join(ElementTree.fromstring(m).itertext()) for m in re.findall(r"<math.*?</math>", law)]
+    assert heads[0] == "x″=" and "signal=" in heads
+    assert "1.2×" in law.replace("<mo>", "").replace("</mo>", "").replace("<mn>", "").replace("</mn>", "")
+
+
+def test_forecasts_are_marked_and_left_out_where_inputs_end():
+    text = page(decay()).text
+    assert "What is dotted, to t 6, is a forecast." in text and "forecast" in figure_words(decay())
+    assert "forecast" not in page(driven()).text
+    wild = decay()  # x' = x^2 - 0.2 x from 0.5 on blows up before the record and a fifth have passed
+    form = ClosedForm(wild.model, {"NN": Formula(parse_expression("c0*x^2"), {"c0": 1.05})}, {"a": 0.2})
+    assert "is a forecast" not in page(replace(wild, closed_form=form)).text
+
+
+def figure_words(law) -> str:
+    (first, *_) = islands(html_of(law), "svg")
+    return " ".join("".join(node.itertext()) for node in first.iter(f"{{{SVG}}}text"))
+
+
+def test_what_was_held_out_is_drawn_and_said():
+    law = decay()
+    rest = dataset(("x",), (np.linspace(5.2, 6, 5), np.full((5, 1), 0.1)))
+    words = page(replace(law, heldout=rest, error={**law.error, "heldout": {"x": 0.05}}))
+    assert "What is shaded was held out: the law has not seen it." in words.text
+    assert "RMSE held out" in words.text and "5 samples held out" in words.text
+    other = dataset(("x",), (np.linspace(0, 5, 9), np.full((9, 1), 0.1)))
+    whole = replace(other, trajectories=(replace(other.trajectories[0], name="B"),))
+    assert "Trajectory B was held out as a whole." in page(replace(law, heldout=whole)).text
+
+
+def test_units_stand_on_the_axes_and_how_to_reproduce_names_spec_and_command():
+    html = report_html(decay(), versions=VERSIONS, units={"x": "kg", "t": "h"})
+    words = {"".join(node.itertext()) for node in islands(html, "svg")[0].iter(f"{{{SVG}}}text")}
+    assert {"x [kg]", "t [h]"} <= words
+    text = page(decay(), spec='[data]\nfile = "x.csv"', command="udesys discover x.toml --seed 3").text
+    assert 'file = "x.csv"' in text and "udesys discover x.toml --seed 3" in text
+    assert decay().data.sha256 in text and "sparse, operon; not ready: pysr" in text
+
+
+def test_a_law_without_covariance_fit_candidates_or_missing_terms_has_its_page():
+    bare = made_law("x' = NN(x) - a*x", "c0*x", {"c0": -0.3}, covariance=False,
+                    runs=[(np.linspace(0, 5, 21), np.ones((21, 1)))])  # fmt: skip
+    text = page(replace(bare, candidates=())).text
+    assert "95 % band" not in text and "Candidates" not in text and "Correlations" not in text
+    known = HybridODE("x' = -a*x")
+    form = ClosedForm(known, {}, {"a": 0.2})
+    text = page(replace(bare, model=known, closed_form=form, residuals={}, candidates=())).text
+    assert "What was missing" not in text
+
+
+def test_numbers_that_are_not_finite_make_no_trouble():
+    law = decay()
+    lost = replace(law, error={"fit": {"x": np.nan}}, noise={"x": np.inf}, closed_form=law.closed_form.with_values(
+        [np.nan, -0.3]))  # fmt: skip
+    assert "n/a" in page(lost).text
+
+
+def test_simple_fractions_noise_profiles_and_correlations_are_said():
+    law = replace(decay(), simpler={("NN", "c0"): "-1/3"}, simpler_criterion=-2.0, noise_profile={"x": (0.1, 0.05)})
+    text = page(law).text
+    assert "Simpler numbers would do as well: NN.c0 = -1/3" in text
+    assert "0.1 and 5 %" in text and "grows with what is measured" in text
+    assert "the strongest are a and NN.c0 +0.50" in text
+
+
+# --- text from others --------------------------------------------------------------------------------
+
+
+def hostile_law():
+    t = np.linspace(0, 5, 21)
+    law = decay()
+    runs = tuple(Trajectory(name=name, t=t, y=np.exp(-t)[:, None]) for name in (HOSTILE, BREAKING, "$x^{2$", "a\nb"))
+    data = Dataset(columns=("x",), trajectories=runs, time=f"t{HOSTILE}", source=f"{BREAKING}{{{{ 7*7 }}}}.csv")
+    odd = replace(law.candidates[1], residuals={"NN": HOSTILE}, engines={"NN": BREAKING})
+    return replace(
+        law, data=data, warnings=(HOSTILE, BREAKING, "{% raw %}"), engines=(HOSTILE,), status=HOSTILE,
+        candidates=(law.candidates[0], odd), initial={run.name: {"x": 0.5} for run in runs},
+        parameters={"a": estimate(0.2, unit=HOSTILE)}, visited={HOSTILE: (0, 1)},
+        covariance=Covariance(values=np.zeros((2, 2)), mixed=np.zeros((4, 2, 1)), starts=np.zeros((4, 1, 1))),
+    )  # fmt: skip
+
+
+def test_text_from_the_user_is_shown_and_never_obeyed():
+    html = report_html(
+        hostile_law(), spec=HOSTILE + BREAKING, command=BREAKING, versions={HOSTILE: BREAKING}, units={"x": HOSTILE}
+    )
+    read = Page(html)
+    assert read.all("script") == [] and read.all("img") == []
+    assert escape(HOSTILE) in html and HOSTILE in read.text and "{{ 7*7 }}" in read.text
+    assert not [key for _, attributes, _ in read.elements for key in attributes if key.startswith("on")]
+    for figure in islands(html, "svg"):
+        assert figure.tag == f"{{{SVG}}}svg"
+
+
+# --- long records ------------------------------------------------------------------------------------
+
+
+def test_a_record_of_65000_rows_gives_a_small_page_with_its_extremes():
+    t = 0.001 * np.arange(65_000)
+    y = np.exp(-0.5 * t) + 0.01 * np.random.default_rng(0).standard_normal(len(t))
+    y[43_211] = 1.9
+    law = made_law("x' = NN(x) - a*x", "c0*x", {"c0": -0.3}, runs=[(t, y[:, None])], covariance=False)
+    html = report_html(law, versions=VERSIONS)
+    assert len(html) < 600_000
+    assert "Not all measurements are drawn, but their extremes are." in html
+    assert 43_211 in kept_rows(y) and len(kept_rows(y)) < 1000
+
+
+def test_kept_rows_hold_the_ends_and_the_extremes_of_every_column():
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((2, 10_000))
+    a[:50] = np.nan
+    kept = kept_rows(a, b, most=400)
+    assert len(kept) <= 500 and kept[0] == 0 and kept[-1] == 9_999 and (np.diff(kept) > 0).all()
+    for values in (a, b):
+        assert np.nanmax(values) in values[kept] and np.nanmin(values) in values[kept]
+    assert kept_rows(a[:300], most=400).tolist() == list(range(300))
+
+
+def test_a_curve_that_runs_over_itself_is_drawn_once():
+    t = np.linspace(0, 200 * np.pi, 50_000)
+    x, y = inked(np.cos(t), np.sin(t))
+    assert len(x) < 5_000  # a hundred rounds were 50,000 points
+    drawn = np.hypot(x, y)
+    np.testing.assert_allclose(drawn[np.isfinite(drawn)], 1.0)
+    angles = np.sort(np.arctan2(y, x)[np.isfinite(x)])
+    assert np.diff(angles).max() < 0.05  # no gap on the circle

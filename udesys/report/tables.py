@@ -1,0 +1,172 @@
+"""The tables of a report, as rows of cells that its template writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from udesys.assess.summary import (
+    MISSING,
+    RIVAL_DELTA,
+    engines_of,
+    estimate_cells,
+    estimates_of,
+    mark_of,
+    noise_text,
+    number_text,
+    picked_of,
+    rounded,
+)
+
+MOST_ERROR_COLUMNS = 4  # measured columns whose errors each candidate shows one by one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table.
+
+    Attributes:
+        header: titles of the columns.
+        rows: cells of every row, texts or `Forms`.
+        marked: places of rows that stand out.
+    """
+
+    header: tuple[str, ...]
+    rows: list[tuple]
+    marked: tuple[int, ...] = ()
+
+
+class Forms(dict):
+    """A cell of formulas: term -> text; the template writes them in MathML."""
+
+
+def without_empty_columns(table: Table) -> Table:
+    """The table without the columns that are empty in every row.
+
+    Args:
+        table: any.
+    """
+    kept = [k for k in range(len(table.header)) if any(row[k] for row in table.rows)]
+    rows = [tuple(row[k] for k in kept) for row in table.rows]
+    return Table(header=tuple(table.header[k] for k in kept), rows=rows, marked=table.marked)
+
+
+# ------------------------------------------------------------------ constants
+def constants_table(law) -> Table:
+    """Parameters, then the constants of the formulas.
+
+    Args:
+        law: a Discovery.
+    """
+    rows, marked = [], []
+    for k, (name, e) in enumerate(estimates_of(law).items()):
+        value, half, interval, unit, start = estimate_cells(e)
+        bounds = law.model.parameters[name].bounds if name in law.parameters else None
+        mark = mark_of(e, bounds).lower()
+        if mark:
+            marked.append(k)
+        stderr = "" if e.fixed else rounded(e.stderr, e.stderr)
+        half = "" if e.fixed else half
+        rows.append((name, value, stderr, half, interval, unit, start, mark or ("given" if e.fixed else "estimated")))
+    header = ("name", "value", "standard error", "± 95 %", "95 % interval", "unit", "start", "status")
+    return without_empty_columns(Table(header=header, rows=rows, marked=tuple(marked)))
+
+
+def initial_table(law) -> Table:
+    """Initial values of every trajectory.
+
+    Args:
+        law: a Discovery.
+    """
+    start = {run.name: float(run.t[0]) for run in law.data.trajectories}
+    states = law.model.states
+    rows = [
+        (run, f"{start[run]:.6g}", *(number_text(x0.get(s)) for s in states))
+        for run, x0 in law.initial.items()
+        if run in start
+    ]
+    return Table(header=("trajectory", law.data.time, *states), rows=rows)
+
+
+# ------------------------------------------------------------------ errors and regions
+def errors_table(law) -> Table:
+    """Noise and errors of every measured column.
+
+    Args:
+        law: a Discovery.
+    """
+    fit, held = law.error.get("fit", {}), law.error.get("heldout") or {}
+    counts = law.data.n_measured
+    rows = []
+    for column in law.data.columns:
+        aside = number_text(held.get(column)) if held else ""
+        rows.append((column, f"{counts[column]:,}", noise_text(law, column), number_text(fit.get(column)), aside))
+    header = ("column", "measured", "noise (standard deviation)", "RMSE of the fit", "RMSE held out")
+    return without_empty_columns(Table(header=header, rows=rows))
+
+
+def visited_table(law, units: Mapping[str, str]) -> Table:
+    """The range of every state, input and covariate along the data.
+
+    Args:
+        law: a Discovery.
+        units: name -> unit.
+    """
+    kinds = dict.fromkeys(law.model.inputs, "input") | dict.fromkeys(law.model.covariates, "covariate")
+    rows = [
+        (name, kinds.get(name, "state"), number_text(low), number_text(high), units.get(name, ""))
+        for name, (low, high) in law.visited.items()
+    ]
+    return without_empty_columns(Table(header=("name", "kind", "lowest", "highest", "unit"), rows=rows))
+
+
+# ------------------------------------------------------------------ candidates
+def candidates_table(law) -> Table:
+    """All candidates, the pick first.
+
+    Args:
+        law: a Discovery.
+    """
+    picked = picked_of(law)
+    titles, cells = _error_columns(law)
+    ordered = [picked, *(c for c in law.candidates if c is not picked)]
+    rows = []
+    for c in ordered:
+        known = np.isfinite(c.criterion)
+        mark = "picked" if c is picked else "rival" if c.delta < RIVAL_DELTA and not c.diverged else ""
+        criterion = (f"{c.criterion:.1f}", f"{c.delta:.1f}") if known else (MISSING, MISSING)
+        size = (str(c.n_constants) if known else "", str(c.complexity or ""))
+        rows.append((mark, Forms(c.residuals), *size, *criterion, *cells(c), engines_of(c)))
+    header = ("", "missing terms", "constants", "nodes", "criterion", "delta", *titles, "engine")
+    marked = tuple(k for k, row in enumerate(rows) if row[0] == "picked")
+    return Table(header=header, rows=rows, marked=marked)
+
+
+def _error_columns(law):
+    """Titles, and candidate -> cells: RMSE by column, or one in units of the noise where there are many columns."""
+    kinds = {"error": "RMSE"} | ({"heldout_error": "held out"} if law.error.get("heldout") else {})
+    columns = law.data.columns
+    each = len(columns) <= MOST_ERROR_COLUMNS
+    titles = [f"{kind} {column}" for kind in kinds.values() for column in columns]
+    titles = titles if each else [f"{kind} / noise" for kind in kinds.values()]
+
+    def cells(candidate) -> list[str]:
+        found: list[str] = []
+        for field in kinds:
+            errors = getattr(candidate, field)
+            if candidate.diverged:
+                found += ["diverged"] * (len(columns) if each else 1)
+            elif each:
+                found += [number_text(errors[c]) if c in errors else "" for c in columns]
+            else:
+                found.append(_in_noise(errors, law.noise))
+        return found
+
+    return titles, cells
+
+
+def _in_noise(errors: Mapping[str, float], noise: Mapping[str, float]) -> str:
+    ratios = [errors[c] / noise[c] for c in errors if noise.get(c)]
+    return number_text(float(np.sqrt(np.mean(np.square(ratios))))) if ratios else ""
