@@ -268,7 +268,7 @@ def comparison(monkeypatch):
         """Count seeds."""
         print(f"{seeds} seeds, json {json}")
 
-    module = types.SimpleNamespace(run=run, TITLE="counts seeds")
+    module = types.SimpleNamespace(run=run, TITLE="counts seeds", EXAMPLE="udesys bench seed-count --seeds 3")
     monkeypatch.setattr(importlib.import_module("udesys.cli.bench"), "comparisons", lambda: {"seed-count": module})
 
 

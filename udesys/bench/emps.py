@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from udesys.data import Dataset
 
 TITLE = "EMPS, a measured drive: the friction in q'' = (F - NN(q'))/M"
+EXAMPLE = "udesys bench emps identification.csv test.csv"
 EQUATIONS = "q'' = (F - NN(q'))/M"
 MASS_START = 90.0  # kg
 INTERPOLATION = "cubic"  # of the force; "linear" has the worse evidence on the identification record

@@ -19,6 +19,7 @@ from typing import Annotated
 import typer
 
 TITLE = "time of an iteration and peak memory of a fit, by samples and trajectories"
+EXAMPLE = "udesys bench fit-scale --samples 10000"
 SAMPLES = (100, 1_000, 10_000, 100_000)  # of one trajectory
 TRAJECTORIES = (1, 10, 100, 300)
 EACH = 30  # samples of every one of several trajectories

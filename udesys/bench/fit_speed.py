@@ -21,6 +21,7 @@ import typer
 from udesys.errors import UdesysError
 
 TITLE = "seconds to the noise floor of Lotka-Volterra, beside torchdiffeq and diffrax"
+EXAMPLE = "udesys bench fit-speed --seeds 1 --limit 60"
 NOISE = 0.005
 NEAR = 1.05  # times the noise floor counts as there
 WARM_UP_SEED = 999  # of the fit before the one that counts

@@ -16,6 +16,7 @@ import typer
 from udesys.bench._parallel import run_tasks
 
 TITLE = "share of runs that recover the Lotka-Volterra law, by noise"
+EXAMPLE = "udesys bench lotka-volterra --seeds 100"
 PUBLISHED = {0.001: 75, 0.005: 72, 0.01: 58, 0.025: 29, 0.05: 18}  # % of runs, arXiv:2001.04385
 STEPS = 8  # solver steps a sample for the bound
 FIRST_SEED = 1000  # the runs' noise and weights are seeded FIRST_SEED + k

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from udesys.discover import Discovery
 
 TITLE = "laws of measured systems: pendulum, drive, Silverbox, glucose, falling balls"
+EXAMPLE = "udesys bench measured-laws records --record pendulum"
 GRAVITY = 9.81  # m/s^2
 BASAL_GLUCOSE, BASAL_INSULIN = 92.0, 11.0  # mg/dl, uU/ml: the table's first row
 MIXED = 8.0  # min after which the injection is mixed in; earlier glucose is not used

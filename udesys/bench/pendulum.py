@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 TITLE = "a measured pendulum: sin(theta) from theta'' = NN(theta) - c*theta'"
+EXAMPLE = "udesys bench pendulum pendulum.csv"
 PUBLISHED = 64.22  # 1/s^2, arXiv:2205.06231
 SPEC = {
     "data": {

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from udesys.bench._cases import Problem
 
 TITLE = "error of the missing terms on fifteen simulated cases"
+EXAMPLE = "udesys bench residual-terms --case lv-1% --seeds 3"
 FIRST_SEED = 1000  # the runs' data and weights are seeded FIRST_SEED + k
 
 

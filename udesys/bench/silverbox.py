@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from udesys.data import Dataset
 
 TITLE = "Silverbox, a measured Duffing oscillator: x'' = gain*u - c*x' - NN(x)"
+EXAMPLE = "udesys bench silverbox SNLS80mV.csv"
 EQUATIONS = "x'' = gain*u - c*x' - NN(x)"
 STARTS = {"gain": 1e5, "c": 50.0}  # orders of magnitude [1/s^2, 1/s]; the resonance is near 70 Hz
 INTERPOLATION = "cubic"

@@ -2,7 +2,7 @@
 
 A command's file has a function `command` with an `EXAMPLE`, or a `group` of commands of its own. What a
 command needs is imported inside it, so that `udesys --help` answers at once. Files whose name starts with
-an underscore are shared.
+an underscore are shared. A shell completes commands, options and choices (`udesys --install-completion`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ def application() -> typer.Typer:
         help=TAGLINE,
         epilog="Start with: udesys systems lotka_volterra, then: udesys discover lotka_volterra.toml",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )

@@ -1,6 +1,6 @@
 """`udesys bench`: published comparisons, one file each in udesys/bench, found by listing that folder.
 
-A comparison's file has a TITLE and a function `run` whose annotated parameters become its options.
+A comparison's file has a TITLE, an EXAMPLE and a function `run` whose annotated parameters become its options.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Comparisons(TyperGroup):
     def parse_args(self, ctx, args):
         for name, module in comparisons().items():
             app = typer.Typer(add_completion=False)
-            app.command(name, help=module.run.__doc__ or module.TITLE, short_help=module.TITLE)(module.run)
+            about = {"help": module.run.__doc__ or module.TITLE, "short_help": module.TITLE}
+            app.command(name, epilog=f"Example: {module.EXAMPLE}", **about)(module.run)
             self.commands[name] = typer.main.get_command(app)
         return super().parse_args(ctx, args)
 

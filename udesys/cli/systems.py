@@ -10,10 +10,19 @@ import typer
 EXAMPLE = "udesys systems lotka_volterra --noise 5% --seed 1 -o trial"
 
 
+def _names() -> list[str]:
+    """What a shell completes."""
+    from udesys.systems import list_systems
+
+    return [system.name for system in list_systems()]
+
+
 def command(
     name: Annotated[
         str | None,
-        typer.Argument(help="A system; all are listed otherwise.", metavar="[NAME]", show_default=False),
+        typer.Argument(
+            help="A system; all are listed otherwise.", metavar="[NAME]", show_default=False, autocompletion=_names
+        ),
     ] = None,
     noise: Annotated[str, typer.Option(help="Noise, as a share of each state's mean.")] = "0.5%",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
