@@ -6,6 +6,7 @@ from dataclasses import replace
 import matplotlib
 import numpy as np
 import pytest
+from laws import discovered
 from matplotlib.text import Text
 from scipy.integrate import solve_ivp
 
@@ -17,8 +18,20 @@ from udesys.fit import fit
 from udesys.model import HybridODE
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm, Formula
+from udesys.report.courses import courses_of
 from udesys.report.curves import closed_form_curve, formula_values, runs_of
-from udesys.report.figures import draw_fit, draw_phase, draw_term, save_figures
+from udesys.report.figures import (
+    draw_along_time,
+    draw_correlation,
+    draw_fit,
+    draw_front,
+    draw_over_argument,
+    draw_phase,
+    draw_term,
+    save_figures,
+)
+from udesys.report.front_figure import front_of
+from udesys.report.units import axis_units
 
 C0 = T.Symbol("c0")
 
@@ -107,6 +120,18 @@ def test_every_figure_is_saved_under_a_safe_name_and_is_the_same_every_time(two_
         assert content.startswith(b"\x89PNG") and len(content) > 10_000
         assert content == second.read_bytes()
         assert b"Software" not in content and b"tIME" not in content
+
+
+def test_the_front_and_the_correlations_are_saved_where_there_are_some(tmp_path):
+    law = discovered()
+    names = [file.name for file in save_figures(law, tmp_path)]
+    assert names == ["fit.png", "term_NN1.png", "term_NN2.png", "phase.png", "front.png", "correlation.png"]
+    shown = words(draw_front(law))
+    assert {"number of constants", "criterion above the lowest", "picked", "the data cannot tell (below 6)"} <= shown
+    assert {"NN1.c0", "NN2.c0", "1.00"} <= words(draw_correlation(law))
+    front = front_of(law)
+    sizes, deltas = [c.n_constants for c in front], [c.delta for c in front]
+    assert sizes == sorted(set(sizes)) and deltas == sorted(set(deltas), reverse=True) and deltas[-1] == 0.0
 
 
 def test_the_name_of_an_output_becomes_a_safe_file_name(tmp_path):
@@ -242,6 +267,38 @@ def test_a_plane_needs_two_states(oscillators):
     one = replace(oscillators, model=HybridODE("x' = NN(x)"))
     with pytest.raises(ModelError, match="needs two states, but x is the only one"):
         draw_phase(one)
+
+
+def test_the_band_holds_the_law_and_widens_where_it_is_a_forecast():
+    law = discovered()
+    (course,), n = courses_of(law)
+    t, (low, high) = np.concatenate([course.closed[0], course.beyond[0]]), course.band
+    x = np.concatenate([course.closed[1], course.beyond[1]])
+    assert n == 1 and len(t) == len(low) == len(high)
+    assert (low <= x + 1e-9).all() and (x - 1e-9 <= high).all()
+    assert t[-1] == pytest.approx(3.6)  # three time units of data, and a fifth of that
+    wide = (high - low)[:, 1]
+    assert wide[-1] > np.median(wide[: len(course.closed[0])])
+    at = law.bands(t[[50, 300]])["predator high"].to_numpy()
+    np.testing.assert_allclose(high[[50, 300], 1], at, rtol=0.02)  # interpolated between 160 times
+    assert {"forecast", "95 % band"} <= words(draw_fit(law, courses=([course], n)))
+
+
+def test_a_term_is_drawn_over_each_argument_and_along_time(two_species):
+    labels = {"prey": "kg", "NN1": "kg/year", "year": "year"}
+    for place, argument in enumerate(("prey [kg]", "predator")):
+        (panel,) = draw_over_argument(two_species, "NN1", place, units=labels).axes
+        assert (panel.get_xlabel(), panel.get_ylabel()) == (argument, "NN1 [kg/year]")
+        x = panel.lines[-1].get_xdata()
+        assert set(x) <= set(two_species.fit.terms["NN1"].points[:, place])
+    assert draw_along_time(two_species, "NN1", units=labels).axes[-1].get_xlabel() == "year [year]"
+
+
+def test_units_of_velocities_and_terms_follow_from_those_given(oscillators):
+    assert axis_units(oscillators, {"x": "m", "year": "s"}) == {
+        "x": "m", "year": "s", "t": "s", "x'": "m/s", "NN": "m/s^2",
+    }  # fmt: skip
+    assert axis_units(oscillators, {"x": "pelts?"}) == {"x": "pelts?"} and axis_units(oscillators, None) == {}
 
 
 def words(picture):

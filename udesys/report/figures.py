@@ -13,6 +13,7 @@ from udesys.report.fit_figure import draw_fit
 from udesys.report.front_figure import draw_front, ranked
 from udesys.report.phase_figure import draw_phase
 from udesys.report.term_figure import draw_along_time, draw_over_argument, draw_term
+from udesys.report.units import axis_units
 
 __all__ = [
     "draw_along_time",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 
-def save_figures(law, folder, *, units=None) -> list[Path]:
+def save_figures(law, folder, *, units=None, courses=None) -> list[Path]:
     """Write the figures of a discovery as PNG files; equal discoveries give equal files.
 
     Args:
@@ -36,13 +37,14 @@ def save_figures(law, folder, *, units=None) -> list[Path]:
         folder: `figures/fit.png`, `figures/term_<name>.png`, `figures/phase.png`, `figures/front.png` and
             `figures/correlation.png` are written into it, as far as there is something to draw.
         units: name -> unit, of columns, states and the time.
+        courses: from `courses_of`, where they are there already.
 
     Returns:
         The files written.
     """
     target = Path(folder) / "figures"
     target.mkdir(parents=True, exist_ok=True)
-    courses = courses_of(law)
+    units, courses = axis_units(law, units), courses or courses_of(law)
     pictures = {"fit": draw_fit(law, courses=courses, units=units)}
     for term in {} if law.fit is None else law.fit.terms:
         pictures[_free_name(f"term_{safe_name(term)}", pictures)] = draw_term(law, term)

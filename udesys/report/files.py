@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import tomllib
 
+from udesys.report.courses import courses_of
 from udesys.report.figures import save_figures
 from udesys.report.html import report_html
 from udesys.runs import versions
@@ -21,6 +22,7 @@ def drawn_files(law, *, spec: str = "") -> dict[str, bytes | str]:
     """
     units = tomllib.loads(spec).get("search", {}).get("units", {})
     command = f"udesys discover spec.toml --seed {law.seed}" if spec else ""
+    drawn = {"units": units, "courses": courses_of(law)}
     with tempfile.TemporaryDirectory() as folder:
-        figures = {f"figures/{path.name}": path.read_bytes() for path in save_figures(law, folder, units=units)}
-    return {**figures, REPORT: report_html(law, spec=spec, command=command, versions=versions(), units=units)}
+        figures = {f"figures/{path.name}": path.read_bytes() for path in save_figures(law, folder, **drawn)}
+    return {**figures, REPORT: report_html(law, spec=spec, command=command, versions=versions(), **drawn)}

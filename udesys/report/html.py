@@ -12,7 +12,7 @@ from udesys.errors import ModelError
 from udesys.model import mathml
 from udesys.model.grammar import parse_expression
 from udesys.report import captions, tables, words
-from udesys.report.courses import courses_of
+from udesys.report.courses import Course, courses_of
 from udesys.report.curves import call_text
 from udesys.report.figures import (
     draw_along_time,
@@ -28,6 +28,7 @@ from udesys.report.figures import (
 from udesys.report.phase_figure import planes
 from udesys.report.style import NARROW, WIDE
 from udesys.report.svg import inline_svg
+from udesys.report.units import axis_units
 
 FILE = "report.html"
 RIVALS_IN_WORDS = 3
@@ -73,6 +74,7 @@ def report_html(
     command: str = "",
     versions: Mapping[str, str | None] | None = None,
     units: Mapping[str, str] | None = None,
+    courses: tuple[list[Course], int] | None = None,
 ) -> str:
     """The report of a discovery as one page of HTML, without a script and without anything to load.
 
@@ -82,12 +84,13 @@ def report_html(
         command: the command that made it.
         versions: library -> version, None where it is not installed; those of this moment where it is not given.
         units: name -> unit, of columns, states, inputs and the time, for the axes.
+        courses: from `courses_of`, where they are there already.
     """
     if versions is None:
         from udesys.runs import versions as present
 
         versions = present()
-    units, courses = dict(units or {}), courses_of(law)
+    units, courses = axis_units(law, units), courses or courses_of(law)
     page = {
         "law": law,
         "words": words,

@@ -29,6 +29,7 @@ from udesys.report.style import (
 
 BAND = 2.0  # standard deviations on either side
 MOST_BARS = 250  # error bars that stay apart
+MOST_MARKS = 120  # of a network and of its formula, over one argument
 MOST_PANELS = 4  # trajectories shown along time
 MOST_TIME_TICKS = 6
 MOST_VISITS = 300  # ticks of samples below a curve
@@ -36,8 +37,8 @@ DENSE = 400
 PARITY_OVERSHOOT = 1.2  # of the network's range; values of the formula further away are not shown
 TITLE_CHARACTERS = 11  # per inch
 FORMULA_LINE = {"color": VERMILLION, "lw": 1.6, "ls": (0, (5, 2))}
-FORMULA_MARK = {"ls": "", "color": VERMILLION, "marker": "x", "ms": 5, "mew": 1.3}
-NETWORK_MARK = {"ls": "", "color": BLUE, "marker": "o", "ms": 3.4}
+FORMULA_MARK = {"ls": "", "color": VERMILLION, "marker": "x", "ms": 4.2, "mew": 1.3}
+NETWORK_MARK = {"ls": "", "color": BLUE, "marker": "o", "ms": 4.6}
 
 
 @styled
@@ -75,7 +76,7 @@ def draw_over_argument(law, term: str, argument: int, *, units: Mapping[str, str
     picture = Picture(PANEL, 3.2)
     panel = picture.subplots()
     x, formula = learned.points[:, argument], formula_values(law, term, learned.points)
-    kept = kept_rows(learned.values, formula, most=MOST_BARS)
+    kept = kept_rows(learned.values, formula, most=MOST_MARKS)
     bars = BAND * _finite(learned.std)[kept]
     panel.errorbar(x[kept], learned.values[kept], yerr=bars, fmt="none", ecolor=SKY, elinewidth=1.4, zorder=1)
     panel.plot(x[kept], learned.values[kept], zorder=2, **NETWORK_MARK)
