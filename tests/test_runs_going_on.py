@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,14 +141,22 @@ def test_recover_again_keeps_the_fit(spec, whole, tmp_path):
     assert outcome(folder) == outcome(whole[0])
 
 
+def test_another_search_in_the_same_place_keeps_the_fit(spec, whole, tmp_path, monkeypatch):
+    folder = shutil.copytree(whole[0], tmp_path / "a")
+    before = (folder / "model.safetensors").read_bytes()
+    other = replace(spec, raw={**spec.raw, "search": {**spec.raw["search"], "max_terms": 2}})
+    monkeypatch.setattr(going_on, "fit", None)
+    runs.discover_into(folder, other, overwrite=True, illustrate=report)
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert "max_terms = 2" in (folder / "spec.toml").read_text()
+
+
 # --- what is not its own -----------------------------------------------------------------------------
 
 
 def test_another_seed_spec_or_table_is_refused_and_named(spec, whole, tmp_path):
     folder = shutil.copytree(whole[0], tmp_path / "a")
     before = contents(folder)
-    from dataclasses import replace
-
     other = {
         r"the seed \(0 there, 7 now\)": (spec, 7),
         r"\[search\] max_terms": (replace(spec, raw={**spec.raw, "search": {**spec.raw["search"], "max_terms": 2}}), 0),

@@ -20,7 +20,10 @@ from udesys.runs.manifest import (
     AGAIN,
     BEGUN,
     DONE,
+    FIT,
+    FITTED,
     MANIFEST,
+    WEIGHTS,
     Asked,
     check_all,
     manifest_text,
@@ -105,7 +108,8 @@ def hold(folder: str | Path, asked: Asked, *, overwrite: bool = False) -> Iterat
     Args:
         folder: the run directory.
         asked: what the run is to be about.
-        overwrite: put a finished run, and a run about something else, aside; it is deleted when the new one ends.
+        overwrite: put a finished run, and a run about something else, aside; it is deleted when the new one ends. A fit
+            stays where only the search differs.
 
     Raises:
         UdesysError: another process holds it, it is about something else, or it cannot be read or written.
@@ -120,17 +124,18 @@ def hold(folder: str | Path, asked: Asked, *, overwrite: bool = False) -> Iterat
         raise UdesysError(f"{folder} cannot be made: {error.strerror or error}. {remedy_for(error)}") from error
     with locked(path, folder):
         _sweep(path)
-        run = _taken_up(path, folder, asked, overwrite) or RunFolder(path, asked)
+        run, kept = _taken_up(path, folder, asked, overwrite)
         try:
             if not run.taken_up:
                 run.put({})
+                if kept:
+                    run.put(kept, FITTED)
             yield run
         except BaseException:
             if run.state == BEGUN:
                 _clear(path, new)
             raise
-        if run.state == DONE:
-            shutil.rmtree(_aside(path), ignore_errors=True)
+        shutil.rmtree(_aside(path), ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -186,12 +191,13 @@ def refuse_other_folders(folder: Path, *, overwrite: bool = False) -> None:
 
 
 # ------------------------------------------------------------------ taking up and clearing
-def _taken_up(path: Path, folder: Path, asked: Asked, overwrite: bool) -> RunFolder | None:
-    """The run that is there, checked; None where a new one is to be begun."""
+def _taken_up(path: Path, folder: Path, asked: Asked, overwrite: bool) -> tuple[RunFolder, dict[str, bytes]]:
+    """The run that is there, checked, or a new one with the files of a fit that it can keep."""
+    new = RunFolder(path, asked)
     if not (path / MANIFEST).exists():
         if _parts(path):
             _set_aside(path)
-        return None
+        return new, {}
     try:
         content = read_manifest(path)
         there = Asked(**{name: content[name] for name in ("spec", "seed", "data_sha256")})
@@ -202,12 +208,25 @@ def _taken_up(path: Path, folder: Path, asked: Asked, overwrite: bool) -> RunFol
     except UdesysError:
         if not overwrite:
             raise
+        kept = _fit_files(path, asked)
         _set_aside(path)
-        return None
+        return new, kept
     if overwrite and content["state"] == DONE:
         _set_aside(path)
-        return None
-    return RunFolder(path, asked, content["state"], content["files"], content["versions"], taken_up=True)
+        return new, {}
+    return RunFolder(path, asked, content["state"], content["files"], content["versions"], taken_up=True), {}
+
+
+def _fit_files(path: Path, asked: Asked) -> dict[str, bytes]:
+    """The fit of a run that differs in its search alone; nothing where it is damaged or of other versions."""
+    try:
+        content = read_manifest(path)
+        there = Asked(**{name: content[name] for name in ("spec", "seed", "data_sha256")})
+        if not asked.has_fit_of(there) or content["versions"] != versions() or content["state"] == BEGUN:
+            return {}
+        return {name: read_entered(path, name, content["files"]) for name in (FIT, WEIGHTS)}
+    except UdesysError:
+        return {}
 
 
 def _aside(path: Path) -> Path:

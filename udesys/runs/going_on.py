@@ -14,9 +14,9 @@ from udesys.errors import UdesysError
 from udesys.fit import FitResult, fit
 from udesys.runs.files import to_json, versions
 from udesys.runs.folder import LOG, RunFolder, hold, locked
-from udesys.runs.keeping import COVARIANCE, FIT, LAW, WEIGHTS, fit_files, fit_of, law_of
+from udesys.runs.keeping import COVARIANCE, LAW, fit_files, fit_of, law_of
 from udesys.runs.loading import open_run
-from udesys.runs.manifest import AGAIN, BEGUN, DONE, FITTED, FOUND, Asked
+from udesys.runs.manifest import AGAIN, BEGUN, DONE, FIT, FITTED, FOUND, WEIGHTS, Asked
 from udesys.runs.proposals import NAME as PROPOSALS
 from udesys.runs.proposals import KeptProposals
 from udesys.runs.saving import SPEC, finished_files
@@ -73,7 +73,7 @@ def discover_into(
         folder: the run directory.
         spec: what is asked.
         seed: of everything random.
-        overwrite: replace a finished run, or one about something else.
+        overwrite: replace a finished run, or one about something else; its fit stays where only [search] differs.
         progress: called as progress(stage, step, value).
         illustrate: law -> further files of the run, such as its report.
 
@@ -145,9 +145,10 @@ def redraw(folder: str | Path, illustrate: Callable[[Discovery], Mapping[str, by
 # ------------------------------------------------------------------ the stages
 def _fitted(run: RunFolder, spec: Spec, progress) -> FitResult:
     """The fit of a run, made where it is not there."""
+    if SPEC not in run.files:
+        run.put({SPEC: spec.to_toml(run.path)})
     if run.state != BEGUN:
         return fit_of(spec.model, spec.data, run.read(FIT), run.read(WEIGHTS))
-    run.put({SPEC: spec.to_toml(run.path)})
     with _logged(run, progress) as told:
         found = fit(
             spec.model, spec.data, seed=run.asked.seed, noise=spec.noise, options=spec.fit_options, progress=told

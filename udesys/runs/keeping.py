@@ -19,8 +19,8 @@ from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.model.plain import from_plain, to_plain
 from udesys.runs.files import from_exact_json, to_exact_json, to_json
+from udesys.runs.manifest import FIT, WEIGHTS
 
-FIT, WEIGHTS = "fit.json", "model.safetensors"
 LAW, COVARIANCE = "law.json", "law.safetensors"
 QUESTION, DATA = "question.json", "data.safetensors"
 EXACT = 17  # digits that tell every number from every other

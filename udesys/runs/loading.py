@@ -13,8 +13,20 @@ from udesys.errors import UdesysError
 from udesys.fit import FitResult
 from udesys.model import HybridODE
 from udesys.runs.folder import RESULT
-from udesys.runs.keeping import COVARIANCE, DATA, FIT, LAW, QUESTION, WEIGHTS, fit_of, law_of, question_of
-from udesys.runs.manifest import AGAIN, BEGUN, DONE, FITTED, FOUND, Asked, check_all, read_entered, read_manifest
+from udesys.runs.keeping import COVARIANCE, DATA, LAW, QUESTION, fit_of, law_of, question_of
+from udesys.runs.manifest import (
+    AGAIN,
+    BEGUN,
+    DONE,
+    FIT,
+    FITTED,
+    FOUND,
+    WEIGHTS,
+    Asked,
+    check_all,
+    read_entered,
+    read_manifest,
+)
 from udesys.runs.saving import SPEC
 from udesys.spec import Spec, load_spec
 

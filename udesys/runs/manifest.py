@@ -15,6 +15,7 @@ SCHEMA = 1
 BEGUN, FITTED, FOUND, DONE = "begun", "fitted", "found", "done"  # how far a run is; done with its report
 AGAIN = "Name another folder with -o, or replace what is there with --overwrite."
 SHOWN_DIFFERENCES = 4
+FIT, WEIGHTS = "fit.json", "model.safetensors"  # the fit's files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,11 @@ class Asked:
     spec: dict
     seed: int
     data_sha256: str
+
+    def has_fit_of(self, other: Asked) -> bool:
+        """Whether another's fit is this one's too: only the search differs."""
+        mine, theirs = ({k: v for k, v in asked.spec.items() if k != "search"} for asked in (self, other))
+        return (mine, self.seed, self.data_sha256) == (theirs, other.seed, other.data_sha256)
 
     def differences(self, other: Asked) -> list[str]:
         """What is not the same in another, in words; empty where all is."""
