@@ -323,7 +323,9 @@ def test_a_fit_is_plain_values_for_json():
 def test_progress_is_told_by_every_stage():
     told = []
     fit(wholly_known(), lotka_volterra(0.01), progress=lambda *what: told.append(what))
-    assert {stage for stage, _, _ in told} == {"gradient matching", "multiple shooting"}
+    assert {stage for stage, _, _ in told} == {"fit", "gradient matching", "multiple shooting"}
+    starts = [value for stage, _, value in told if stage == "fit"]
+    assert [(text, text.share) for text in starts] == [("start 1 of 2", 0.0), ("start 2 of 2", 0.5)]
 
 
 def test_a_parameter_that_the_hybrid_does_not_determine_is_named():
