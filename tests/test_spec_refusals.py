@@ -278,7 +278,7 @@ FILES = [
     (b"\x00\x01", "s.toml is not valid TOML"),
     (b"x = " + b"[" * 30 + b"]" * 30, "s.toml is no spec: its tables are nested too deep"),
     (b"[data]\nfile = " + b"9" * 5000, "s.toml holds a number that is too long to be read"),
-    (b"#" * 2_000_000, "s.toml is no spec: it has 2000000 bytes"),
+    (b"#" * 65_537, "s.toml is no spec: it has 65537 bytes"),
     (b"", r"s.toml: \[model\] lacks 'equations'"),
 ]
 

@@ -1,5 +1,6 @@
 """Cells to numbers: the one place that decides what a number is, what is missing, what is refused."""
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +15,10 @@ MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "-nan", "null"})
 QUOTED_LENGTH = 40
 LEAVE_EMPTY = "Leave the cell empty if the value is missing."
 
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+LONGEST_NUMBER = 100
+"""Characters of a cell that may be a number in another notation; a longer one is not looked at."""
+
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[,_ '\u00a0\u202f]\d{3})+(?:\.\d*)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+,\d*|,\d+)(?:[eE][+-]?\d+)?")
 _DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}.*|\d{1,2}:\d{2}.*")
@@ -74,7 +78,7 @@ def numbers(table: RawTable, column: str, *, advice: str = "") -> np.ndarray:
     if isinstance(cells, np.ndarray):
         values = cells.astype(np.float64)
     else:
-        parsed = [parse_cell(cell) for cell in cells]
+        parsed = _parsed(cells)
         if None in parsed:
             i = parsed.index(None)
             message = (
@@ -88,6 +92,14 @@ def numbers(table: RawTable, column: str, *, advice: str = "") -> np.ndarray:
         message = f"{cells[i]} is infinite ({table.place(i, column)}). {LEAVE_EMPTY}{advice}"
         raise table.error(message, i=i, column=column)
     return values
+
+
+def _parsed(cells: list[str]) -> list[float | None]:
+    """Return `parse_cell` of each cell; where all are plain numbers, at a third of its cost."""
+    if not any("_" in cell for cell in cells):
+        with contextlib.suppress(ValueError):
+            return list(map(float, cells))
+    return [parse_cell(cell) for cell in cells]
 
 
 def labels(table: RawTable, column: str) -> list[str]:
@@ -116,9 +128,9 @@ def is_text(cells: list[str] | np.ndarray) -> bool:
     """
     if isinstance(cells, np.ndarray):
         return bool(np.isnan(cells.astype(np.float64)).all())
-    filled = [cell for cell in cells if cell.lower() not in MISSING]
-    if any(parse_cell(cell) is not None for cell in filled):
+    if any(cell.lower() not in MISSING and parse_cell(cell) is not None for cell in cells):
         return False
+    filled = [cell for cell in cells if cell.lower() not in MISSING]
     return not filled or not all(_is_refused_number(cell) for cell in filled)
 
 
@@ -140,7 +152,8 @@ def _number_label(value: float) -> str:
 
 
 def _is_refused_number(cell: str) -> bool:
-    return any(form.fullmatch(cell) for form in (_THOUSANDS, _DECIMAL_COMMA, _UNIT_AFTER_SPACE))
+    forms = (_THOUSANDS, _DECIMAL_COMMA, _UNIT_AFTER_SPACE)
+    return len(cell) <= LONGEST_NUMBER and any(form.fullmatch(cell) for form in forms)
 
 
 def _quoted(cell: str) -> str:
@@ -149,6 +162,8 @@ def _quoted(cell: str) -> str:
 
 def _hint(cell: str) -> str:
     """Return what to do about a cell that is not a number."""
+    if len(cell) > LONGEST_NUMBER:
+        return LEAVE_EMPTY
     if _THOUSANDS.fullmatch(cell):
         return "Write numbers without thousands separators, and decimals with a point."
     if _DECIMAL_COMMA.fullmatch(cell):

@@ -16,7 +16,10 @@ from udesys.errors import DataError, nearest
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+MOST_BYTES, MOST_CELLS = 100_000_000, 5_000_000
+"""Of a file; more takes over 1 GiB of memory, and is ten times what a fit takes in."""
 _SNIFFED_ROWS = 100
+_SEPARATORS = ",;\t"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -84,6 +87,10 @@ def _read_bytes(path: Path) -> bytes:
         kinds = ", ".join(TEXT_SUFFIXES + PARQUET_SUFFIXES)
         raise DataError(f"{file} is of no kind that can be read ({kinds}). Save the table as CSV.", file=file)
     try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            message = f"{file} has {size} bytes; at most {MOST_BYTES} are read."
+            raise DataError(f"{message} Keep every tenth row, or only the columns that are needed.", file=file)
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", file=file) from error
@@ -103,7 +110,11 @@ def _nearby(path: Path) -> str:
 
 def _text_table(data: bytes, file: str, suffix: str) -> RawTable:
     text = _decode(data, file)
-    rows, lines = _split(text, _separator(text, file, suffix), file)
+    if not text.strip(f"{_SEPARATORS} \r\n"):
+        raise DataError(f"{file} is empty.", file=file)
+    separator = _separator(text, file, suffix)
+    _check_size(text.count(separator) + text.count("\n"), file)
+    rows, lines = _split(text, separator, file)
     if not rows:
         raise DataError(f"{file} is empty.", file=file)
     header, line, rows, lines = rows[0], lines[0], rows[1:], lines[1:]
@@ -123,6 +134,12 @@ def _text_table(data: bytes, file: str, suffix: str) -> RawTable:
         if name  # a column without a name cannot be asked for; pandas writes its index as one
     }
     return RawTable(source=file, columns=columns, rows=lines, sha256=hashlib.sha256(data).hexdigest())
+
+
+def _check_size(n_cells: int, file: str) -> None:
+    if n_cells > MOST_CELLS:
+        message = f"{file} has {n_cells} cells; at most {MOST_CELLS} are read."
+        raise DataError(f"{message} Keep every tenth row, or only the columns that are needed.", file=file)
 
 
 def _check_width(cells: list[str], header: list[str], file: str, line: int) -> None:
@@ -157,8 +174,8 @@ def _decode(data: bytes, file: str) -> str:
 
 def _separator(text: str, file: str, suffix: str) -> str:
     """Return the separator that the header shows, where it is clear."""
-    first_line = re.search(r"[^\r\n]*\S[^\r\n]*", text)
-    header = re.sub(r'"[^"]*"', "", first_line[0]) if first_line else ""
+    first_line = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
+    header = re.sub(r'"[^"]*"', "", first_line)
     if "\t" in header and suffix != ".csv":
         return "\t"
     found = [mark for mark in ",;" if mark in header]
@@ -189,10 +206,11 @@ def _split(text: str, separator: str, file: str) -> tuple[list[list[str]], list[
     rows, lines, line = [], [], 1
     try:
         for row in reader:
-            cells = [cell.strip() for cell in row]
-            if any(cells):
-                rows.append(cells)
-                lines.append(line)
+            if row:
+                cells = [cell.strip() for cell in row]
+                if any(cells):
+                    rows.append(cells)
+                    lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
         message = f"the cells cannot be told apart ({file}, from row {line} on): {error}."
@@ -209,7 +227,9 @@ def _parquet_table(data: bytes, file: str) -> RawTable:
         raise DataError(message, file=file) from error
     try:
         # Without pandas' metadata an index is a column like any other.
-        frame = pyarrow.parquet.read_table(pyarrow.BufferReader(data)).to_pandas(ignore_metadata=True)
+        parquet = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data))
+        _check_size(parquet.metadata.num_rows * parquet.metadata.num_columns, file)
+        frame = parquet.read().to_pandas(ignore_metadata=True)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{file} is not a Parquet file that can be read: {error}.", file=file) from error
     frame = frame[[name for name in frame.columns if not str(name).startswith("__index_level_")]]

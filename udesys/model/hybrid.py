@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -357,8 +358,9 @@ def _slots(parsed) -> tuple[Slot, ...]:
 def _names(what: str, names) -> tuple[str, ...]:
     if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(n, str) for n in names):
         raise ModelError(f'{what} = {names!r} must be a list of names, such as ["force"].')
-    repeated = next((n for n in names if list(names).count(n) > 1), None)
-    if repeated is not None:
+    if len(set(names)) < len(names):
+        counts = Counter(names)
+        repeated = next(n for n in names if counts[n] > 1)
         raise ModelError(f"{what} names {repeated!r} twice. Keep one.")
     return tuple(names)
 

@@ -14,7 +14,7 @@ from udesys.spec.result import Spec, resolved
 from udesys.spec.search import read_search, search_warnings
 from udesys.spec.section import KEYS, NETWORK_KEYS, PARAMETER_KEYS, TOLERANCE_KEYS, Section, check_plain
 
-MOST_BYTES = 1_000_000  # of a spec; a long one has some thousand
+MOST_BYTES = 65_536  # of a spec; a long one has some thousand, and the parser takes the square of odd ones
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 

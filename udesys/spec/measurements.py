@@ -13,7 +13,7 @@ from udesys.data.assemble import assemble
 from udesys.data.cells import RawTable, numbers
 from udesys.data.roles import Input, parse_covariates, parse_inputs
 from udesys.data.table import read_raw
-from udesys.errors import ModelError, did_you_mean, nearest, shortened
+from udesys.errors import NAMES_SHOWN, ModelError, did_you_mean, nearest, shortened
 from udesys.model import HybridODE
 from udesys.spec.section import Section
 
@@ -156,7 +156,7 @@ def _choose_columns(section: Section, model: HybridODE, table: RawTable, taken: 
 
 def _lacking(section: Section, table: RawTable, taken: set, names: Sequence[str], what: str) -> ModelError:
     """The error about names without a column, with the mapping that may be meant."""
-    pairs = _nearest(names, table.columns, taken)
+    pairs = _nearest(names[:NAMES_SHOWN], table.columns, taken)
     name, column = next(iter(pairs.items()), (names[0], "NAME"))
     return section.refuse(
         f"{what}; the columns of {table.source} are {shortened(list(table.columns))}. "
@@ -167,7 +167,7 @@ def _lacking(section: Section, table: RawTable, taken: set, names: Sequence[str]
 
 def _similar_columns(model: HybridODE, table: RawTable, columns: dict, taken: set, empty: list[str]) -> list[str]:
     """A warning for each unmeasured state with a column of nearly its name."""
-    open_ = [state for state in model.states if state not in columns and state not in empty]
+    open_ = [state for state in model.states if state not in columns and state not in empty][:NAMES_SHOWN]
     return [
         f"{state} is taken as unmeasured: {table.source} has no column of this name, but {column!r}. "
         f'If that is it, write  columns = {{ {_key(state)} = "{column}" }}  in [data].'
