@@ -38,6 +38,8 @@ KEYS = [
     "initial",
     "noise",
     "error",
+    "visited",
+    "correlation",
     "candidates",
     "warnings",
     "timing_s",
