@@ -340,3 +340,13 @@ def test_a_reader_of_a_pipe_may_leave_early():
     command = f"{sys.executable} -m udesys systems | {sys.executable} -c '{code}'"
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_command_understood_or_wrote_is_had_as_json(spec):
+    understood = json.loads(run("check", spec, "--json").stdout)
+    assert (understood["states"], understood["terms"]) == (["prey", "predator"], ["NN1", "NN2"])
+    assert understood["trajectories"] == {"0": 31}
+    assert understood["spec"]["search"]["engines"] == ["sparse"]
+    assert "lotka_volterra" in json.loads(run("systems", "--json").stdout)
+    written = json.loads(run("systems", "lotka_volterra", "-o", "new", "--json").stdout)
+    assert Path(written["spec"]).is_file() and Path(written["table"]).is_file()

@@ -128,3 +128,12 @@ def test_a_law_in_a_notebook_is_its_equations_then_its_constants():
         assert name in html
     assert law._repr_latex_().startswith("\\begin{align}")
     assert isinstance(law, udesys.Law)
+
+
+def test_a_law_writes_its_report_alone(tmp_path):
+    law = discovered()
+    path = law.report(tmp_path / "law.html")
+    assert path.read_text("utf-8").startswith("<!DOCTYPE html>")
+    with pytest.raises(udesys.errors.UdesysError, match=r"law.html is there already\. .* overwrite=True"):
+        law.report(path)
+    law.report(path, overwrite=True)

@@ -12,7 +12,7 @@ from udesys.discover import recover as _recover
 
 
 class Law(Discovery):
-    __doc__ = f"{Discovery.__doc__}\n    It can also draw (`plot`) and save (`save`) itself.\n    "
+    __doc__ = f"{Discovery.__doc__}\n    It can also draw (`plot`), report (`report`) and save (`save`) itself.\n    "
 
     def plot(self, term: str | None = None):
         """A matplotlib Figure of the data with the law, or of one missing term with its formula.
@@ -26,6 +26,25 @@ class Law(Discovery):
         from udesys.report.figures import draw_fit, draw_term
 
         return draw_fit(self) if term is None else draw_term(self, term)
+
+    def report(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the report alone: one page of HTML that loads nothing.
+
+        Args:
+            path: the file.
+            overwrite: replace a file that is there.
+
+        Returns:
+            The file.
+
+        Raises:
+            UdesysError: it is there already, or cannot be written.
+        """
+        from udesys.report.html import report_html
+        from udesys.runs.files import write_new
+
+        write_new(Path(path), report_html(self), force=overwrite, again="overwrite=True")
+        return Path(path)
 
     def _repr_html_(self) -> str:
         from udesys.report.notebook import law_html

@@ -10,6 +10,14 @@ import typer
 if TYPE_CHECKING:
     from udesys.assess.discovery import Discovery
 
+
+def _engine_names() -> list[str]:
+    """What a shell completes."""
+    from udesys.search.engines import engines
+
+    return list(engines())
+
+
 SpecArgument = Annotated[Path, typer.Argument(help="The spec, a TOML file.", metavar="SPEC")]
 RunArgument = Annotated[Path, typer.Argument(help="The run directory.", metavar="RUN")]
 OutputOption = Annotated[
@@ -19,7 +27,9 @@ OutputOption = Annotated[
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 EngineOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="A search engine to use, not all; may be given again."),
+    typer.Option(
+        metavar="NAME", help="A search engine to use, not all; may be given again.", autocompletion=_engine_names
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]

@@ -30,10 +30,16 @@ def command(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where NAME.csv and NAME.toml go.")
     ] = Path("."),
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list, or the files written, as JSON.")] = False,
 ) -> None:
     """List the built-in systems, or write data and spec of one."""
+    import json
+
     from udesys.systems import get_system, list_systems, write_system
 
+    if name is None and as_json:
+        typer.echo(json.dumps({system.name: system.title for system in list_systems()}, indent=2))
+        return
     if name is None:
         for system in list_systems():
             typer.echo(f"{system.name:<24}  {system.title}")
@@ -41,4 +47,7 @@ def command(
         return
     system = get_system(name)
     table, spec = write_system(system, output, noise, seed, force=force)
+    if as_json:
+        typer.echo(json.dumps({"system": system.name, "table": str(table), "spec": str(spec)}, indent=2))
+        return
     typer.echo(f"{system}\nWrote {table} and {spec}. Next:  udesys discover {spec}")

@@ -48,19 +48,20 @@ def write_whole(path: Path, content: bytes | str) -> str:
     return sha256(content)
 
 
-def write_new(path: Path, content: bytes | str, *, force: bool = False) -> None:
+def write_new(path: Path, content: bytes | str, *, force: bool = False, again: str = "--force") -> None:
     """Write a file of the user's own choice whole; one that is there stays unless `force`.
 
     Args:
         path: the file.
         content: its bytes, or its text.
         force: replace it.
+        again: how to ask for that.
 
     Raises:
         UdesysError: it is there already, or cannot be written.
     """
     if path.exists() and not force:
-        raise UdesysError(f"{path} is there already. Name another file, or replace it with --force.")
+        raise UdesysError(f"{path} is there already. Name another file, or replace it with {again}.")
     write_whole(path, content)
 
 

@@ -80,6 +80,21 @@ class Spec:
                 file = Path(os.path.relpath(file, os.path.realpath(folder))).as_posix()
         return tomli_w.dumps({**self.raw, "data": {**self.raw["data"], "file": file}}, multiline_strings=True)
 
+    def to_dict(self) -> dict:
+        """What was understood, as plain values for JSON."""
+        return {
+            "source": self.source,
+            "states": list(self.model.states),
+            "terms": list(self.model.terms),
+            "estimated": list(self.model.estimated),
+            "measured": self.data.n_measured,
+            "trajectories": {run.name: len(run.t) for run in self.data.trajectories},
+            "heldout": {} if self.heldout is None else {run.name: len(run.t) for run in self.heldout.trajectories},
+            "warnings": list(self.warnings),
+            "data_sha256": self.data.sha256,
+            "spec": self.raw,
+        }
+
     def __str__(self) -> str:
         lines = [f"Spec  {self.source}", str(self.data)]
         unmeasured = [s for s in self.model.states if s not in self.data.columns]
