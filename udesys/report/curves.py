@@ -9,6 +9,7 @@ import numpy as np
 
 from udesys.assess.forecast import driving_along, first_state, is_rest
 from udesys.integrate.driving import driving_of, evaluate
+from udesys.integrate.flow import Intervals
 from udesys.model import tree as T
 from udesys.model.program import Program
 
@@ -18,7 +19,7 @@ LEAST_POINTS = 120  # of one trajectory, however many share the panel
 MOST_CURVE = 2000  # points of a curve as it is drawn
 PLANE_CELLS = 160  # on either side of a plane, within which a curve is drawn once
 DENSE = 600  # points of a curve, at least
-DENSE_HYBRID = 200  # as many for the hybrid, whose simulation is a thousand times slower
+DENSE_HYBRID = 200  # as many for the hybrid, whose steps are dearer
 MOST_HYBRID = 2000  # held-out samples that the hybrid is simulated through
 STEPS = 2400  # integration steps of a curve, at least
 EFFORTS = (1, 4, 16)  # times as many steps, tried before a curve counts as diverged
@@ -210,27 +211,53 @@ def _hybrid_outputs(fit, t: np.ndarray, x: np.ndarray, driving) -> np.ndarray:
 
 
 def _hybrid_states(fit, x0: np.ndarray, t: np.ndarray, driving) -> np.ndarray:
-    """States (time, d) in equal steps, whose cost is known; a network may turn stiff past its data."""
+    """States (time, d) by equal steps, as long as those of the fit where its data are; NaN from where they end.
+
+    Their cost is known; a network may turn stiff past its data.
+    """
+    steps = _steps_like_the_fit(fit.problem, t)
+    pieces = np.zeros((len(t), 0, 4)) if driving is None else driving.along(t)
+    states = np.full((len(t), len(x0)), np.nan)
+    states[0] = x0
+    advance = _compiled_flow if fit.problem.compiled is not None else _tensor_flow
+    with np.errstate(all="ignore"):
+        for i in range(len(t) - 1):
+            states[i + 1] = advance(fit, states[i], t[i], t[i + 1] - t[i], pieces[i], steps[i])
+            if not np.isfinite(states[i + 1]).all():
+                break
+    return states
+
+
+def _steps_like_the_fit(problem, t: np.ndarray) -> np.ndarray:
+    """(time - 1,) steps between neighbouring times: those of the fit's interval there, or of the last one after it."""
+    start, lengths = problem.t[problem.start], problem.h / problem.substeps
+    order = np.argsort(start, kind="stable")
+    place = order[np.clip(np.searchsorted(start[order], t[:-1], side="right") - 1, 0, len(order) - 1)]
+    return np.maximum(np.ceil(np.diff(t) / lengths[place] - 1e-9), 1).astype(np.int64)
+
+
+def _compiled_flow(fit, x: np.ndarray, t: float, h: float, pieces: np.ndarray, steps: int) -> np.ndarray:
+    """The state (d,) after an interval, by compiled code."""
+    interval = Intervals(np.zeros(1, np.int64), np.array([t]), np.array([h]), pieces[None])
+    theta = fit.unknowns.theta
+    return fit.problem.compiled.flow(interval, np.stack([x, x]), theta, np.array([steps]), np.zeros(1, np.int64))[0]
+
+
+def _tensor_flow(fit, x: np.ndarray, t: float, h: float, pieces: np.ndarray, steps: int) -> np.ndarray:
+    """The same by tensors, for what is not compiled."""
     import torch
 
     from udesys.integrate.onestep import RK4, step
 
-    substeps = int(fit.problem.substeps.max())
-    pieces = None if driving is None else driving.along(t)
+    def slope(time, x):
+        u = torch.as_tensor(evaluate(pieces, time - t))[None] if pieces.size else None
+        return fit.problem.field(torch.full((1,), time, dtype=x.dtype), x, theta, u)
+
     with torch.inference_mode():
-        theta, x = torch.as_tensor(fit.unknowns.theta), torch.as_tensor(x0)[None]
-        states = [x]
-        for i, (now, after) in enumerate(pairwise(t.tolist())):
-
-            def slope(time, x, i=i, now=now):  # of the piece that starts here: a held input jumps at the next sample
-                u = None if pieces is None else torch.as_tensor(evaluate(pieces[i], time - now))[None]
-                return fit.problem.field(torch.full((1,), time, dtype=x.dtype), x, theta, u)
-
-            h = (after - now) / substeps
-            for k in range(substeps):
-                x, _ = step(slope, now + k * h, x, h, RK4)
-            states.append(x)
-    return torch.cat(states).numpy()
+        theta, now = torch.as_tensor(fit.unknowns.theta), torch.as_tensor(x)[None]
+        for k in range(steps):
+            now, _ = step(slope, t + k * h / steps, now, h / steps, RK4)
+        return now[0].numpy()
 
 
 # ------------------------------------------------------------------ formulas
