@@ -9,7 +9,7 @@ def test_a_message_is_printable_and_ends():
     assert str(ModelError("first\nsecond \0 \x1b[31m \ud800 é\r")) == "first\nsecond \\x00 \\x1b[31m \\ud800 é\\r"
     long = str(DataError("start " + "x" * 100_000 + " end", file="a.csv"))
     assert long.startswith("start xxx") and long.endswith("xxx end") and "... (98210 characters) ..." in long
-    assert len(long) < 2000
+    assert len(long) < 2000 and len(readable("\U0010ffff" * 100_000)) < 2000
 
 
 def test_a_message_that_can_be_printed_stays_as_it_is():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 NAMES_SHOWN = 20
 LONGEST_COMPARED, MOST_COMPARED = 80, 1000
 """Characters of a name, and the number of names, that are looked at for a similar one."""
-MESSAGE_START, MESSAGE_END = 1200, 600
+MESSAGE_START, MESSAGE_END, LEAST_LEFT_OUT = 1200, 600, 100
 """Characters of a message that are kept where what it quotes is longer than anyone reads."""
 
 
@@ -57,10 +57,15 @@ def readable(text: str) -> str:
     Args:
         text: anything, lone surrogates included; line feeds stay.
     """
+    shown = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in _cut(text))
+    return _cut("".join(shown))
+
+
+def _cut(text: str) -> str:
     left_out = len(text) - MESSAGE_START - MESSAGE_END
-    if left_out > 0:
-        text = f"{text[:MESSAGE_START]} ... ({left_out} characters) ... {text[-MESSAGE_END:]}"
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    if left_out <= LEAST_LEFT_OUT:
+        return text
+    return f"{text[:MESSAGE_START]} ... ({left_out} characters) ... {text[-MESSAGE_END:]}"
 
 
 def did_you_mean(name: str, known: Iterable[str], *, listed: str = "Known are") -> str:

@@ -245,7 +245,7 @@ class _Line:
         if not digits.isdigit() or len(digits) > len(str(MAX_OUTPUT)) or int(digits) > MAX_OUTPUT:
             remedy = f"Outputs are counted [0], [1], ... up to [{MAX_OUTPUT}]."
             raise self.refuse(f"[{token}] is no output of a network", offset + token.start_pos, remedy)
-        return int(token)
+        return int(digits)
 
     def network(self, name: str, args: list[T.Tree], output: int, place: int) -> T.Tree:
         if name in T.FUNCTIONS:

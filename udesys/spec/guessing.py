@@ -67,6 +67,7 @@ class Guess:
     second_order: bool = False
 
 
+@np.errstate(over="ignore", invalid="ignore")  # differences of numbers near the largest
 def guess_roles(table: RawTable) -> tuple[Guess, ...]:
     """Guess what every column of a table is.
 
