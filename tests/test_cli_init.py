@@ -49,6 +49,16 @@ def test_a_spec_in_another_folder_finds_the_table(table, tmp_path, monkeypatch):
     assert run("check", tmp_path / "specs/new/h.toml").exit_code == 0
 
 
+def test_odd_names_are_quoted_for_the_shell_and_printed_without_control_characters(table):
+    odd = table.rename("a 'b'\n\x1b[31m.csv")
+    done = run("init", odd, "-o", "a 'b'.toml")
+    assert done.exit_code == 0, done.output
+    assert "\x1b" not in done.stdout and len(done.stdout.splitlines()) == 8
+    assert done.stdout.endswith("""udesys discover 'a '"'"'b'"'"'.toml'\n""")
+    assert run("check", "a 'b'.toml").stdout.endswith("""udesys discover 'a '"'"'b'"'"'.toml'\n""")
+    assert "\x1b" not in run("check", "no\x1b[31m.toml").stderr
+
+
 def test_a_spec_that_is_there_is_kept_without_force(table):
     Path("hares.toml").write_text("mine")
     done = run("init", table)

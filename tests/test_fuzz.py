@@ -216,7 +216,7 @@ def test_any_spec(examples, spec_folder):
     tally = Tally()
 
     def check(spec):
-        tally.run("dict", lambda: [read := load_spec(spec), str(read), read.to_toml()])
+        tally.run("dict", lambda: [read := load_spec(spec), str(read), read.to_toml(), json.dumps(read.to_dict())])
         text = as_toml(spec)
         if text is not None:
             (spec_folder / "s.toml").write_bytes(text)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import typer
 from typer.core import TyperGroup
 
-from udesys.errors import UdesysError
+from udesys.errors import UdesysError, readable
 
 PREFIX = "udesys: "
 
@@ -40,5 +40,5 @@ def one_message() -> Iterator[None]:
         message = "stopped."
     else:
         return
-    typer.echo(PREFIX + message, err=True)
+    typer.echo(PREFIX + readable(message), err=True)
     raise typer.Exit(1)

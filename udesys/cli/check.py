@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -26,4 +27,4 @@ def command(
         typer.echo(json.dumps(read.to_dict(), indent=2, ensure_ascii=False))
         return
     typer.echo(str(read))
-    typer.echo(f"Ready. Next:  udesys discover {spec}")
+    typer.echo(f"Ready. Next:  udesys discover {shlex.quote(str(spec))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -22,4 +23,5 @@ def command(
     from udesys.spec.starter import write_starter
 
     made = write_starter(table, output, force=force)
-    typer.echo(f"{made}\nWrote {made.path}. Put in what you know, or go on as it is:  udesys discover {made.path}")
+    spec = shlex.quote(str(made.path))
+    typer.echo(f"{made}\nWrote {spec}. Put in what you know, or go on as it is:  udesys discover {spec}")

@@ -60,7 +60,7 @@ class Starter:
         return (*self.spec.warnings, f"{few}out arguments that a term cannot depend on.")
 
     def __str__(self) -> str:
-        lines = [f"Table  {self.table.name}   {self.n_rows} rows, {len(self.guesses)} columns"]
+        lines = [f"Table  {shown(self.table.name)[1:-1]}   {self.n_rows} rows, {len(self.guesses)} columns"]
         named = [(shown(g.column)[1:-1], _role(g, self.names), g.why) for g in self.guesses]
         rows = _first(named, lambda row: row[1] != "left out")
         widths = [max(len(row[k]) for row in rows) for k in (0, 1)]
