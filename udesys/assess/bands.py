@@ -7,7 +7,9 @@ import numpy as np
 from udesys.assess.forecast import Course
 from udesys.model.closed_form import ClosedForm
 
-DRAWS, SEED = 400, 0
+DRAWS, LEAST_DRAWS, STEPS, SEED = 400, 100, 4_000_000, 0  # fewer draws where all would take more steps
+STICKING = 40  # times as long as another step one takes that sticks at a jump, as measured
+ENOUGH = 1e-5  # relative change on doubling the steps, for a draw; draws know a band to some percent
 TAIL = 2.5  # percent of the draws on either side of a band
 LARGEST_DRAW = 1e12  # times the law's own size, beyond which a draw has blown up
 
@@ -31,12 +33,14 @@ def sampled_bands(
     Raises:
         SolveError: the law itself blows up.
     """
-    states, count = course.converged(form, x0)
+    states, count = course.converged(form, x0, ENOUGH)
     best = form.outputs(course.t, states, course.u)
     if covariance is None:
         return np.full_like(best, np.nan), np.full_like(best, np.nan)
-    draws, size = np.empty((DRAWS, *best.shape)), LARGEST_DRAW * (1.0 + np.abs(best).max(0))
-    for draw, (values, start) in zip(draws, _around(form, x0, covariance), strict=True):
+    cost = course.cost(count) * (STICKING if form.jumps else 1)
+    n_draws = int(np.clip(STEPS // cost, LEAST_DRAWS, DRAWS))
+    draws, size = np.empty((n_draws, *best.shape)), LARGEST_DRAW * (1.0 + np.abs(best).max(0))
+    for draw, (values, start) in zip(draws, _around(form, x0, covariance, n_draws), strict=True):
         states = course.states(form, start, count, values)
         outputs = form.outputs(course.t, states, course.u, values=values)
         draw[:] = np.where(np.abs(outputs) < size, outputs, np.inf)
@@ -46,12 +50,12 @@ def sampled_bands(
     return np.where(wild, -np.inf, low), np.where(wild, np.inf, high)
 
 
-def _around(form: ClosedForm, x0: np.ndarray, covariance: np.ndarray):
+def _around(form: ClosedForm, x0: np.ndarray, covariance: np.ndarray, n_draws: int):
     """Pairs of values (unknowns,) and initial values (1, d), the parameters inside their bounds."""
     n = len(form.values)
     size, axes = np.linalg.eigh(covariance)
     spread = axes * np.sqrt(np.maximum(size, 0.0))
-    moves = np.random.default_rng(SEED).standard_normal((DRAWS, len(size))) @ spread.T
+    moves = np.random.default_rng(SEED).standard_normal((n_draws, len(size))) @ spread.T
     bounds = [form.model.parameters[name].bounds if isinstance(name, str) else (-np.inf, np.inf) for name in form.names]
     low, high = np.array(bounds, dtype=float).reshape(-1, 2).T
     return [(np.clip(form.values + move[:n], low, high), x0 + move[n:]) for move in moves]

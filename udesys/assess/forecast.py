@@ -15,6 +15,7 @@ from udesys.select.refit import Refitter
 FINEST = 2**14  # solver steps between two times before a simulation counts as failed
 START_STEPS = 4  # solver steps a sample while a missing start is fitted
 AGREEMENT = 1e-8  # relative change on doubling the steps at which a simulation is accepted
+TREMBLING = 1e-3  # the same of a law with signs, once it falls no faster than the steps do
 
 
 class Course:
@@ -43,39 +44,42 @@ class Course:
 
     def states(self, form: ClosedForm, x0: np.ndarray, count: int, values: np.ndarray | None = None) -> np.ndarray:
         """(time, d) from x0 (1, d) with so many steps between neighbouring times; NaN from where it blows up."""
-        n = len(self._grid)
-        found, reached, lost = self._first(n, form, x0, count, values), 1, n
-        while found is None and lost - reached > 1:
-            middle = (reached + lost) // 2
-            part = self._first(middle, form, x0, count, values)
-            reached, lost = (reached, middle) if part is None else (middle, lost)
-        if found is None:
-            found = np.full((n, x0.shape[1]), np.nan)
-            found[:reached] = self._first(reached, form, x0, count, values)
-        return found[self._rows]
+        return self._simulated(form, x0, count, values, partial=True)[self._rows]
 
-    def _first(self, n: int, form: ClosedForm, x0: np.ndarray, count: int, values) -> np.ndarray | None:
-        """(n, d) at the first n times of the grid; None where it blows up before."""
-        if n == 1:
+    def _simulated(self, form: ClosedForm, x0: np.ndarray, count: int, values=None, *, partial=False):
+        """(grid, d); None where it blows up, unless `partial`."""
+        if len(self._grid) == 1:
             return x0.copy()
-        segment = (np.array([0], dtype=np.int64), np.array([n], dtype=np.int64))
-        pieces = None if self._pieces is None else self._pieces[:n]
-        steps = count * self._steps[:n]
-        return form.simulate(x0, self._grid[:n], segment, steps, pieces=pieces, values=values)[0]
+        segment = (np.array([0], dtype=np.int64), np.array([len(self._grid)], dtype=np.int64))
+        steps = count * self._steps
+        return form.simulate(x0, self._grid, segment, steps, pieces=self._pieces, values=values, partial=partial)[0]
 
-    def converged(self, form: ClosedForm, x0: np.ndarray) -> tuple[np.ndarray, int]:
+    def cost(self, count: int) -> int:
+        """Steps of a simulation with so many between neighbouring times."""
+        return int(count * self._steps.sum())
+
+    def converged(self, form: ClosedForm, x0: np.ndarray, agreement: float = AGREEMENT) -> tuple[np.ndarray, int]:
         """(time, d), steps doubled until they no longer matter, and how many that took.
+
+        A law whose signs stick trembles about them; its error only halves with the steps, and it is accepted sooner.
+
+        Args:
+            form: the law.
+            x0: (1, d).
+            agreement: relative change on doubling the steps at which a simulation is accepted.
 
         Raises:
             SolveError: the law blows up.
         """
-        coarse, count = None, 1
+        coarse, count, before = None, 1, np.inf
         while count <= FINEST:
-            fine = self._first(len(self._grid), form, x0, count, None)
+            fine = self._simulated(form, x0, count)
             if fine is not None and coarse is not None:
-                size = np.abs(fine).max(0) + 1e-300
-                if (np.abs(fine - coarse).max(0) <= AGREEMENT * size).all() or count * len(self._grid) > 4 * FINEST:
+                change = float((np.abs(fine - coarse).max(0) / (np.abs(fine).max(0) + 1e-300)).max())
+                trembles = change < TREMBLING and change > 0.25 * before and form.jumps
+                if change <= agreement or trembles or count * len(self._grid) > 4 * FINEST:
                     return fine[self._rows], count
+                before = change
             coarse, count = fine, 2 * count
             if coarse is None and count > 64:
                 break

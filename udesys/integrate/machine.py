@@ -358,7 +358,7 @@ def _simulate(code, constants, out, d, n_p, p, x0, t, pieces, lo, hi, steps, sen
     return True
 
 
-def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivities=False, signs=0):
+def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivities=False, signs=0, partial=False):
     """Simulate segments of one time axis, each from its own start, with Dormand & Prince's order-8 formula.
 
     Args:
@@ -375,10 +375,11 @@ def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivitie
             c0 + c1 s + c2 s^2 + c3 s^3 at s after sample i; None without inputs.
         sensitivities: also return d x(t) / d (p, x0).
         signs: number of signs whose jumps are located, so that no step crosses one.
+        partial: return what was reached where a state left the finite numbers, NaN from there on.
 
     Returns:
         states (time, d) and sensitivities (time, d, n_p + d) or None; None for both where a state left the
-        finite numbers.
+        finite numbers, unless `partial`.
 
     Source: Hairer, Norsett & Wanner, Solving ODEs I (1993), sec. II.5.
     """
@@ -406,6 +407,6 @@ def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivitie
         _B,
         _C,
     )
-    if not fine:
+    if not fine and not partial:
         return None, None
     return states, sens if sensitivities else None

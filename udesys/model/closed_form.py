@@ -82,30 +82,30 @@ class ClosedForm:
             self._sensitive = Program([*self.rhs, *by_state, *by_unknown], self.inputs)
         return self._sensitive
 
-    def simulate(self, x0, t, segments, steps, *, pieces=None, values=None, sensitivities=False):
+    def simulate(self, x0, t, segments, steps, *, pieces=None, values=None, sensitivities=False, partial=False):
         """Simulate segments of one time axis; see `integrate.machine.simulate`."""
         from udesys.integrate.machine import simulate
 
-        values, jumps = self.values if values is None else values, self._jumps
+        values, jumps = self.values if values is None else values, self.jumps
         if jumps:
             program = self._with_jumps(sensitivities)
         else:
             program = self.sensitive_program if sensitivities else self.program
         point = (program, self.d, values, x0, t, segments, steps)
-        return simulate(*point, pieces=pieces, sensitivities=sensitivities, signs=len(jumps))
+        return simulate(*point, pieces=pieces, sensitivities=sensitivities, signs=len(jumps), partial=partial)
 
     @cached_property
-    def _jumps(self) -> list[T.Tree]:
-        """What the signs in the right sides are of."""
+    def jumps(self) -> list[T.Tree]:
+        """What the signs in the right sides are of, at whose zeros they jump."""
         nodes = [node for tree in self.rhs for node in T.walk(tree) if isinstance(node, T.Operation)]
         return list(dict.fromkeys(node.args[0] for node in nodes if node.op == "sign"))
 
     def _with_jumps(self, sensitive: bool) -> Program:
         """The program with every sign as an input, and what it is of as a result."""
         if sensitive not in self._jumping:
-            names = {T.call("sign", tree): T.Symbol(f"sign {k}") for k, tree in enumerate(self._jumps)}
+            names = {T.call("sign", tree): T.Symbol(f"sign {k}") for k, tree in enumerate(self.jumps)}
             trees = [T.replace(tree, names) for tree in self.rhs]
-            arguments, results = [T.replace(tree, names) for tree in self._jumps], list(trees)
+            arguments, results = [T.replace(tree, names) for tree in self.jumps], list(trees)
             if sensitive:
                 results += [T.derivative(tree, s) for tree in trees for s in self.model.states]
                 results += [T.derivative(tree, s) for tree in trees for s in self._symbols]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -204,8 +205,8 @@ def _stopping(folder: str | Path, run: RunFolder) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _logged(run: RunFolder, progress: Callable | None) -> Iterator[Callable]:
-    """The progress function, which also writes every event into log.jsonl."""
-    path = run.path / LOG
+    """The progress function, which also writes every event into log.jsonl, with the seconds since this part began."""
+    path, began = run.path / LOG, time.monotonic()
     with contextlib.suppress(OSError):
         if run.taken_up and path.exists():  # the last line may have been cut
             whole = [line for line in path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
@@ -218,7 +219,9 @@ def _logged(run: RunFolder, progress: Callable | None) -> Iterator[Callable]:
         def told(stage: str, step: int, value) -> None:
             if file is not None:
                 with contextlib.suppress(OSError):  # a full disk is met where a stage is saved
-                    file.write(to_json({"stage": stage, "step": step, "value": value}) + "\n")
+                    seconds = round(time.monotonic() - began, 3)
+                    event = {"stage": stage, "step": step, "value": value, "seconds": seconds}
+                    file.write(to_json(event) + "\n")
             if progress is not None:
                 progress(stage, step, value)
 
