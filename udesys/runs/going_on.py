@@ -172,6 +172,8 @@ def _recovered(run: RunFolder, spec: Spec, progress, illustrate) -> Discovery:
         covariance = run.read(COVARIANCE) if COVARIANCE in run.files else None
         law = law_of(spec.model, spec.data, spec.heldout, fitted, run.read(LAW), covariance)
     if run.state == FOUND:
+        if progress is not None and illustrate is not None:
+            progress("report", 0, "tables, figures and report.html")
         more = {} if illustrate is None else illustrate(law)
         log = run.path / LOG
         more = {**more, LOG: log.read_bytes() if log.exists() else ""}
