@@ -8,22 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import tomli_w
-
-from udesys.data.cells import RawTable, numbers
 from udesys.data.table import read_raw
 from udesys.errors import DataError, ModelError, UdesysError
-from udesys.spec.guessing import Guess, guess_roles, shown
+from udesys.spec.guessing import guess_roles
 from udesys.spec.loading import load_spec
 from udesys.spec.naming import model_names
 from udesys.spec.result import Spec
+from udesys.spec.starter_text import MOST_LISTED, starter_text
+from udesys.spec.vocabulary import Guess, shown
 
-COMMENT_COLUMN = 36  # where the comment behind a setting starts
-LONGEST_LINE = 120
 ROWS_AN_ARGUMENT = 10  # of a term, below which the starter warns
-MOST_LISTED = 20  # columns left out that are named one by one
-_HELD_OUT = ("val", "valid", "validation", "test", "holdout", "heldout")  # labels of runs that are meant to judge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +85,7 @@ def starter_spec(path: str | Path, folder: str | Path | None = None) -> Starter:
     guesses = guess_roles(table)
     home = path.parent if folder is None else Path(folder)
     names = _names(guesses)
-    text = _text(table, guesses, names, _relative(path, home))
+    text = starter_text(table, guesses, names, _relative(path, home))
     content = tomllib.loads(text)
     content["data"]["file"] = os.path.realpath(path)  # the spec's folder may not be there yet
     try:
@@ -174,178 +168,3 @@ def _first(rows: list, wanted) -> list:
     """Rows of what is used, and the first few of the others."""
     others = [row for row in rows if not wanted(row)][:MOST_LISTED]
     return [row for row in rows if wanted(row) or row in others]
-
-
-# ------------------------------------------------------------------ the text
-def _text(table: RawTable, guesses: tuple[Guess, ...], names: Mapping[str, str], file: str) -> str:
-    states = [g for g in guesses if g.role == "state"]
-    drivers = [g for role in ("input", "covariate") for g in guesses if g.role == role]
-    arguments = [names[g.column] for g in states] + [f"{names[g.column]}'" for g in states if g.second_order]
-    called = ", ".join([*arguments, *(names[g.column] for g in drivers)])
-    equations = [f"{names[g.column]}{_primes(g)} = NN{number}({called})" for number, g in enumerate(states, start=1)]
-    lines = [
-        f"# A first spec for {shown(table.source)[1:-1]}, guessed from its names and numbers. It runs as it is;",
-        "# put in what you know, and ask again:",
-        "#   udesys check SPEC        what was understood, and whether the data suffice",
-        "#   udesys discover SPEC     the law",
-        "",
-        *_data(table, guesses, names, file),
-        "",
-        "[model]",
-        "# x' is the rate of change of x, x'' its acceleration. NN1(x, y) is an unknown term that may depend on",
-        "# x and y: a small network first, a formula in the end. Take out arguments that it cannot depend on.",
-        'equations = """',
-        *equations,
-        '"""',
-        *_physics(names[states[0].column], called, second_order=states[0].second_order),
-        *_positive(table, states, names),
-        "",
-        *_options(names[states[0].column], second_order=states[0].second_order),
-    ]
-    return "\n".join([*lines, ""])
-
-
-def _primes(state: Guess) -> str:
-    return "''" if state.second_order else "'"
-
-
-def _data(table: RawTable, guesses: tuple[Guess, ...], names: Mapping[str, str], file: str) -> list[str]:
-    """The section [data], and the columns that it leaves out."""
-    time = next(g for g in guesses if g.role == "time")
-    runs = [g.column for g in guesses if g.role == "trajectory"]
-    one_or_more = _toml(runs[0] if len(runs) == 1 else runs)
-    lines = ["[data]", f"file = {_toml(file)}", *_setting(f"time = {_toml(time.column)}", time.why)]
-    if runs:
-        lines += _setting(f"trajectory = {one_or_more}", "one run for each value; the time increases within it")
-    else:
-        lines += _setting('# trajectory = "run"', "the column that separates runs, if there were several")
-    named = {names[g.column]: g.column for g in guesses if g.role in ("state", "velocity")}
-    mapped = {name: column for name, column in named.items() if name != column}
-    if mapped:
-        lines += _setting(f"columns = {_inline(mapped)}", "the columns of names in the equations")
-    lines += _drivers(guesses, names)
-    return [
-        *lines,
-        *_setting(f"# noise = {_inline({next(iter(named)): '5%'})}", "where it is known; else it is estimated"),
-        *_setting(f"# holdout = {_held_out(table, runs)}", "rows that are kept aside to judge the law"),
-        *_left_out(guesses),
-    ]
-
-
-def _drivers(guesses: tuple[Guess, ...], names: Mapping[str, str]) -> list[str]:
-    """The inputs, active or offered, and the covariates."""
-    inputs, offered, covariates = (
-        {names[g.column]: _driver(g) for g in guesses if g.role == role} for role in ("input", "offered", "covariate")
-    )
-    lines = []
-    if inputs:
-        lines += _setting(f"inputs = {_inline(inputs)}", "what drives the system, known in time")
-    if offered:
-        what = "if this drives it, give it to a network too"
-        lines += _setting(f"# inputs = {_inline({**inputs, **offered})}", what)
-    if covariates:
-        same = all(name == column for name, column in covariates.items())
-        value = _toml(list(covariates)) if same else _inline(covariates)
-        lines += _setting(f"covariates = {value}", "one number for each run")
-    return lines
-
-
-def _driver(guess: Guess) -> str | dict:
-    if guess.interpolation == "linear":
-        return guess.column
-    return {"column": guess.column, "interpolation": guess.interpolation}
-
-
-def _held_out(table: RawTable, runs: list[str]) -> str:
-    """The held-out part that is offered: runs that are called so, else the last rows."""
-    if len(runs) == 1 and isinstance(table.columns[runs[0]], list):
-        meant = [label for label in dict.fromkeys(table.columns[runs[0]]) if label.lower() in _HELD_OUT]
-        if meant:
-            return f"{{ trajectories = {_toml(meant)} }}"
-    return '{ last = "20%" }'
-
-
-def _left_out(guesses: tuple[Guess, ...]) -> list[str]:
-    left = [g for g in guesses if g.role == "left out"]
-    if not left:
-        return []
-    lines = [f"#   {shown(g.column)}: {_comment(g.why)}" for g in left[:MOST_LISTED]]
-    more = [f"#   and {len(left) - MOST_LISTED} more"] if len(left) > MOST_LISTED else []
-    return ["# Columns that are not used:", *lines, *more]
-
-
-def _physics(x: str, called: str, *, second_order: bool) -> list[str]:
-    """Comments that show how known physics goes in, for a state of this table."""
-    unknown = f"NN1({called})"
-    known = (
-        [
-            ("gravity", f"{x}'' = -g + {unknown}"),
-            ("a spring and damping", f"{x}'' = -k*{x} - c*{x}' + {unknown}"),
-        ]
-        if second_order
-        else [
-            ("growth", f"{x}' = growth*{x} + {unknown}"),
-            ("supply and decay", f"{x}' = supply - decay*{x} + {unknown}"),
-            ("a spring and damping", f"{x}'' = -k*{x} - c*{x}' + NN1({x}, {x}')"),
-        ]
-    )
-    return [
-        "# Known physics stands beside the unknown term, which then holds only what is missing:",
-        *(f"#   {what + ':':<22} {text}" for what, text in known),
-    ]
-
-
-def _positive(table: RawTable, states: list[Guess], names: Mapping[str, str]) -> list[str]:
-    """The offer to keep states above zero, where their columns are."""
-    above = [names[g.column] for g in states if np.nanmin(numbers(table, g.column)) >= 0]
-    return _setting(f"# positive = {_toml(above)}", "states that can never go below zero") if above else []
-
-
-def _options(state: str, *, second_order: bool) -> list[str]:
-    """The sections that the starter leaves as they are, with an example in each."""
-    known, estimated = ("g", "k") if second_order else ("decay", "growth")
-    return [
-        "# [parameters]                      # of known physics; a name that is not listed is estimated",
-        *_setting(f"# {known} = {'9.81' if second_order else '0.1'}", "a known number"),
-        *_setting(f"# {estimated} = {{ start = 0.5, bounds = [0, 5] }}", "estimated from its start, inside its bounds"),
-        "",
-        "# [initial]",
-        *_setting(f'# {state} = "data"', 'the first measurement; or "free", which is the default, or a number'),
-        "",
-        "# [search]                          # what is known before any formula is sought",
-        *_setting("# max_terms = 4", "terms of a formula"),
-        *_setting("# time_limit = 30", "seconds for an engine and term"),
-        *_setting('# forbidden = ["sign"]', "functions that cannot occur"),
-        "# [search.terms.NN1]",
-        *_setting('# sign = "negative"', 'or "positive"'),
-    ]
-
-
-def _setting(text: str, comment: str) -> list[str]:
-    """A line with its comment behind it, or above it where the line is long."""
-    comment = f"# {_comment(comment)}"
-    if len(text) + len(comment) + 2 > LONGEST_LINE:
-        return [comment, text]
-    return [f"{text:<{COMMENT_COLUMN - 2}}  {comment}"]
-
-
-def _comment(text: str) -> str:
-    """Text that a comment can hold: one line, without control characters."""
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
-def _toml(value: str | list[str]) -> str:
-    """A text or a list of them as TOML writes it in one line."""
-    if isinstance(value, list):
-        return f"[{', '.join(_toml(entry) for entry in value)}]"
-    return tomli_w.dumps({"x": value}).removeprefix("x = ").rstrip("\n")
-
-
-def _inline(table: Mapping[str, str | Mapping]) -> str:
-    """A table as TOML writes it in one line."""
-    entries = [
-        f"{tomli_w.dumps({name: 0}).removesuffix(' = 0' + chr(10))} = "
-        f"{_inline(value) if isinstance(value, Mapping) else _toml(value)}"
-        for name, value in table.items()
-    ]
-    return f"{{ {', '.join(entries)} }}"
