@@ -37,7 +37,7 @@ ROUNDS = 3  # proposals about the best law so far
 SWEEPS = 3  # over the terms in one round
 LOST = 200.0  # mean squared error in units of the noise above which a simulation has lost the data
 CUT = 64  # samples of the windows that are simulated instead
-LONG, PART, WINDOW = 2500, 1000, 250  # rows above which a part is searched first, rows of that part, and of a window
+LONG, PART, WINDOW = 2000, 1000, 250  # rows above which a part is searched first, rows of that part, and of a window
 MEMORIES = 3  # estimates of the memory of errors that wander
 FINALISTS, EACH_SIZE = 8, 2  # laws refitted to the whole record: the best, and the best of each number of constants
 
