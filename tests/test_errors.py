@@ -23,8 +23,8 @@ def test_the_nearest_names_come_first_whatever_their_case():
 
 
 def test_long_and_many_names_are_not_compared():
-    began = time.perf_counter()
+    began = time.process_time()
     assert nearest("ab" * 50_000, ["ba" * 50_000]) == []
     assert nearest("ab", ["ab" * 50_000, "abc"]) == ["abc"]
     assert nearest("x100001", (f"x{k}" for k in range(200_000))) == ["x101"]
-    assert time.perf_counter() - began < 2  # some 30 ms; without bounds it takes minutes
+    assert time.process_time() - began < 10  # some 30 ms; without bounds it takes minutes

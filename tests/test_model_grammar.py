@@ -13,7 +13,7 @@ from udesys.errors import ModelError
 from udesys.model import tree as T
 from udesys.model.grammar import MAX_DEPTH, MAX_EQUATION_LENGTH, parse_equations, parse_expression
 
-QUICK = 1.0  # seconds any text may take, refused or not
+QUICK = 5.0  # s of the processor: far above what it takes, far below what it took without bounds
 
 # The meaning of the functions, from Python's library.
 MEANING = {name: getattr(math, name) for name in "exp log sqrt sin cos tan tanh sinh cosh".split()}
@@ -279,25 +279,25 @@ def test_a_text_without_an_equation_is_refused(text):
     ids=range(18),
 )
 def test_numbers_beyond_float64_and_endless_texts_are_refused_quickly(text, match):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ModelError, match=match):
         parse_expression(text)
-    assert time.perf_counter() - started < QUICK
+    assert time.process_time() - started < QUICK
 
 
 @pytest.mark.parametrize("argument", ["x+" * 3_000 + "x", "x*" * 600 + "x", "(" * 200 + "x" + ")" * 200], ids=range(3))
 def test_endless_arguments_of_a_network_are_refused_quickly(argument):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ModelError, match=f"equation 1 is nested more than {MAX_DEPTH} levels deep"):
         parse_equations(f"x' = NN({argument})")
-    assert time.perf_counter() - started < QUICK
+    assert time.process_time() - started < QUICK
 
 
 def test_ten_thousand_signs_are_read_quickly():
-    started = time.perf_counter()
+    started = time.process_time()
     assert parse_expression("-" * 9_998 + "x") == T.Symbol("x")
     assert parse_expression("(" * MAX_DEPTH + "x" + ")" * MAX_DEPTH) == T.Symbol("x")
-    assert time.perf_counter() - started < QUICK
+    assert time.process_time() - started < QUICK
 
 
 @pytest.mark.parametrize(
@@ -322,14 +322,14 @@ def test_ten_thousand_signs_are_read_quickly():
     ],
 )
 def test_code_is_never_executed(attack, tmp_path):
-    started = time.perf_counter()
+    started = time.process_time()
     text = attack.format(place=tmp_path / "made")
     with pytest.raises(ModelError, match="equation 1, column"):
         parse_equations(f"x' = {text}")
     with pytest.raises(ModelError, match="equation 1, column"):
         parse_expression(text)
     assert not list(tmp_path.iterdir())
-    assert time.perf_counter() - started < QUICK
+    assert time.process_time() - started < QUICK
 
 
 @settings(deadline=None)

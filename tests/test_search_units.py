@@ -84,10 +84,10 @@ def test_a_unit_that_means_nothing_is_refused_with_its_owner(text, message):
 
 
 def test_a_text_is_never_evaluated():
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(SearchError, match="write names and numbers"):
         unit("10^9^10^9")  # a number of a billion digits, which pint's own parser sets out to compute
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 5.0
 
 
 def test_units_are_printed_as_they_were_named():
