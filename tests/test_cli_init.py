@@ -1,6 +1,7 @@
 """`udesys init`: what it prints and writes, what it never overwrites, and that what it writes is found a law for."""
 
 import os
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,13 @@ def test_it_writes_a_spec_beside_the_table_and_names_the_next_command(table):
     assert done.stdout.splitlines() == [
         "Table  hares.csv   40 rows, 3 columns",
         "  Time (a)   time         its name, and it increases",
-        "  Hare (k)   state hare   a column of numbers that changes in time",
-        "  lynx       state        a column of numbers that changes in time",
+        "  Hare (k)   state hare   changes in time",
+        "  lynx       state        changes in time",
         "Equations",
         "  hare' = NN1(hare, lynx)",
         "  lynx' = NN2(hare, lynx)",
+        "If a state rather drives the others and follows no law of its own, say so:  "
+        "udesys init hares.csv --input lynx --force",
         "Wrote hares.toml. Put in what you know, or go on as it is:  udesys discover hares.toml",
     ]
     assert 'columns = { hare = "Hare (k)" }' in Path("hares.toml").read_text()
@@ -53,7 +56,7 @@ def test_odd_names_are_quoted_for_the_shell_and_printed_without_control_characte
     odd = table.rename("a 'b'\n\x1b[31m.csv")
     done = run("init", odd, "-o", "a 'b'.toml")
     assert done.exit_code == 0, done.output
-    assert "\x1b" not in done.stdout and len(done.stdout.splitlines()) == 8
+    assert "\x1b" not in done.stdout and len(done.stdout.splitlines()) == 9
     assert done.stdout.endswith("""udesys discover 'a '"'"'b'"'"'.toml'\n""")
     assert run("check", "a 'b'.toml").stdout.endswith("""udesys discover 'a '"'"'b'"'"'.toml'\n""")
     assert "\x1b" not in run("check", "no\x1b[31m.toml").stderr
@@ -100,6 +103,61 @@ def test_what_cannot_be_read_or_written_is_refused(table, arguments, message):
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"udesys: {message}") and done.stderr.count("\n") == 1
     assert table.read_text() == before and sorted(os.listdir()) == ["hares.csv"]
+
+
+def test_the_command_that_it_offers_for_an_input_can_be_pasted(table):
+    offered = run("init", table, "-o", "a b.toml").stdout.splitlines()[-2].split("say so:  udesys ")[1]
+    assert offered == "init hares.csv -o 'a b.toml' --input lynx --force"
+    done = run(*shlex.split(offered))
+    assert done.exit_code == 0, done.output
+    assert "  hare'' = NN1(hare, hare', lynx)\nWrote" in done.stdout
+    assert 'inputs = { lynx = "lynx" }' in Path("a b.toml").read_text()
+    assert run("check", "a b.toml").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "equations"),
+    [
+        (["--time", "lynx"], None),
+        (["--leave-out", "lynx", "--state", "Hare (k)"], ["hare'' = NN1(hare, hare')"]),
+        (["--state", "lynx", "--input", "Hare (k)"], ["lynx'' = NN1(lynx, lynx', hare)"]),
+    ],
+)
+def test_what_the_user_says_goes_before_any_guess(table, options, equations):
+    done = run("init", table, *options)
+    if equations is None:
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr.startswith("udesys: lynx restarts in row ")
+        return
+    assert done.exit_code == 0, done.output
+    assert done.stdout.split("Equations\n")[1].splitlines()[: len(equations)] == [f"  {e}" for e in equations]
+    assert "you say so" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--input", "lynxx"], "hares.csv has no column 'lynxx'. Did you mean 'lynx'?"),
+        (["--input", "lynx", "--state", "lynx"], "lynx cannot be both: state and input. Name it once."),
+        (["--input", "lynx", "--input", "Hare (k)"], "hares.csv has no column that could be a state beside the time"),
+        (["--trajectory", "run", "--time", "lynx"], "lynx does not increase within each 'run' of hares.csv. Sort the"),
+    ],
+)
+def test_what_a_column_cannot_be_is_refused(table, options, message):
+    if "run" in options:
+        lines = table.read_text().splitlines()
+        table.write_text("\n".join([f"{lines[0]},run", *(f"{line},{k // 20}" for k, line in enumerate(lines[1:]))]))
+    done = run("init", table, *options)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"udesys: {message}") and not Path("hares.toml").exists()
+
+
+def test_text_cannot_be_a_state(table):
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([lines[0] + ",note", *(f"{line},a{k}" for k, line in enumerate(lines[1:]))]))
+    assert run("init", table, "--state", "note").stderr == (
+        "udesys: 'note' of hares.csv cannot be a state: its cells hold text.\n"
+    )
 
 
 def test_a_failure_while_writing_leaves_the_old_spec(table, monkeypatch):

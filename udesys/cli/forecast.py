@@ -18,9 +18,7 @@ def command(
     start: Annotated[
         float | None, typer.Option("--from", metavar="T", help="First time; the end of the fitted data otherwise.")
     ] = None,
-    step: Annotated[
-        float | None, typer.Option(min=0, help="Between two times; the data's median otherwise.")
-    ] = None,
+    step: Annotated[float | None, typer.Option(min=0, help="Between two times; the data's median otherwise.")] = None,
     trajectory: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of which trajectory; of all otherwise.")
     ] = None,

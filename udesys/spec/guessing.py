@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from udesys.data.cells import MISSING, RawTable, is_text, number_text, numbers, parse_cell
-from udesys.errors import DataError, shortened
+from udesys.errors import DataError, did_you_mean, shortened
 from udesys.spec import derivatives
 from udesys.spec.timing import rows_of_runs, time_and_runs
-from udesys.spec.vocabulary import DRIVING, OFFERED, PERHAPS_DRIVING, PLACES, Guess, shown, time_score, words
+from udesys.spec.vocabulary import DRIVING, OFFERED, PERHAPS_DRIVING, PLACES, SAID, Guess, shown, time_score, words
 
 LEAST_ROWS = 5  # of a table; fewer show no law
 LEAST_VALUES = 3  # measured ones of a column that is to be a state
@@ -23,33 +24,55 @@ MOST_LOOKED_AT = 1000  # columns
 
 
 @np.errstate(over="ignore", invalid="ignore")  # differences of numbers near the largest
-def guess_roles(table: RawTable) -> tuple[Guess, ...]:
+def guess_roles(table: RawTable, said: Mapping[str, str] | None = None) -> tuple[Guess, ...]:
     """Guess what every column of a table is.
 
     Args:
         table: its cells.
+        said: column -> what the user says that it is: "time", "trajectory", "state", "input" or "left out".
 
     Returns:
         One guess for each column, in the order of the table.
 
     Raises:
-        DataError: it can be no table of measurements: too few rows, no time, no state, or runs that nothing separates.
+        DataError: it can be no table of measurements: too few rows, no time, no state, or runs that nothing separates;
+            or it cannot be what the user says.
     """
-    whole, table = table, replace(table, columns=dict(itertools.islice(table.columns.items(), MOST_LOOKED_AT)))
+    said = dict(said or {})
+    _check_said(table, said)
+    first = itertools.islice((c for c in table.columns if c not in said), MOST_LOOKED_AT)
+    looked_at = {*said, *first}
+    whole, table = table, replace(table, columns={c: v for c, v in table.columns.items() if c in looked_at})
     values, reasons = _read(table)
+    for column, role in said.items():
+        if role not in ("left out", "trajectory") and column in reasons:
+            why = f"its cells hold {reasons[column]}" if reasons[column] == "text" else reasons[column]
+            raise DataError(f"{shown(column)} of {table.source} cannot be {_article(role)}: {why.rstrip('.')}.")
     _check_shape(table, values, reasons)
-    time, runs, found = time_and_runs(table, values, reasons)
+    time, runs, found = time_and_runs(table, values, reasons, said)
     t, rows = values[time], rows_of_runs(table, runs)
     found = {c: Guess(column=c, role="left out", why=why) for c, why in reasons.items()} | found
+    found |= {c: Guess(column=c, role=role, why=SAID) for c, role in said.items() if role == "left out"}
     left = {c: v for c, v in values.items() if c not in found and c != time}
-    for column, guess in _unchanging(table, t, rows, left).items():
+    for column, guess in _unchanging(table, t, rows, {c: v for c, v in left.items() if c not in said}).items():
         found.setdefault(column, guess)
-    found |= _moving(t, rows, {c: v for c, v in left.items() if c not in found})
+    found |= _moving(t, rows, {c: v for c, v in left.items() if c not in found}, said)
     if not any(guess.role == "state" for guess in found.values()):
         raise _no_state(table, reasons, found)
     why = f"one of {len(whole.columns)} columns, of which the first {MOST_LOOKED_AT} are looked at"
     beyond = (Guess(column=column, role="left out", why=why) for column in whole.columns if column not in found)
     return (*(found[column] for column in table.columns), *beyond)
+
+
+def _check_said(table: RawTable, said: Mapping[str, str]) -> None:
+    for column in said:
+        if column not in table.columns:
+            known = did_you_mean(column, table.columns, listed="Its columns are")
+            raise DataError(f"{table.source} has no column {shown(column)}. {known}", file=table.source, column=column)
+
+
+def _article(role: str) -> str:
+    return f"{'an' if role == 'input' else 'the' if role == 'time' else 'a'} {role}"
 
 
 # ------------------------------------------------------------------ cells
@@ -112,59 +135,75 @@ def _unchanging(table: RawTable, t: np.ndarray, rows: list[np.ndarray], columns:
     return found
 
 
-def _moving(t: np.ndarray, rows: list[np.ndarray], columns: dict[str, np.ndarray]) -> dict[str, Guess]:
+def _moving(
+    t: np.ndarray, rows: list[np.ndarray], columns: dict[str, np.ndarray], said: Mapping[str, str]
+) -> dict[str, Guess]:
     """States, velocities and inputs among the columns that change in time."""
-    driving, rest = _split_driving(list(columns))
-    found = _inputs(rows, {c: columns[c] for c in driving})
-    copies = derivatives.copies({c: columns[c] for c in rest[: 4 * MOST_COLUMNS]}, LINEAR)
+    driving, rest = _split_driving(list(columns), said)
+    found = _inputs(rows, {c: columns[c] for c in driving}, said)
+    copies = derivatives.copies({c: columns[c] for c in rest[: 4 * MOST_COLUMNS] if c not in said}, LINEAR)
     for column, other in copies.items():
         found[column] = Guess(column=column, role="left out", why=f"is a multiple of {shown(other)}, up to a constant")
     rest = [c for c in rest if c not in copies]
-    kept = rest if len(rest) <= MOST_COLUMNS else rest[:FIRST_STATES]
-    for column in rest[len(kept) :]:
+    asked = [c for c in rest if said.get(c) == "state"]
+    first = [c for c in rest if c not in asked][: max(0, FIRST_STATES - len(asked))]
+    kept = rest if len(rest) <= MOST_COLUMNS else [c for c in rest if c in asked or c in first]
+    others = [c for c in rest if c not in kept]
+    for column in others:
         why = f"one of {len(rest)} columns of numbers; give it an equation of its own, {column}' = ..., to use it"
         found[column] = Guess(column=column, role="left out", why=why)
     rates = derivatives.measured_rates(t, rows, {c: columns[c] for c in kept})
+    rates = {column: of for column, of in rates.items() if column not in asked}
     for column in kept:
-        if column in rates and rates[column] in rates:
+        if column in asked:
+            found[column] = Guess(column=column, role="state", why=SAID)
+        elif column in rates and rates[column] in rates:
             why = f"is numerically the rate of change of {shown(rates[column])}, a velocity; the law tells it"
             found[column] = Guess(column=column, role="left out", why=why)
         elif column in rates:
             why = f"is numerically the rate of change of {shown(rates[column])}"
             found[column] = Guess(column=column, role="velocity", why=why, of=rates[column])
         else:
-            found[column] = Guess(column=column, role="state", why="a column of numbers that changes in time")
+            found[column] = Guess(column=column, role="state", why="changes in time")
     states = [c for c in kept if found[c].role == "state"]
     for column in set(rates.values()) & set(states):
-        why = "changes in time, and its rate of change is measured too"
+        why = f"{found[column].why}, and its rate of change is measured too"
         found[column] = Guess(column=column, role="state", why=why, second_order=True)
     if len(states) == 1 and not found[states[0]].second_order:
         inputs = [columns[c] for c in driving if found[c].role == "input"]
         place = bool(set(words(states[0])) & PLACES)
         if derivatives.needs_velocity(t, rows, columns[states[0]], inputs, place=place):
-            why = "changes in time, and moves as what has a velocity"
+            why = f"{found[states[0]].why}, and moves as what has a velocity"
             found[states[0]] = Guess(column=states[0], role="state", why=why, second_order=True)
     return found
 
 
-def _split_driving(columns: list[str]) -> tuple[list[str], list[str]]:
-    """Columns that are named like what drives a system, and the rest, which is never empty where there is a column."""
-    surely = [c for c in columns if set(words(c)) & DRIVING]
-    perhaps = [c for c in columns if set(words(c)) & PERHAPS_DRIVING and c not in surely]
-    for driving in (surely + perhaps, surely):
+def _split_driving(columns: list[str], said: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Columns that drive the system, or are named like it, and the rest, which is empty only where the user says so."""
+    asked = [c for c in columns if said.get(c) == "input"]
+    open_ = [c for c in columns if c not in said]
+    surely = [c for c in open_ if set(words(c)) & DRIVING]
+    perhaps = [c for c in open_ if set(words(c)) & PERHAPS_DRIVING and c not in surely]
+    for driving in (asked + surely + perhaps, asked + surely):
         rest = [c for c in columns if c not in driving]
         if rest:
             return [c for c in columns if c in driving], rest
-    return [], columns
+    return asked, [c for c in columns if c not in asked]
 
 
-def _inputs(rows: list[np.ndarray], columns: dict[str, np.ndarray]) -> dict[str, Guess]:
-    found, active = {}, 0
+def _inputs(rows: list[np.ndarray], columns: dict[str, np.ndarray], said: Mapping[str, str]) -> dict[str, Guess]:
+    found, active = {}, sum(column in said for column in columns)
     alone = len(columns) == 1
     for column, x in columns.items():
         whole = all(np.isfinite(x[run]).any() for run in rows)
         steps = np.diff(x[np.isfinite(x)])
         interpolation = "hold" if np.mean(steps == 0) > 0.5 else "linear"
+        if column in said:
+            if not whole:
+                message = f"{shown(column)} cannot be an input: it is empty in a whole run."
+                raise DataError(f"{message} Fill it, or leave those rows out.", column=column)
+            found[column] = Guess(column=column, role="input", why=SAID, interpolation=interpolation)
+            continue
         aside = not whole or active >= MOST_DRIVERS or (set(words(column)) & OFFERED and not alone)
         active += not aside
         why = "named like something that drives the system"

@@ -15,7 +15,7 @@ from udesys.spec.loading import load_spec
 from udesys.spec.naming import model_names
 from udesys.spec.result import Spec
 from udesys.spec.starter_text import MOST_LISTED, starter_text
-from udesys.spec.vocabulary import Guess, shown
+from udesys.spec.vocabulary import SAID, Guess, shown
 
 ROWS_AN_ARGUMENT = 10  # of a term, below which the starter warns
 
@@ -43,6 +43,11 @@ class Starter:
     path: Path | None = None
 
     @property
+    def guessed_states(self) -> tuple[str, ...]:
+        """Columns that count as states though nothing but their numbers says so."""
+        return tuple(g.column for g in self.guesses if g.role == "state" and g.why != SAID)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know before it is run."""
         arguments = max(len(slot.arguments) for slot in self.spec.model.slots)
@@ -64,12 +69,15 @@ class Starter:
         return "\n".join([*lines, *(f"Warning: {warning}" for warning in self.warnings)])
 
 
-def starter_spec(path: str | Path, folder: str | Path | None = None) -> Starter:
+def starter_spec(
+    path: str | Path, folder: str | Path | None = None, *, said: Mapping[str, str] | None = None
+) -> Starter:
     """Guess a spec from a table's names and numbers.
 
     Args:
         path: a CSV, TSV or Parquet file.
         folder: the folder that the spec is meant for; the table's own where it is None.
+        said: column -> what it is: "time", "trajectory", "state", "input" or "left out"; the others are guessed.
 
     Returns:
         A spec that passes `udesys check` without an edit, with a network for the whole right side of every state.
@@ -82,7 +90,7 @@ def starter_spec(path: str | Path, folder: str | Path | None = None) -> Starter:
 
     path = Path(path)
     table = read_raw(path)
-    guesses = guess_roles(table)
+    guesses = guess_roles(table, said)
     home = path.parent if folder is None else Path(folder)
     names = _names(guesses)
     text = starter_text(table, guesses, names, _relative(path, home))
@@ -96,13 +104,20 @@ def starter_spec(path: str | Path, folder: str | Path | None = None) -> Starter:
     return Starter(table=path, text=text, spec=spec, guesses=guesses, names=names, n_rows=len(table.rows))
 
 
-def write_starter(path: str | Path, spec: str | Path | None = None, *, force: bool = False) -> Starter:
+def write_starter(
+    path: str | Path,
+    spec: str | Path | None = None,
+    *,
+    force: bool = False,
+    said: Mapping[str, str] | None = None,
+) -> Starter:
     """Write a first spec for a table.
 
     Args:
         path: the table.
         spec: the TOML file to write; its folder is made where it is not there. None is one like the table, beside it.
         force: replace a spec that is there.
+        said: as in `starter_spec`.
 
     Raises:
         UdesysError: the spec is there already, or is no .toml file.
@@ -118,7 +133,7 @@ def write_starter(path: str | Path, spec: str | Path | None = None, *, force: bo
         raise UdesysError(f"{spec} cannot be the spec, which is a TOML file. Name it {spec.with_suffix('.toml')}.")
     if spec.exists() and not force:
         raise UdesysError(f"{spec} is there already. Name another file with -o, or replace it with --force.")
-    made = starter_spec(path, spec.parent)
+    made = starter_spec(path, spec.parent, said=said)
     spec.parent.mkdir(parents=True, exist_ok=True)
     partial = spec.with_name(f".{spec.name}.{os.getpid()}.partial")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -16,13 +17,16 @@ LEAST_SAMPLES = 4  # of a run on average, as the fit asks
 MOST_LABELS = 8  # columns that may separate runs, of which pairs are tried
 
 
-def time_and_runs(table: RawTable, values: dict, reasons: dict) -> tuple[str, tuple[str, ...], dict[str, Guess]]:
+def time_and_runs(
+    table: RawTable, values: dict, reasons: dict, said: Mapping[str, str]
+) -> tuple[str, tuple[str, ...], dict[str, Guess]]:
     """Find the time, and what separates runs.
 
     Args:
         table: its cells.
         values: column -> (rows,), of the columns of numbers.
         reasons: column -> why it is none, of the others.
+        said: column -> role, of the columns that the user spoke of.
 
     Returns:
         The time column, the columns that separate runs, and the guesses about them.
@@ -30,28 +34,34 @@ def time_and_runs(table: RawTable, values: dict, reasons: dict) -> tuple[str, tu
     Raises:
         DataError: no column is a time, or the time restarts and nothing separates the runs.
     """
-    ranked = sorted((column for column in values), key=lambda column: -time_score(column))
-    named = [column for column in ranked if time_score(column) > 0]
+    chosen = [column for column, role in said.items() if role == "time"]
+    open_ = [column for column in values if said.get(column, "time") == "time"]
+    ranked = chosen or sorted(open_, key=lambda column: -time_score(column))
+    named = chosen or [column for column in ranked if time_score(column) > 0]
     for column in named or ranked:
         if np.isnan(values[column]).any():
             continue
-        runs = _runs(table, values[column], column)
+        runs = _runs(table, values[column], column, said)
         if runs is not None:
             why = "its name, and it increases" if named else "the first column that increases"
-            return column, runs, _said(column, why, runs)
-    raise _no_time(table, values, reasons, named)
+            return column, runs, _guesses("it increases" if chosen else why, column, runs)
+    raise _no_time(table, values, reasons, named, [column for column, role in said.items() if role == "trajectory"])
 
 
-def _said(time: str, why: str, runs: tuple[str, ...]) -> dict[str, Guess]:
+def _guesses(why: str, time: str, runs: tuple[str, ...]) -> dict[str, Guess]:
     within = f" within each {' and '.join(shown(column) for column in runs)}" if runs else ""
     found = {time: Guess(column=time, role="time", why=f"{why}{within}")}
     whole = "the time increases while it stays" if len(runs) == 1 else "the time increases while they all stay"
     return found | {column: Guess(column=column, role="trajectory", why=whole) for column in runs}
 
 
-def _runs(table: RawTable, t: np.ndarray, time: str) -> tuple[str, ...] | None:
+def _runs(table: RawTable, t: np.ndarray, time: str, said: Mapping[str, str]) -> tuple[str, ...] | None:
     """The columns within which a time increases: none where it does anyway, None where nothing separates the runs."""
-    candidates = _label_columns(table, time)
+    chosen = tuple(column for column, role in said.items() if role == "trajectory")
+    if chosen:
+        codes = _joint(_numbered(labels(table, column))[1] for column in chosen)
+        return chosen if _increases_within(t, codes) else None
+    candidates = {column: codes for column, codes in _label_columns(table, time).items() if column not in said}
     if first_not_increasing(t) is None:
         stretches = [c for c, names in candidates.items() if _separates_stretches(c, names, table)]
         return tuple(stretches[:1])
@@ -122,7 +132,7 @@ def rows_of_runs(table: RawTable, runs: tuple[str, ...]) -> list[np.ndarray]:
     return [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
 
 
-def _no_time(table: RawTable, values: dict, reasons: dict, named: list[str]) -> DataError:
+def _no_time(table: RawTable, values: dict, reasons: dict, named: list[str], runs: Collection[str] = ()) -> DataError:
     """The error about a table without a time that increases."""
     source = table.source
     if named:
@@ -132,6 +142,10 @@ def _no_time(table: RawTable, values: dict, reasons: dict, named: list[str]) -> 
             i = int(np.argmax(np.isnan(t)))
             message = f"the time is missing ({table.place(i, column)}). Fill the cell, or delete the row."
             return table.error(message, i=i, column=column)
+        if runs:
+            message = f"{column} does not increase within each {' and '.join(shown(run) for run in runs)}"
+            remedy = "Sort the rows, or name another column of runs."
+            return DataError(f"{message} of {source}. {remedy}", file=source, column=column)
         k = first_not_increasing(t)
         what = f"{column} restarts" if t[k] < t[k - 1] else f"{column} stays"
         message = f"{what} in row {table.rows[k]} of {source} ({number_text(t[k])} after {number_text(t[k - 1])})"

@@ -25,6 +25,7 @@ PERHAPS_DRIVING = frozenset("voltage volt volts vin current power ref reference 
 PLACES = frozenset(
     "q theta phi psi angle position pos displacement deflection height altitude elongation distance".split()
 )
+SAID = "you say so"  # why a column is what it is, where the user said it
 OFFERED = frozenset("ref reference setpoint target".split())  # act on a controller, not on what is measured
 
 
