@@ -56,6 +56,15 @@ def test_a_term_that_the_data_do_not_need_is_zero_and_said_so():
     assert "NN1" not in str(law.equations["prey"])
 
 
+def test_a_law_that_does_not_follow_the_data_is_said_so():
+    noise = np.random.default_rng(0).standard_normal((60, 1))
+    law = discover("x' = NN(x)", data_of(("x",), np.linspace(0, 20, 60), 3.0 + noise), options=SPARSE)
+    explained = max(0.0, 1.0 - law.error["fit"]["x"] ** 2 / noise.var())
+    assert explained < 0.5
+    assert any(w.startswith(f"the law does not follow the data: it explains {explained:.0%} of") for w in law.warnings)
+    assert not any("the known terms explain" in w for w in law.warnings)
+
+
 def test_noise_that_grows_with_what_is_measured_is_recognised():
     rng = np.random.default_rng(0)
     noisy = EXACT.y * (1 + 0.08 * rng.standard_normal(EXACT.y.shape))

@@ -17,6 +17,7 @@ from udesys.select import Refit, Selection
 
 MOST_LISTED = 60  # ranked laws handed on
 MOST_SCORED_ASIDE = 20  # of them scored on held-out data
+FOLLOWED = 0.5  # share of a column's variance that a law explains, below which it does not follow the column
 
 
 def conclude(
@@ -69,7 +70,7 @@ def conclude(
         simpler_criterion=0.0 if simpler is None else simpler.criterion,
         candidates=_candidates(selection, final, data, heldout, columns, counts, starts),
         visited=_visited(fitted, selection),
-        warnings=_warnings(fitted, selection, known, columns),
+        warnings=_warnings(fitted, selection, final, known, columns),
         timing_s=timing,
         engines=engines,
         covariance=known.covariance.of(starts),
@@ -124,10 +125,17 @@ def _candidates(selection, final, data, heldout, columns, counts, starts) -> tup
     return tuple(ranked)
 
 
-def _warnings(fitted, selection, known, columns) -> tuple[str, ...]:
+def _warnings(fitted, selection, final, known, columns) -> tuple[str, ...]:
     taken_up = ("is not determined by the hybrid", "are outliers")  # said below, of the law
     warnings = [w for w in fitted.warnings if not any(words in w for words in taken_up)]
-    warnings += [*selection.notes, *_merged(selection)]
+    missed = _missed(selection, final, columns)
+    if missed:
+        told = ", ".join(f"{share:.0%} of the variance of {c}" for c, share in missed.items())
+        warnings.append(
+            f"the law does not follow the data: it explains {told}. What acts on the system may be missing from the "
+            "table, or stands in it as a state: make a column that drives the system an input."
+        )
+    warnings += [*selection.notes, *_merged(selection, followed=not missed)]
     measured, used = int(fitted.problem.mask.sum()), int(selection.data.mask.sum())
     if used < measured:
         warnings.append(f"{measured - used} of {measured} measured values are outliers: the law was refitted without.")
@@ -154,14 +162,26 @@ def _warnings(fitted, selection, known, columns) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _merged(selection: Selection) -> list[str]:
+def _missed(selection: Selection, final: Refit, columns: dict[str, int]) -> dict[str, float]:
+    """Column -> share of its variance that the law explains, where that is little."""
+    data, missed = selection.data, {}
+    for column, j in columns.items():
+        values = data.y[data.mask[:, j] > 0, j]
+        spread = ((values - values.mean()) ** 2).sum() if len(values) else 0.0
+        if spread > 0 and final.squares[j] > (1.0 - FOLLOWED) * spread:
+            missed[column] = max(0.0, 1.0 - float(final.squares[j] / spread))
+    return missed
+
+
+def _merged(selection: Selection, *, followed: bool) -> list[str]:
     """Missing terms that came to nothing, or to what the equations have already."""
     notes, choice = [], selection.best.choice
     model = selection.best.refit.form.model
     known = known_forms(model)
     for term, candidate in choice.items():
         if not candidate.parts:
-            notes.append(f"{term} = 0: the known terms explain these data without it.")
+            why = "the known terms explain these data without it" if followed else "no form tried does better"
+            notes.append(f"{term} = 0: {why}.")
         for part, name in candidate.parts:
             if form_name(part) in known[term]:
                 what = model.formula_text(term, T.mul(T.Symbol(name), part))
