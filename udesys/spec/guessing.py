@@ -46,7 +46,7 @@ def guess_roles(table: RawTable, said: Mapping[str, str] | None = None) -> tuple
     values, reasons = _read(table)
     for column, role in said.items():
         if role not in ("left out", "trajectory") and column in reasons:
-            why = f"its cells hold {reasons[column]}" if reasons[column] == "text" else reasons[column]
+            why = {"text": "its cells hold text", "empty": "it is empty"}.get(reasons[column], reasons[column])
             raise DataError(f"{shown(column)} of {table.source} cannot be {_article(role)}: {why.rstrip('.')}.")
     _check_shape(table, values, reasons)
     time, runs, found = time_and_runs(table, values, reasons, said)
@@ -218,6 +218,7 @@ def _no_state(table: RawTable, reasons: dict[str, str], found: dict[str, Guess])
     refused = next((why for why in reasons.values() if why not in ("text", "empty")), None)
     if refused:
         return DataError(refused, file=table.source)
-    seen = [f"{shown(c)} ({g.role if g.role != 'left out' else g.why})" for c, g in found.items()]
+    told = {c: g.role if g.role != "left out" or g.why == SAID else g.why for c, g in found.items()}
+    seen = [f"{shown(c)} ({what})" for c, what in told.items()]
     message = f"{table.source} has no column that could be a state beside the time: {shortened(seen)}."
     return DataError(f"{message} Measure something that changes in time.", file=table.source)

@@ -45,7 +45,7 @@ class Starter:
     @property
     def guessed_states(self) -> tuple[str, ...]:
         """Columns that count as states though nothing but their numbers says so."""
-        return tuple(g.column for g in self.guesses if g.role == "state" and g.why != SAID)
+        return tuple(g.column for g in self.guesses if g.role == "state" and not g.why.startswith(SAID))
 
     @property
     def warnings(self) -> tuple[str, ...]:
