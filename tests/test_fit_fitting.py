@@ -339,7 +339,9 @@ def test_a_parameter_that_the_hybrid_does_not_determine_is_named():
 
 
 def rows(n, columns=("prey", "predator"), runs=1):
-    return dataset(columns, *[(np.arange(float(n)), np.ones((n, len(columns)))) for _ in range(runs)])
+    return dataset(
+        columns, *[(np.arange(float(n)), np.arange(n * len(columns), dtype=float).reshape(n, -1)) for _ in range(runs)]
+    )
 
 
 @pytest.mark.parametrize(
@@ -354,6 +356,10 @@ def rows(n, columns=("prey", "predator"), runs=1):
             "trajectory '2' has one sample only",
         ),
         (dataset(COLUMNS, (np.arange(9.0), np.full((9, 2), np.nan))), "no state is measured"),
+        (
+            dataset(COLUMNS, (np.arange(9.0), np.column_stack([np.arange(9.0), np.full(9, 5.0)]))),
+            "predator is 5 in every row, .* Give it as a parameter, predator = 5, in place of its equation",
+        ),
     ],
 )
 def test_too_little_data_are_refused(data, match):

@@ -35,11 +35,24 @@ def check_enough(model: HybridODE, data: Dataset, noise: Mapping[str, float] | N
     if min(len(tr.t) for tr in data.trajectories) < 2:
         short = next(tr.name for tr in data.trajectories if len(tr.t) < 2)
         raise FitError(f"trajectory {short!r} has one sample only. Remove it, or check the column that separates runs.")
+    _refuse_unchanging(data, measured)
     for column, sd in (noise or {}).items():
         if column not in data.columns:
             raise FitError(f"noise names {column!r}, which is no column. Columns are {', '.join(data.columns)}.")
         if not (np.isfinite(sd) and sd > 0):
             raise FitError(f"noise of {column} = {sd!r} must be a positive number [data units].")
+
+
+def _refuse_unchanging(data: Dataset, measured: list[str]) -> None:
+    """Raise FitError where a column holds one number: it has no spread to measure errors by, and no rate to explain."""
+    for column in measured:
+        values = np.concatenate([tr.y[:, data.columns.index(column)] for tr in data.trajectories])
+        values = values[np.isfinite(values)]
+        if len(values) > 1 and values.min() == values.max():
+            raise FitError(
+                f"{column} is {values[0]:g} in every row, which tells nothing of a law. Give it as a parameter, "
+                f"{column} = {values[0]:g}, in place of its equation."
+            )
 
 
 def _refuse_unseen(model: HybridODE, measured: list[str]) -> None:
