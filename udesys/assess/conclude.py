@@ -17,7 +17,7 @@ from udesys.select import Refit, Selection
 
 MOST_LISTED = 60  # ranked laws handed on
 MOST_SCORED_ASIDE = 20  # of them scored on held-out data
-FOLLOWED = 0.5  # share of a column's variance that a law explains, below which it does not follow the column
+LEAST_EXPLAINED = 0.5  # share of a column's variance, below which a law does not follow the column
 
 
 def conclude(
@@ -168,7 +168,7 @@ def _missed(selection: Selection, final: Refit, columns: dict[str, int]) -> dict
     for column, j in columns.items():
         values = data.y[data.mask[:, j] > 0, j]
         spread = ((values - values.mean()) ** 2).sum() if len(values) else 0.0
-        if spread > 0 and final.squares[j] > (1.0 - FOLLOWED) * spread:
+        if spread > 0 and final.squares[j] > (1.0 - LEAST_EXPLAINED) * spread:
             missed[column] = max(0.0, 1.0 - float(final.squares[j] / spread))
     return missed
 

@@ -35,15 +35,16 @@ def command(
     from udesys.errors import UdesysError, readable
     from udesys.spec.starter import write_starter
 
+    time_columns = [time] if time else []
+    options = {"time": time_columns, "trajectory": trajectory, "state": state, "input": inputs, "left out": left_out}
     said: dict[str, str] = {}
-    options = (("time", [time] if time else []), ("trajectory", trajectory), ("state", state), ("input", inputs))
-    for role, columns in (*options, ("left out", left_out)):
+    for role, columns in options.items():
         for column in columns:
             if said.setdefault(column, role) != role:
                 raise UdesysError(f"{column} cannot be both: {said[column]} and {role}. Name it once.")
     made = write_starter(table, output, force=force, said=said)
     spec = shlex.quote(str(made.path))
-    typer.echo(f"{made}")
+    typer.echo(made)
     if len(made.guessed_states) > 1:
         other = f" -o {spec}" if output else ""
         again = f"udesys init {shlex.quote(str(table))}{other} --input {shlex.quote(made.guessed_states[-1])} --force"

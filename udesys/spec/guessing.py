@@ -12,7 +12,17 @@ from udesys.data.cells import MISSING, RawTable, is_text, number_text, numbers, 
 from udesys.errors import DataError, did_you_mean, shortened
 from udesys.spec import derivatives
 from udesys.spec.timing import rows_of_runs, time_and_runs
-from udesys.spec.vocabulary import DRIVING, OFFERED, PERHAPS_DRIVING, PLACES, SAID, Guess, shown, time_score, words
+from udesys.spec.vocabulary import (
+    DRIVING,
+    OFFERED,
+    PERHAPS_DRIVING,
+    PLACES,
+    Guess,
+    columns_said,
+    shown,
+    time_score,
+    words,
+)
 
 LEAST_ROWS = 5  # of a table; fewer show no law
 LEAST_VALUES = 3  # measured ones of a column that is to be a state
@@ -21,6 +31,7 @@ FIRST_STATES = 4  # where there are more
 MOST_DRIVERS = 3  # inputs, and covariates, that act in the starter
 LINEAR = 1e-9  # of a column's spread, to which it follows another one exactly
 MOST_LOOKED_AT = 1000  # columns
+YOU_SAY_SO = "you say so"  # why a column is what it is
 
 
 @np.errstate(over="ignore", invalid="ignore")  # differences of numbers near the largest
@@ -39,40 +50,38 @@ def guess_roles(table: RawTable, said: Mapping[str, str] | None = None) -> tuple
             or it cannot be what the user says.
     """
     said = dict(said or {})
-    _check_said(table, said)
     first = itertools.islice((c for c in table.columns if c not in said), MOST_LOOKED_AT)
     looked_at = {*said, *first}
     whole, table = table, replace(table, columns={c: v for c, v in table.columns.items() if c in looked_at})
     values, reasons = _read(table)
-    for column, role in said.items():
-        if role not in ("left out", "trajectory") and column in reasons:
-            why = {"text": "its cells hold text", "empty": "it is empty"}.get(reasons[column], reasons[column])
-            raise DataError(f"{shown(column)} of {table.source} cannot be {_article(role)}: {why.rstrip('.')}.")
+    _check_said(whole, said, reasons)
     _check_shape(table, values, reasons)
     time, runs, found = time_and_runs(table, values, reasons, said)
     t, rows = values[time], rows_of_runs(table, runs)
     found = {c: Guess(column=c, role="left out", why=why) for c, why in reasons.items()} | found
-    found |= {c: Guess(column=c, role=role, why=SAID) for c, role in said.items() if role == "left out"}
+    found |= {c: Guess(column=c, role="left out", why=YOU_SAY_SO) for c in columns_said(said, "left out")}
     left = {c: v for c, v in values.items() if c not in found and c != time}
     for column, guess in _unchanging(table, t, rows, {c: v for c, v in left.items() if c not in said}).items():
         found.setdefault(column, guess)
     found |= _moving(t, rows, {c: v for c, v in left.items() if c not in found}, said)
     if not any(guess.role == "state" for guess in found.values()):
-        raise _no_state(table, reasons, found)
+        raise _no_state(table, reasons, found, said)
     why = f"one of {len(whole.columns)} columns, of which the first {MOST_LOOKED_AT} are looked at"
     beyond = (Guess(column=column, role="left out", why=why) for column in whole.columns if column not in found)
-    return (*(found[column] for column in table.columns), *beyond)
+    return (*(replace(found[column], said=column in said) for column in table.columns), *beyond)
 
 
-def _check_said(table: RawTable, said: Mapping[str, str]) -> None:
-    for column in said:
-        if column not in table.columns:
-            known = did_you_mean(column, table.columns, listed="Its columns are")
-            raise DataError(f"{table.source} has no column {shown(column)}. {known}", file=table.source, column=column)
-
-
-def _article(role: str) -> str:
-    return f"{'an' if role == 'input' else 'the' if role == 'time' else 'a'} {role}"
+def _check_said(table: RawTable, said: Mapping[str, str], reasons: Mapping[str, str]) -> None:
+    """Raise DataError where a column is not there, or holds no numbers and cannot be what the user says."""
+    unknown = next((column for column in said if column not in table.columns), None)
+    if unknown is not None:
+        known = did_you_mean(unknown, table.columns, listed="Its columns are")
+        raise DataError(f"{table.source} has no column {shown(unknown)}. {known}", file=table.source, column=unknown)
+    for role, named in (("time", "the time"), ("state", "a state"), ("input", "an input")):
+        for column in columns_said(said, role):
+            if column in reasons:
+                why = {"text": "its cells hold text", "empty": "it is empty"}.get(reasons[column], reasons[column])
+                raise DataError(f"{shown(column)} of {table.source} cannot be {named}: {why.rstrip('.')}.")
 
 
 # ------------------------------------------------------------------ cells
@@ -145,18 +154,17 @@ def _moving(
     for column, other in copies.items():
         found[column] = Guess(column=column, role="left out", why=f"is a multiple of {shown(other)}, up to a constant")
     rest = [c for c in rest if c not in copies]
-    asked = [c for c in rest if said.get(c) == "state"]
+    asked = columns_said(said, "state")
     first = [c for c in rest if c not in asked][: max(0, FIRST_STATES - len(asked))]
     kept = rest if len(rest) <= MOST_COLUMNS else [c for c in rest if c in asked or c in first]
-    others = [c for c in rest if c not in kept]
-    for column in others:
+    for column in (c for c in rest if c not in kept):
         why = f"one of {len(rest)} columns of numbers; give it an equation of its own, {column}' = ..., to use it"
         found[column] = Guess(column=column, role="left out", why=why)
     rates = derivatives.measured_rates(t, rows, {c: columns[c] for c in kept})
     rates = {column: of for column, of in rates.items() if column not in asked}
     for column in kept:
         if column in asked:
-            found[column] = Guess(column=column, role="state", why=SAID)
+            found[column] = Guess(column=column, role="state", why=YOU_SAY_SO)
         elif column in rates and rates[column] in rates:
             why = f"is numerically the rate of change of {shown(rates[column])}, a velocity; the law tells it"
             found[column] = Guess(column=column, role="left out", why=why)
@@ -167,28 +175,30 @@ def _moving(
             found[column] = Guess(column=column, role="state", why="changes in time")
     states = [c for c in kept if found[c].role == "state"]
     for column in set(rates.values()) & set(states):
-        why = f"{found[column].why}, and its rate of change is measured too"
-        found[column] = Guess(column=column, role="state", why=why, second_order=True)
+        found[column] = _of_second_order(found[column], "its rate of change is measured too")
     if len(states) == 1 and not found[states[0]].second_order:
         inputs = [columns[c] for c in driving if found[c].role == "input"]
         place = bool(set(words(states[0])) & PLACES)
         if derivatives.needs_velocity(t, rows, columns[states[0]], inputs, place=place):
-            why = f"{found[states[0]].why}, and moves as what has a velocity"
-            found[states[0]] = Guess(column=states[0], role="state", why=why, second_order=True)
+            found[states[0]] = _of_second_order(found[states[0]], "moves as what has a velocity")
     return found
+
+
+def _of_second_order(state: Guess, because: str) -> Guess:
+    return replace(state, why=f"{state.why}, and {because}", second_order=True)
 
 
 def _split_driving(columns: list[str], said: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Columns that drive the system, or are named like it, and the rest, which is empty only where the user says so."""
-    asked = [c for c in columns if said.get(c) == "input"]
+    asked = columns_said(said, "input")
     open_ = [c for c in columns if c not in said]
     surely = [c for c in open_ if set(words(c)) & DRIVING]
     perhaps = [c for c in open_ if set(words(c)) & PERHAPS_DRIVING and c not in surely]
-    for driving in (asked + surely + perhaps, asked + surely):
+    for driving in (asked + surely + perhaps, asked + surely, asked):
         rest = [c for c in columns if c not in driving]
         if rest:
             return [c for c in columns if c in driving], rest
-    return asked, [c for c in columns if c not in asked]
+    return columns, []
 
 
 def _inputs(rows: list[np.ndarray], columns: dict[str, np.ndarray], said: Mapping[str, str]) -> dict[str, Guess]:
@@ -202,7 +212,7 @@ def _inputs(rows: list[np.ndarray], columns: dict[str, np.ndarray], said: Mappin
             if not whole:
                 message = f"{shown(column)} cannot be an input: it is empty in a whole run."
                 raise DataError(f"{message} Fill it, or leave those rows out.", column=column)
-            found[column] = Guess(column=column, role="input", why=SAID, interpolation=interpolation)
+            found[column] = Guess(column=column, role="input", why=YOU_SAY_SO, interpolation=interpolation)
             continue
         aside = not whole or active >= MOST_DRIVERS or (set(words(column)) & OFFERED and not alone)
         active += not aside
@@ -214,11 +224,10 @@ def _inputs(rows: list[np.ndarray], columns: dict[str, np.ndarray], said: Mappin
     return found
 
 
-def _no_state(table: RawTable, reasons: dict[str, str], found: dict[str, Guess]) -> DataError:
+def _no_state(table: RawTable, reasons: dict[str, str], found: dict[str, Guess], said: Mapping[str, str]) -> DataError:
     refused = next((why for why in reasons.values() if why not in ("text", "empty")), None)
     if refused:
         return DataError(refused, file=table.source)
-    told = {c: g.role if g.role != "left out" or g.why == SAID else g.why for c, g in found.items()}
-    seen = [f"{shown(c)} ({what})" for c, what in told.items()]
+    seen = [f"{shown(c)} ({g.role if g.role != 'left out' or c in said else g.why})" for c, g in found.items()]
     message = f"{table.source} has no column that could be a state beside the time: {shortened(seen)}."
     return DataError(f"{message} Measure something that changes in time.", file=table.source)

@@ -15,7 +15,7 @@ from udesys.spec.loading import load_spec
 from udesys.spec.naming import model_names
 from udesys.spec.result import Spec
 from udesys.spec.starter_text import MOST_LISTED, starter_text
-from udesys.spec.vocabulary import SAID, Guess, shown
+from udesys.spec.vocabulary import Guess, shown
 
 ROWS_AN_ARGUMENT = 10  # of a term, below which the starter warns
 
@@ -45,7 +45,7 @@ class Starter:
     @property
     def guessed_states(self) -> tuple[str, ...]:
         """Columns that count as states though nothing but their numbers says so."""
-        return tuple(g.column for g in self.guesses if g.role == "state" and not g.why.startswith(SAID))
+        return tuple(g.column for g in self.guesses if g.role == "state" and not g.said)
 
     @property
     def warnings(self) -> tuple[str, ...]:

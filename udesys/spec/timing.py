@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from udesys.data.cells import RawTable, is_text, labels, number_text
 from udesys.data.dataset import first_not_increasing
 from udesys.errors import DataError
-from udesys.spec.vocabulary import RUNS, Guess, shown, time_score, words
+from udesys.spec.vocabulary import RUNS, Guess, columns_said, shown, time_score, words
 
 LEAST_SAMPLES = 4  # of a run on average, as the fit asks
 MOST_LABELS = 8  # columns that may separate runs, of which pairs are tried
@@ -34,33 +34,37 @@ def time_and_runs(
     Raises:
         DataError: no column is a time, or the time restarts and nothing separates the runs.
     """
-    chosen = [column for column, role in said.items() if role == "time"]
-    open_ = [column for column in values if said.get(column, "time") == "time"]
-    ranked = chosen or sorted(open_, key=lambda column: -time_score(column))
+    chosen, asked = columns_said(said, "time"), tuple(columns_said(said, "trajectory"))
+    ranked = chosen or sorted((c for c in values if c not in said), key=lambda column: -time_score(column))
     named = chosen or [column for column in ranked if time_score(column) > 0]
     for column in named or ranked:
         if np.isnan(values[column]).any():
             continue
-        runs = _runs(table, values[column], column, said)
+        runs = _asked_runs(table, values[column], asked) if asked else _runs(table, values[column], column, said)
         if runs is not None:
             why = "its name, and it increases" if named else "the first column that increases"
             return column, runs, _guesses("it increases" if chosen else why, column, runs)
-    raise _no_time(table, values, reasons, named, [column for column, role in said.items() if role == "trajectory"])
+    raise _no_time(table, values, reasons, named, asked)
 
 
 def _guesses(why: str, time: str, runs: tuple[str, ...]) -> dict[str, Guess]:
-    within = f" within each {' and '.join(shown(column) for column in runs)}" if runs else ""
-    found = {time: Guess(column=time, role="time", why=f"{why}{within}")}
+    found = {time: Guess(column=time, role="time", why=f"{why}{_within(runs)}")}
     whole = "the time increases while it stays" if len(runs) == 1 else "the time increases while they all stay"
     return found | {column: Guess(column=column, role="trajectory", why=whole) for column in runs}
 
 
+def _within(runs: tuple[str, ...]) -> str:
+    return f" within each {' and '.join(shown(column) for column in runs)}" if runs else ""
+
+
+def _asked_runs(table: RawTable, t: np.ndarray, asked: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The columns that the user says separate runs; None where the time does not increase within them."""
+    codes = _joint(_numbered(labels(table, column))[1] for column in asked)
+    return asked if _increases_within(t, codes) else None
+
+
 def _runs(table: RawTable, t: np.ndarray, time: str, said: Mapping[str, str]) -> tuple[str, ...] | None:
     """The columns within which a time increases: none where it does anyway, None where nothing separates the runs."""
-    chosen = tuple(column for column, role in said.items() if role == "trajectory")
-    if chosen:
-        codes = _joint(_numbered(labels(table, column))[1] for column in chosen)
-        return chosen if _increases_within(t, codes) else None
     candidates = {column: codes for column, codes in _label_columns(table, time).items() if column not in said}
     if first_not_increasing(t) is None:
         stretches = [c for c, names in candidates.items() if _separates_stretches(c, names, table)]
@@ -132,7 +136,7 @@ def rows_of_runs(table: RawTable, runs: tuple[str, ...]) -> list[np.ndarray]:
     return [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
 
 
-def _no_time(table: RawTable, values: dict, reasons: dict, named: list[str], runs: Collection[str] = ()) -> DataError:
+def _no_time(table: RawTable, values: dict, reasons: dict, named: list[str], asked: tuple[str, ...]) -> DataError:
     """The error about a table without a time that increases."""
     source = table.source
     if named:
@@ -142,10 +146,9 @@ def _no_time(table: RawTable, values: dict, reasons: dict, named: list[str], run
             i = int(np.argmax(np.isnan(t)))
             message = f"the time is missing ({table.place(i, column)}). Fill the cell, or delete the row."
             return table.error(message, i=i, column=column)
-        if runs:
-            message = f"{column} does not increase within each {' and '.join(shown(run) for run in runs)}"
-            remedy = "Sort the rows, or name another column of runs."
-            return DataError(f"{message} of {source}. {remedy}", file=source, column=column)
+        if asked:
+            message = f"{column} does not increase{_within(asked)} of {source}."
+            return DataError(f"{message} Sort the rows, or name another column of runs.", file=source, column=column)
         k = first_not_increasing(t)
         what = f"{column} restarts" if t[k] < t[k - 1] else f"{column} stays"
         message = f"{what} in row {table.rows[k]} of {source} ({number_text(t[k])} after {number_text(t[k - 1])})"

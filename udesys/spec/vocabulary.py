@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 SHOWN = 50  # characters of a name
@@ -25,7 +26,6 @@ PERHAPS_DRIVING = frozenset("voltage volt volts vin current power ref reference 
 PLACES = frozenset(
     "q theta phi psi angle position pos displacement deflection height altitude elongation distance".split()
 )
-SAID = "you say so"  # why a column is what it is, where the user said it
 OFFERED = frozenset("ref reference setpoint target".split())  # act on a controller, not on what is measured
 
 
@@ -40,6 +40,7 @@ class Guess:
         of: for a velocity, the column it is the rate of change of.
         interpolation: how an input runs between its samples.
         second_order: a state whose acceleration is what a law tells.
+        said: the user said so.
     """
 
     column: str
@@ -48,6 +49,17 @@ class Guess:
     of: str = ""
     interpolation: str = "linear"
     second_order: bool = False
+    said: bool = False
+
+
+def columns_said(said: Mapping[str, str], role: str) -> list[str]:
+    """The columns that the user gave a role.
+
+    Args:
+        said: column -> role.
+        role: as in Guess.
+    """
+    return [column for column, given in said.items() if given == role]
 
 
 def words(name: str) -> list[str]:
