@@ -9,6 +9,7 @@ import numpy as np
 from udesys.data import Dataset
 from udesys.errors import FitError, did_you_mean
 from udesys.fit.elimination import symmetric_inverse
+from udesys.fit.evaluations import SOLVERS, TOLERANCE
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import StageReport, Unknowns
 from udesys.model import HybridODE
@@ -60,6 +61,9 @@ class FitResult:
         evidence: -2 log marginal likelihood up to a constant; lower is better.
         effective_weights: how many weights the data determine.
         largest_defect: largest jump between intervals, in units of the noise.
+        evaluations: of the right side in one simulation of all runs, as one batch, from the initial values by dopri5,
+            or by Radau for a stiff system, with error control to 1e-6 (see `udesys.fit.evaluations`). None where that
+            gives up, and in a run that was saved before it was counted.
         stages: what each stage did.
         warnings: what the user should know.
         seconds: wall time.
@@ -86,6 +90,7 @@ class FitResult:
     evidence: float
     effective_weights: float
     largest_defect: float
+    evaluations: int | None
     stages: tuple[StageReport, ...]
     warnings: tuple[str, ...]
     seconds: float
@@ -165,6 +170,11 @@ class FitResult:
             "evidence": self.evidence,
             "effective_weights": self.effective_weights,
             "largest_defect": self.largest_defect,
+            "simulation": {
+                "evaluations": self.evaluations,
+                "solver": SOLVERS[self.method],
+                "tolerance": TOLERANCE,
+            },
             "stages": [{**vars(s), "notes": list(s.notes)} for s in self.stages],
             "warnings": list(self.warnings),
             "timing_s": self.seconds,
@@ -182,6 +192,9 @@ class FitResult:
         lines.append("  Column          noise sd   RMSE simulated")
         for column, sd in self.noise.items():
             lines.append(f"  {column:<14} {sd:>9.4g}   {self.error[column]:>9.4g}")
+        if self.evaluations is not None:
+            by = f"{SOLVERS[self.method]}, tolerance {TOLERANCE:g}"
+            lines.append(f"  One simulation: {self.evaluations} evaluations of the right side ({by})")
         for stage in self.stages:
             lines.append(
                 f"  {stage.name}: {stage.iterations} iterations, cost {stage.before:.5g} -> {stage.after:.5g}, "
