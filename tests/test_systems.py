@@ -9,39 +9,217 @@ from scipy.integrate import solve_ivp
 from udesys.data import read_table
 from udesys.errors import DataError, ModelError, SolveError, UdesysError
 from udesys.model import HybridODE
+from udesys.model import tree as T
+from udesys.model.grammar import parse_expression
+from udesys.model.program import Program
 from udesys.spec import load_spec
 from udesys.systems import get_system, list_systems, make_data, simulate, write_system
 
+
 # Written by hand from the sources, in the order of the states; a new system adds its line here.
+def _coupled(n):
+    W = np.array([[0.6, -0.2, 0.1], [0.1, 0.5, -0.2], [-0.15, 0.2, 0.7]])[:n, :n]
+    V = np.array([[1.5, -0.4, 0.3], [-0.5, 1.2, -0.3], [0.2, -0.6, 1.8]])[:n, :n]
+
+    def force(t):
+        first = 1.2 * np.sin(0.7 * t) + 0.9 * np.sin(1.9 * t + 1)
+        second = 1.1 * np.sin(1.1 * t + 2) + 0.9 * np.sin(2.3 * t)
+        return np.array([first, second, 1.2 * np.sin(0.9 * t + 4) + 0.8 * np.sin(1.5 * t + 3)])[:n]
+
+    def rates(t, z):
+        x, v = np.array(z)[::2], np.array(z)[1::2]
+        return np.stack([v, np.tanh(-W @ v - V @ x + force(t))], 1).ravel()
+
+    return rates
+
+
+def _floating(t, z):
+    x, vx, y, vy = z
+    w = np.array([vx, vy]) - 0.2 * np.array([-y, x])
+    s = np.hypot(*w)
+    ax, ay = -(400 * s + 5) * w / (100 + 30 + 10 * np.tanh(0.2 * s))
+    return [vx, ax, vy, ay]
+
+
+def _yeast(t, s):
+    s1, s2, s3, s4, s5, s6, s7 = s
+    v1 = 100 * s1 * s6 / (1 + (s6 / 0.52) ** 4)
+    v2, v3, v4 = 6 * s2 * (1 - s5), 16 * s3 * (4 - s6), 100 * s4 * s5
+    v5, v6, v7, out = 1.28 * s6, 12 * s2 * s5, 1.8 * s7, 13 * (s4 - s7)
+    return [2.5 - v1, 2 * v1 - v2 - v6, v2 - v3, v3 - v4 - out, v2 - v4 - v6, -2 * v1 + 2 * v3 - v5, 0.1 * out - v7]
+
+
+def _pathway(t, z):
+    a, b, c = z
+    v1, v2, v3 = 1.0 * a / (0.8 + a), 0.9 * b / (0.4 + b), 0.8 * c / (0.6 + c)
+    return [0.1 - v1, v1 - v2, v2 - v3]
+
+
+def _fene_p(t, z):
+    xx, yy, xy = z
+    rate, spring = 4 * np.sin(0.8 * t) + 2 * np.sin(2 * t), (30 - 3) / (30 - (xx + 2 * yy))
+    return [2 * rate * xy - spring * xx + 1, 1 - spring * yy, rate * yy - spring * xy]
+
+
+def _slope(x, y):
+    """Minus the gradient of x^2/2 + 0.6 x y + y^4/4."""
+    return -x - 0.6 * y, -0.6 * x - y**3
+
+
 TRUTHS = {
+    "brusselator": lambda t, z: [1 - 4 * z[0] + z[0] ** 2 * z[1], 3 * z[0] - z[0] ** 2 * z[1]],
+    "coupled_oscillators_2": _coupled(2),
+    "coupled_oscillators_3": _coupled(3),
+    "damped_oscillator": lambda t, z: [
+        z[1],
+        (3 * np.sin(1.1 * t) + 2 * np.sin(2.7 * t + 1) - 0.8 * z[1] - 6 * z[0]) / 2,
+    ],
+    "duffing": lambda t, z: [z[1], z[0] - z[0] ** 3 - 0.3 * z[1] + 0.5 * np.cos(1.2 * t)],
+    "fene_p": _fene_p,
+    "fitzhugh_nagumo": lambda t, z: [z[0] - z[0] ** 3 / 3 - z[1] + 0.5, 0.08 * (z[0] + 0.7 - 0.8 * z[1])],
+    "floating_body": _floating,
+    "heavy_ball": lambda t, z: [z[1], _slope(z[0], z[2])[0] - 0.4 * z[1], z[3], _slope(z[0], z[2])[1] - 0.4 * z[3]],
+    "hopf": lambda t, z: [
+        0.25 * z[0] - z[1] - z[0] * (z[0] ** 2 + z[1] ** 2),
+        z[0] + 0.25 * z[1] - z[1] * (z[0] ** 2 + z[1] ** 2),
+    ],
+    "lorenz": lambda t, z: [10 * (z[1] - z[0]), z[0] * (28 - z[2]) - z[1], z[0] * z[1] - 8 / 3 * z[2]],
     "lotka_volterra": lambda t, x: [1.3 * x[0] - 0.9 * x[0] * x[1], 0.8 * x[0] * x[1] - 1.8 * x[1]],
+    "lotka_volterra_lecture": lambda t, x: [1.1 * x[0] - 0.4 * x[0] * x[1], 0.1 * x[0] * x[1] - 0.4 * x[1]],
+    "michaelis_menten_pathway": _pathway,
+    "nesterov": lambda t, z: [z[1], _slope(z[0], z[2])[0] - 3 / t * z[1], z[3], _slope(z[0], z[2])[1] - 3 / t * z[3]],
+    "neural_ode": lambda t, z: [-0.1 * z[0] ** 3 + 2 * z[1] ** 3, -2 * z[0] ** 3 - 0.1 * z[1] ** 3],
+    "pendulum": lambda t, z: [z[1], -9.81 * np.sin(z[0]) - 0.1 * z[1]],
+    "predator_prey_collapse": lambda t, z: [
+        3 * z[0] * (1 - z[0]) - z[0] * z[1] - 0.5 * (1 - np.exp(-5 * z[0])),
+        -z[1] + 3 * z[0] * z[1],
+    ],
+    "robertson": lambda t, y: [
+        -0.04 * y[0] + 1e4 * y[1] * y[2],
+        0.04 * y[0] - 1e4 * y[1] * y[2] - 3e7 * y[1] ** 2,
+        3e7 * y[1] ** 2,
+    ],
+    "roessler": lambda t, z: [-z[1] - z[2], z[0] + 0.2 * z[1], 0.2 + z[2] * (z[0] - 5.7)],
+    "seir": lambda t, z: [-3 * z[0] * z[2], 3 * z[0] * z[2] - z[1] / 8, z[1] / 8 - z[2] / 5, z[2] / 5],
+    "sir": lambda t, z: [-2.18e-3 * z[0] * z[1], 2.18e-3 * z[0] * z[1] - 0.44 * z[1], 0.44 * z[1]],
+    "van_der_pol": lambda t, z: [z[1], 2 * (1 - z[0] ** 2) * z[1] - z[0]],
+    "yeast_glycolysis": _yeast,
 }
-SYSTEMS = [pytest.param(system, id=system.name) for system in list_systems()]
+sin, cos, exp = np.sin, np.cos, np.exp
+ODEBENCH = {
+    1: lambda x: [(0.7 - x / 1.2) / 2.31],
+    2: lambda x: [0.23 * x],
+    3: lambda x: [0.79 * x * (1 - x / 74.3)],
+    5: lambda v: [9.81 - 0.0021175 * v * v],
+    6: lambda x: [2.1 * x - 0.5 * x * x],
+    8: lambda x: [0.14 * x * (1 - x / 130) * (x / 4.4 - 1)],
+    9: lambda x: [(1 - x) * 0.32 - 0.28 * x],
+    11: lambda x: [-(x**3)],
+    12: lambda x: [1.8 * x - 0.1107 * x * x],
+    13: lambda x: [0.0981 * sin(x) * (9.7 * cos(x) - 1)],
+    15: lambda x: [0.4 * x * (1 - x / 95) - x * x / (1 + x * x)],
+    16: lambda x: [0.1 * x + 0.04 * x**3 - 0.001 * x**5],
+    17: lambda x: [0.4 * x * (1 - x / 100) - 0.3],
+    18: lambda x: [0.4 * x * (1 - x / 100) - 0.24 * x / (50 + x)],
+    20: lambda x: [0.1 - 0.55 * x + x * x / (1 + x * x)],
+    22: lambda x: [1.4 + 0.4 * x**5 / (123 + x**5) - 0.89 * x],
+    23: lambda x: [0.21 - sin(x)],
+    24: lambda x, v: [v, -2.1 * x],
+    25: lambda x, v: [v, -4.5 * x - 0.43 * v],
+    27: lambda x, y: [x * (1.84 - 1.45 * y), -y * (3.0 - 1.62 * x)],
+    28: lambda x, v: [v, -0.9 * sin(x)],
+    29: lambda x, y: [0.65 * x * y, y * y - x * x],
+    31: lambda x, y: [-0.4 * x * y, 0.4 * x * y - 0.314 * y],
+    32: lambda x, v: [v, -0.18 * v + x - x**3],
+    34: lambda x, v: [v, sin(x) * (cos(x) - 0.93)],
+    35: lambda x, y: [cos(x) / np.tan(y), sin(x) * (cos(y) ** 2 + 4.2 * sin(y) ** 2)],
+    37: lambda x, v: [v, -x - 0.43 * (x * x - 1) * v],
+    38: lambda x, y: [3.37 * (y - x**3 / 3 + x), -x / 3.37],
+    39: lambda x, y: [-x + 2.4 * y + x * x * y, 0.07 - 2.4 * x - x * x * y],
+    40: lambda x, v: [v, -x + 0.886 * v * (1 - x * x)],
+    43: lambda x, v: [v, 1.67 - sin(x) - 0.64 * v],
+    44: lambda x, v: [v, 1.67 - sin(x) - 0.64 * v * abs(v)],
+    46: lambda x, y: [0.33 * sin(x - y) - sin(x), 0.33 * sin(y - x) - sin(y)],
+    47: lambda x, y: [-x + 1 / (1 + exp(4.89 * y - 1.4)), -y + 1 / (1 + exp(4.89 * x - 1.4))],
+    49: lambda x, y: [1 - 4.03 * x + 3.1 * x * x * y, 3.03 * x - 3.1 * x * x * y],
+    51: lambda x, y: [1.432 + sin(y) * cos(x), 0.972 + sin(y) * cos(x)],
+    52: lambda x, y, z: [0.1 * (y - x), 0.21 * (x * z - y), 0.34 * (4.1 - z - 3.1 * x * y)],
+    54: lambda x, y, z: [5.1 * (y - x), 12 * x - y - x * z, x * y - 1.67 * z],
+    55: lambda x, y, z: [10 * (y - x), 99.96 * x - y - x * z, x * y - 8 / 3 * z],
+    57: lambda x, y, z: [5 * (-y - z), 5 * (x - 0.2 * y), 5 * (0.2 + z * (x - 5.7))],
+    59: lambda x, y, z: [5 * (-y - z), 5 * (x + 0.2 * y), 5 * (0.2 + z * (x - 5.7))],
+    60: lambda x, y, z: [
+        x * (z - 0.7) - 3.5 * y,
+        3.5 * x + y * (z - 0.7),
+        0.65 + 0.95 * z - z**3 / 3 - (x * x + y * y) * (1 + 0.25 * z) + 0.1 * z * x**3,
+    ],
+    62: lambda x, y, z, w: [
+        -x + 1 / (1 + exp(0.89 * z + 0.4 * y - 1.4)),
+        x - y,
+        -z + 1 / (1 + exp(0.89 * x + 0.4 * w - 1.4)),
+        z - w,
+    ],
+}
+TRUTHS |= {f"odebench:{number}": lambda t, z, f=f: f(*z) for number, f in ODEBENCH.items()}
+COMPARED_UNTIL = {"odebench:55": 2.0}  # chaos multiplies what the methods differ by
+ALL = (*list_systems(), *list_systems("odebench"))
+SYSTEMS = [pytest.param(system, id=system.name) for system in ALL]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_right_side_is_the_stated_one(system):
+    rng, program = np.random.default_rng(0), Program(system.true_rhs(), [*system.states, "t"])
+    for run in simulate(system).trajectories[:3]:
+        for t, x in zip(run.t, run.y, strict=True):
+            near = x * rng.uniform(0.9, 1.1, len(x)) + 1e-3 * rng.uniform(0, 1, len(x))
+            stated = np.array(TRUTHS[system.name](t, near))
+            given = np.array(program.run([*near, t]), float)
+            # What cancels in a sum is known to the rounding of its largest part.
+            size = np.abs(stated).max() + np.abs(near).max()
+            np.testing.assert_allclose(given, stated, rtol=1e-8, atol=1e-12 * size)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_system_follows_its_stated_equations(system):
-    x0 = list(system.x0.values())
-    exact = solve_ivp(TRUTHS[system.name], (system.t[0], system.t[-1]), x0, "LSODA", system.t, rtol=1e-10, atol=1e-12)
-    (run,) = simulate(system).trajectories
-    # LSODA keeps its relative tolerance per step; three digits are left for their sum.
-    np.testing.assert_allclose(run.y, exact.y.T, rtol=1e-7, atol=1e-9)
-    assert tuple(run.t) == system.t
-    np.testing.assert_array_equal(run.y[0], x0)
+    exact = simulate(system)
+    assert [run.name for run in exact.trajectories] == [str(k) for k in range(len(system.starts))]
+    for run, start in list(zip(exact.trajectories, system.starts, strict=True))[:3]:
+        x0 = [start[state] for state in system.states]
+        method = "Radau" if system.stiff else "LSODA"
+        end = np.searchsorted(run.t, COMPARED_UNTIL.get(system.name, np.inf))
+        times = run.t[:end]
+        done = solve_ivp(TRUTHS[system.name], (times[0], times[-1]), x0, method, times, rtol=1e-10, atol=1e-13)
+        # These methods keep their relative tolerance per step; three digits are left for the sum.
+        scale = np.abs(done.y).max(1)
+        np.testing.assert_allclose(run.y[:end] / scale, done.y.T / scale, rtol=0, atol=1e-6)
+        assert tuple(run.t) == system.t
+        np.testing.assert_array_equal(run.y[0], x0)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_system_is_complete(system, tmp_path):
     given = load_spec(write_system(system, tmp_path)[1])
-    assert given.model.states == system.states == tuple(system.truth) == tuple(system.x0)
-    assert given.model.slots, "a system keeps something back"
-    assert given.data.n_measured == dict.fromkeys(system.states, len(system.t))
+    assert given.model.states == system.states == tuple(system.starts[0])
+    assert len(given.model.terms) == len(system.missing)
+    assert set(system.columns) <= set(system.states)
+    n_kept = len(system.starts) - len(system.heldout)
+    assert given.data.n_measured == dict.fromkeys(system.columns, n_kept * len(system.t))
+    assert (given.heldout is None) == (not system.heldout)
     assert not given.warnings
     for name, parameter in given.model.parameters.items():
         low, high = parameter.bounds
         assert low <= system.constants[name] <= high
         assert not parameter.fixed or parameter.start == system.constants[name]
+    sought = {*system.constants} - {*given.model.parameters}
+    formulas = [parse_expression(text) for text in system.missing.values()]
+    assert sought == set().union(*(T.symbols(f) for f in formulas)) & sought
+    assert system.missing or given.model.estimated, "a system keeps something back"
+    assert len(system.free) in (0, len(system.missing))
     assert system.source and system.name in str(system)
+
+
+def test_every_system_of_the_table_is_there():
+    assert [s.name for s in list_systems("odebench")] == [f"odebench:{number}" for number in ODEBENCH]
 
 
 def test_the_listing_is_sorted_and_names_its_files():
@@ -85,9 +263,11 @@ def test_a_system_that_explodes_is_refused():
         get_system("lotka_volterra"),
         name="explodes",
         units={"x": ""},
-        truth={"x": "a*x**2"},
+        equations="x' = NN(x)",
+        missing={"NN(x)": "a*x**2"},
         constants={"a": 1.0},
-        x0={"x": 1.0},
+        parameters={},
+        starts=({"x": 1.0},),
         t=(0.0, 0.5, 2.0),
     )
     with pytest.raises(SolveError, match="explodes cannot be simulated"), np.errstate(all="ignore"):

@@ -128,12 +128,12 @@ class Case:
 # ------------------------------------------------------------------ laws
 BOTH_INTERACTIONS = Law(
     equations=LOTKA_VOLTERRA.equations,
-    terms={"NN1(prey, predator)": "-beta*prey*predator", "NN2(prey, predator)": "gamma*prey*predator"},
+    terms=LOTKA_VOLTERRA.missing,
     constants={
         "beta": Constant(LOTKA_VOLTERRA.constants["beta"], 0.5),
         "gamma": Constant(LOTKA_VOLTERRA.constants["gamma"], 0.5),
     },
-    known=LOTKA_VOLTERRA.parameters,
+    known=LOTKA_VOLTERRA.known,
 )
 PREDATOR_GROWTH = Law(
     equations="""
@@ -237,7 +237,7 @@ def relaxation_run(rng: np.random.Generator, law: Law, n: int = 400) -> list[Tra
     return [Trajectory(name="0", t=t, y=solution.sol(t).T)]
 
 
-PREY_AND_PREDATOR = tuple(LOTKA_VOLTERRA.x0.values())
+PREY_AND_PREDATOR = tuple(LOTKA_VOLTERRA.starts[0].values())
 ROWS_31 = np.round(0.1 * np.arange(31), 1)
 ROWS_101 = np.round(0.1 * np.arange(101), 1)
 LONG_RUN = partial(one_run, law=BOTH_INTERACTIONS, x0=PREY_AND_PREDATOR, t=ROWS_101)

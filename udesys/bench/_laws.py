@@ -12,9 +12,8 @@ from udesys.model import HybridODE, Parameter
 from udesys.model import tree as T
 from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
-
-EXPLICIT = {"method": "DOP853", "rtol": 1e-11, "atol": 1e-12}
-STIFF = {"method": "Radau", "rtol": 1e-9, "atol": 1e-13}
+from udesys.systems.base import with_formulas
+from udesys.systems.exact import solve_exactly
 
 
 @dataclass(frozen=True)
@@ -93,27 +92,16 @@ class Law:
 
         Raises:
             SolveError: the integration stops before the last time.
-
-        Source: Hairer, Norsett & Wanner, Solving ODEs I (1993), sec. II.5; Hairer & Wanner, Solving ODEs II (1996),
-            sec. IV.8, through SciPy.
         """
-        from scipy.integrate import solve_ivp
-
         states, right_sides = self._true_right_sides()
-        slope = _function_of_state(right_sides, states, self.inputs, signals)
-        by_state = [T.derivative(right, state) for right in right_sides for state in states]
-        slopes_by_state = _function_of_state(by_state, states, self.inputs, signals)
-        options = STIFF | {"jac": lambda t, x: slopes_by_state(t, x).reshape(len(x), -1)} if stiff else EXPLICIT
-        done = solve_ivp(slope, span, x0, dense_output=True, **options)
-        if not done.success:
-            raise SolveError(f"the true law cannot be simulated from {x0} to t = {span[1]:g}: {done.message}")
-        return done
+        named = list(zip(self.inputs, signals, strict=True))
+        try:
+            return solve_exactly(right_sides, states, x0, span, stiff=stiff, signals=named)
+        except SolveError as error:
+            raise SolveError(f"the true law {error}") from None
 
     def _closed_text(self) -> str:
-        text = self.equations
-        for call, formula in self.terms.items():
-            text = text.replace(call, f"({formula})")
-        return text
+        return with_formulas(self.equations, self.terms)
 
     def _true_right_sides(self) -> tuple[tuple[str, ...], list[T.Tree]]:
         true = {name: c.value for name, c in {**self.estimated, **self.constants}.items()}
@@ -123,8 +111,3 @@ class Law:
 
 def _starts(constants: Mapping[str, Constant]) -> dict[str, Parameter]:
     return {name: Parameter(c.start) for name, c in constants.items()}
-
-
-def _function_of_state(trees, states, inputs, signals) -> Callable[[float, np.ndarray], np.ndarray]:
-    program = Program(trees, [*states, *inputs, "t"])
-    return lambda t, x: np.array(program.run([*x, *(signal(t) for signal in signals), t]), dtype=float)

@@ -7,6 +7,7 @@ the same function however they are written: c*x/(K + x) is a/(1 + b/x) and a*x/(
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,14 +125,25 @@ def true_terms(problem: Problem) -> dict[str, TrueTerm]:
     """The missing terms of a problem as they truly are, by name."""
     model, law = problem.model, problem.law
     arguments = {term: slot.arguments for slot in model.slots for term in slot.terms}
+    values = {name: c.value for name, c in law.constants.items()}
     return {
-        term: _true_term(parse_expression(text), law.constants, arguments[term], problem.points[term])
+        term: true_term(parse_expression(text), values, arguments[term], problem.points[term])
         for term, text in zip(model.terms, law.terms.values(), strict=True)
     }
 
 
-def _true_term(tree: T.Tree, constants, arguments: tuple[str, ...], visited: np.ndarray) -> TrueTerm:
-    used = {name: c.value for name, c in constants.items() if name in T.symbols(tree)}
+def true_term(
+    tree: T.Tree, constants: Mapping[str, float], arguments: tuple[str, ...], visited: np.ndarray
+) -> TrueTerm:
+    """A missing term as it truly is, from its formula.
+
+    Args:
+        tree: its formula over `arguments` and `constants`.
+        constants: name -> true value, of this formula and of others.
+        arguments: names.
+        visited: (n, arguments), where the truth went [data units].
+    """
+    used = {name: value for name, value in constants.items() if name in T.symbols(tree)}
     points = np.concatenate([visited, _box_around(visited)])
     (values,) = Program([tree], [*arguments, *used]).run([*points.T, *used.values()])
     parts = np.split(values, [len(visited)])

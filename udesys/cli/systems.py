@@ -12,16 +12,19 @@ EXAMPLE = "udesys systems lotka_volterra --noise 5% --seed 1 -o trial"
 
 def _names() -> list[str]:
     """What a shell completes."""
-    from udesys.systems import list_systems
+    from udesys.systems import list_systems, list_tables
 
-    return [system.name for system in list_systems()]
+    return [*(system.name for system in list_systems()), *list_tables()]
 
 
 def command(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="A system; all are listed otherwise.", metavar="[NAME]", show_default=False, autocompletion=_names
+            help="A system, or a table of systems to list; all are listed otherwise.",
+            metavar="[NAME]",
+            show_default=False,
+            autocompletion=_names,
         ),
     ] = None,
     noise: Annotated[str, typer.Option(help="Noise, as a share of each state's mean.")] = "0.5%",
@@ -35,14 +38,18 @@ def command(
     """List the built-in systems, or write data and spec of one."""
     import json
 
-    from udesys.systems import get_system, list_systems, write_system
+    from udesys.systems import get_system, list_systems, list_tables, write_system
 
-    if name is None and as_json:
-        typer.echo(json.dumps({system.name: system.title for system in list_systems()}, indent=2))
-        return
-    if name is None:
-        for system in list_systems():
+    if name is None or name in list_tables():
+        shown = list_systems(name)
+        if as_json:
+            typer.echo(json.dumps({system.name: system.title for system in shown}, indent=2))
+            return
+        for system in shown:
             typer.echo(f"{system.name:<24}  {system.title}")
+        for table in list_tables() if name is None else ():
+            entries = f"{len(list_systems(table))} systems as a table; list them:  udesys systems {table}"
+            typer.echo(f"{table + ':ID':<24}  {entries}")
         typer.echo("Write the data and the spec of one:  udesys systems NAME")
         return
     system = get_system(name)

@@ -9,88 +9,116 @@ import json
 import pkgutil
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from udesys.data import Dataset, Trajectory, add_noise, parse_percent
 from udesys.errors import DataError, ModelError, SolveError, UdesysError, did_you_mean
+from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
 from udesys.systems.base import System
+from udesys.systems.exact import solve_exactly
 
-RTOL = 1e-12
-ATOL = 1e-14  # of a state's initial magnitude, or of 1 where it starts at zero
+RUN = "run"  # the column that separates runs, where there are several
+INTERPOLATION = "cubic"  # of the inputs, which are smooth
+MOST_STARTS = 3  # named in a spec
 DIGITS = 10  # written to the table; the noise is far above them
 
 
 @functools.cache
-def _systems() -> Mapping[str, System]:
-    """name -> system, for every file of this folder that has one."""
+def _modules() -> Mapping[str, object]:
+    """name -> module, for every file of this folder that has a system, or a table of them."""
     import udesys.systems as folder
 
-    modules = [importlib.import_module(f"udesys.systems.{m.name}") for m in pkgutil.iter_modules(folder.__path__)]
-    found = [module.SYSTEM for module in modules if hasattr(module, "SYSTEM")]
-    return {system.name: system for system in sorted(found, key=lambda s: s.name)}
+    names = [m.name for m in pkgutil.iter_modules(folder.__path__)]
+    modules = {name: importlib.import_module(f"udesys.systems.{name}") for name in sorted(names)}
+    return {name: m for name, m in modules.items() if hasattr(m, "SYSTEM") or hasattr(m, "SYSTEMS")}
 
 
-def list_systems() -> tuple[System, ...]:
-    """Every built-in system, by name."""
-    return tuple(_systems().values())
+def list_systems(table: str | None = None) -> tuple[System, ...]:
+    """Every built-in system that has a file of its own, by name; or those of a table, in its order.
+
+    Args:
+        table: its name, such as "odebench".
+
+    Raises:
+        ModelError: there is no such table.
+    """
+    if table is None:
+        return tuple(module.SYSTEM for module in _modules().values() if hasattr(module, "SYSTEM"))
+    if table not in list_tables():
+        raise ModelError(f"there is no table of systems {table!r}. {did_you_mean(table, list_tables())}")
+    return _modules()[table].SYSTEMS
+
+
+def list_tables() -> tuple[str, ...]:
+    """Names of the tables of systems."""
+    return tuple(name for name, module in _modules().items() if hasattr(module, "SYSTEMS"))
 
 
 def get_system(name: str) -> System:
     """A built-in system.
 
     Args:
-        name: its name; dashes are read as underscores.
+        name: its name, as in "lotka_volterra", or a table and what its entry is called there, as in "odebench:24";
+            dashes are read as underscores.
 
     Raises:
         ModelError: there is none of that name.
     """
-    found = _systems().get(name.replace("-", "_"))
+    table, colon, _ = name.partition(":")
+    systems = {s.name: s for s in (list_systems(table) if colon else list_systems())}
+    found = systems.get(name if colon else name.replace("-", "_"))
     if found is None:
-        raise ModelError(f"there is no system {name!r}. {did_you_mean(name, _systems())}")
+        raise ModelError(f"there is no system {name!r}. {did_you_mean(name, systems)}")
     return found
 
 
 def simulate(system: System) -> Dataset:
-    """The states of a system at its sample times, without noise.
+    """All states and inputs of a system at its sample times, without noise.
 
     Args:
         system: what to simulate.
 
     Raises:
-        SolveError: the integration stops before the last time.
-
-    Source: Hairer, Norsett & Wanner, Solving ODEs I (1993), sec. II.5: DOP853, through SciPy.
+        SolveError: the integration of a run stops before the last time.
     """
-    from scipy.integrate import solve_ivp
-
-    program = Program(system.true_rhs(), [*system.states, "t"])
-    x0 = np.array([system.x0[state] for state in system.states], dtype=float)
-    atol = ATOL * np.where(x0 == 0, 1.0, np.abs(x0))
     t = np.array(system.t)
-    done = solve_ivp(
-        lambda now, x: np.array(program.run([*x, now]), dtype=float),
-        (t[0], t[-1]),
-        x0,
-        method="DOP853",
-        t_eval=t,
-        rtol=RTOL,
-        atol=atol,
+    right_sides, drive = system.true_rhs(), _drive(system, t)
+    runs = []
+    for k, start in enumerate(system.starts):
+        x0 = [start[state] for state in system.states]
+        try:
+            done = solve_exactly(right_sides, system.states, x0, (t[0], t[-1]), stiff=system.stiff)
+        except SolveError as error:
+            raise SolveError(f"{system.name} {error}") from None
+        y = done.sol(t).T
+        y[0] = x0
+        runs.append(Trajectory(name=str(k), t=t, y=y, u=drive))
+    return Dataset(
+        columns=system.states,
+        trajectories=tuple(runs),
+        time="t",
+        source=system.name,
+        inputs=dict.fromkeys(system.inputs, INTERPOLATION),
     )
-    if not done.success:
-        raise SolveError(f"{system.name} cannot be simulated: {done.message}")
-    run = Trajectory(name="0", t=t, y=done.y.T)
-    return Dataset(columns=system.states, trajectories=(run,), time="t", source=system.name)
+
+
+def _drive(system: System, t: np.ndarray) -> np.ndarray:
+    """(time, input)."""
+    program = Program([parse_expression(text) for text in system.inputs.values()], ["t"])
+    columns = [np.broadcast_to(np.asarray(column, float), t.shape) for column in program.run([t])]
+    return np.stack(columns, 1) if columns else np.zeros((len(t), 0))
 
 
 def make_data(system: System, noise: float | str = 0.005, seed: int = 0) -> Dataset:
-    """The states of a system with measurement noise.
+    """What is measured of a system, with noise; the inputs are as they were set.
 
     Args:
         system: what to measure.
-        noise: standard deviation as a share of each state's mean magnitude, such as 0.05 or "5%".
+        noise: standard deviation as a share of each state's mean magnitude over all runs, such as 0.05 or "5%".
         seed: of the noise.
 
     Raises:
@@ -101,9 +129,12 @@ def make_data(system: System, noise: float | str = 0.005, seed: int = 0) -> Data
         advice = 'Write a share, such as 0.05 or "5%".'
         raise DataError(f"noise = {noise} is {100 * share:g} % of the signal. {advice}")
     exact = simulate(system)
-    rng = np.random.default_rng(seed)
-    runs = tuple(Trajectory(name=run.name, t=run.t, y=add_noise(run.y, share, rng)) for run in exact.trajectories)
-    return Dataset(columns=exact.columns, trajectories=runs, time=exact.time, source=exact.source)
+    chosen = [system.states.index(column) for column in system.columns]
+    whole = np.concatenate([run.y[:, chosen] for run in exact.trajectories])
+    noisy = add_noise(whole, share, np.random.default_rng(seed))
+    parts = np.split(noisy, len(exact.trajectories))
+    runs = tuple(replace(run, y=y) for run, y in zip(exact.trajectories, parts, strict=True))
+    return replace(exact, columns=system.columns, trajectories=runs, sha256="")
 
 
 def write_system(
@@ -118,7 +149,7 @@ def write_system(
 
     Args:
         system: what to write.
-        folder: gets NAME.csv and NAME.toml.
+        folder: gets NAME.csv and NAME.toml, an underscore in place of a colon.
         noise: as `make_data`.
         seed: of the noise.
         force: replace files that are there.
@@ -131,7 +162,8 @@ def write_system(
         DataError: the noise is no share of the signal.
     """
     folder = Path(folder)
-    table, spec = folder / f"{system.name}.csv", folder / f"{system.name}.toml"
+    stem = system.name.replace(":", "_")  # no file may have a colon in its name everywhere
+    table, spec = folder / f"{stem}.csv", folder / f"{stem}.toml"
     for path in (table, spec):
         if path.exists() and not force:
             raise UdesysError(f"{path} is there already. Name another folder, or replace it with --force.")
@@ -140,44 +172,57 @@ def write_system(
     folder.mkdir(parents=True, exist_ok=True)
     with table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([data.time, *data.columns])
-        (run,) = data.trajectories
-        writer.writerows([f"{value:.{DIGITS}g}" for value in (t, *y)] for t, y in zip(run.t, run.y, strict=True))
+        several = len(data.trajectories) > 1
+        writer.writerow([*([RUN] * several), data.time, *data.inputs, *data.columns])
+        for run in data.trajectories:
+            for t, u, y in zip(run.t, run.u, run.y, strict=True):
+                numbers = [f"{value:.{DIGITS}g}" for value in (t, *u, *y)]
+                writer.writerow([*([run.name] * several), *numbers])
     spec.write_text(text, encoding="utf-8", newline="\n")
     return table, spec
 
 
 # ------------------------------------------------------------------ the spec's text
 def _spec_text(system: System, table: str, noise: float, seed: int) -> str:
-    truth = [f"#   {state}' = {right}" for state, right in system.truth.items()]
-    constants = ", ".join(f"{name} = {value:g}" for name, value in system.constants.items())
-    start = ", ".join(f"{state} = {value!r}" for state, value in system.x0.items())
-    parameters = [f"{_key(name)} = {_toml(value)}" for name, value in system.parameters.items()]
-    return "\n".join(
-        [
-            f"# {system.title[0].upper()}{system.title[1:]}.",
-            f"# {system.source}.",
-            f"# Simulated with noise of {100 * noise:g} % of each state's mean, seed {seed}.",
-            "# The law behind the data, which udesys does not see:",
-            *truth,
-            f"#   {constants}; {start} at t = {system.t[0]:g}",
-            "",
-            "[data]",
-            f"file = {_toml(table)}",
-            f"time = {_toml('t')}",
-            "",
-            "[model]",
-            "# What is known; NN1, NN2, ... stand for what is not.",
-            'equations = """',
-            system.equations.strip(),
-            '"""',
-            "",
-            "[parameters]",
-            "# A number is fixed; { start = 1.0, bounds = [0, 5] } would be estimated.",
-            *parameters,
-            "",
-        ]
-    )
+    starts = [", ".join(f"{state} = {value:g}" for state, value in start.items()) for start in system.starts]
+    shown = [f"#   {start} at t = {system.t[0]:g}" for start in starts[:MOST_STARTS]]
+    shown += [f"#   and {len(starts) - MOST_STARTS} more runs"] if len(starts) > MOST_STARTS else []
+    entries = {"file": table, "time": "t"}
+    if len(system.starts) > 1:
+        entries["trajectory"] = RUN
+    if system.inputs:
+        entries["inputs"] = {name: {"column": name, "interpolation": INTERPOLATION} for name in system.inputs}
+    if system.heldout:
+        entries["holdout"] = {"trajectories": list(system.heldout)}
+    about = "What is known; NN1, NN2, ... stand for what is not." if system.missing else "The coefficients are sought."
+    lines = [
+        f"# {system.title[0].upper()}{system.title[1:]}.",
+        f"# {system.source}.",
+        f"# Simulated with noise of {100 * noise:g} % of each state's mean, seed {seed}.",
+        "# What is behind the data, which udesys does not see:",
+        *(f"#   {line}" for line in system.truth_lines()),
+        *shown,
+        "",
+        "[data]",
+        *_lines(entries),
+        "",
+        "[model]",
+        f"# {about}",
+        'equations = """',
+        *(line.strip() for line in system.equations.strip().splitlines()),
+        '"""',
+        "",
+    ]
+    if system.parameters:
+        comment = "# A number is fixed; { start = 1.0, bounds = [0, 5] } is estimated, and so is what is not listed."
+        lines += ["[parameters]", comment, *_lines(system.parameters), ""]
+    if system.search:
+        lines += ["[search]", *_lines(system.search), ""]
+    return "\n".join(lines)
+
+
+def _lines(table: Mapping) -> list[str]:
+    return [f"{_key(name)} = {_toml(value)}" for name, value in table.items()]
 
 
 def _toml(value) -> str:

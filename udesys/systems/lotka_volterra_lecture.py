@@ -1,0 +1,20 @@
+"""Predator and prey with the constants of the textbook picture, which lectures start from."""
+
+from udesys.systems.base import System, sampled
+
+SYSTEM = System(
+    name="lotka_volterra_lecture",
+    title="predator and prey as lectures have them; both interactions are missing",
+    units={"prey": "", "predator": ""},
+    equations="""
+prey' = alpha*prey + NN1(prey, predator)
+predator' = NN2(prey, predator) - delta*predator
+""",
+    missing={"NN1(prey, predator)": "-beta*prey*predator", "NN2(prey, predator)": "gamma*prey*predator"},
+    parameters={"alpha": 1.1, "delta": 0.4},
+    constants={"alpha": 1.1, "beta": 0.4, "gamma": 0.1, "delta": 0.4},
+    starts=({"prey": 10.0, "predator": 10.0},),
+    t=sampled(20.0, 0.2),
+    source="Lotka, Elements of Physical Biology (1925); Volterra, Nature 118 (1926) 558, with alpha 1.1, beta 0.4, "
+    "delta 0.4, gamma 0.1 and ten of each at the start",
+)
