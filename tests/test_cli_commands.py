@@ -70,7 +70,7 @@ def completed(*words):
         (["udesys", "di"], ["discover"]),
         (["udesys", "export", "runs/a", "--to", ""], ["sbml", "python", "latex", "sympy"]),
         (["udesys", "doctor", "--t"], ["--test"]),
-        (["udesys", "systems", "lotka"], ["lotka_volterra"]),
+        (["udesys", "systems", "lotka_volterra_"], ["lotka_volterra_lecture"]),
         (["udesys", "bench", "lot"], ["lotka-volterra"]),
     ],
 )

@@ -16,6 +16,7 @@ import numpy as np
 
 from udesys.bench._cases import Case, Problem, chosen, many_runs
 from udesys.bench._laws import Constant, Law
+from udesys.systems import get_system
 
 N_SAMPLES = 100  # of a system, all its trajectories together
 START = 0.6  # of the truth, where the estimate of a constant starts
@@ -70,6 +71,20 @@ def _law(
         constants=sought(constants),
         known=known or {},
         estimated=sought(estimated or {}),
+    )
+
+
+def _built_in(name: str) -> FormCase:
+    """A built-in system as a case: its law, starts and span, with as many samples as the others have."""
+    system = get_system(name)
+    sought = {n: value for n, value in system.constants.items() if n not in system.parameters}
+    estimated = {n: value for n, value in system.constants.items() if n in system.parameters and n not in system.known}
+    return FormCase(
+        name=name.replace("_", "-"),
+        law=_law(system.equations, system.missing, known=system.known, estimated=estimated, **sought),
+        starts=tuple(tuple(start.values()) for start in system.starts),
+        end=system.t[-1],
+        source=system.source,
     )
 
 
@@ -143,40 +158,8 @@ POPULATIONS = (
         source="Benzekry et al., PLoS Comput. Biol. 10 (2014) e1003800: Lewis lung carcinoma [mm3, days]; a dose with "
         "a half-life of two days kills in proportion first, then growth from 340 to 10,000",
     ),
-    FormCase(
-        name="sir",
-        law=_law(
-            """
-            healthy' = -NN(healthy, ill)
-            ill' = NN(healthy, ill) - a*ill
-            recovered' = a*ill
-            """,
-            {"NN(healthy, ill)": "b*healthy*ill"},
-            estimated={"a": 0.44},
-            b=2.18e-3,
-        ),
-        starts=((762.0, 1.0, 0.0),),
-        end=14.0,
-        source="Murray, Mathematical Biology I (2002), sec. 10.2: influenza in a boarding school, 1978 [boys, days]",
-    ),
-    FormCase(
-        name="seir",
-        law=_law(
-            """
-            healthy' = -NN(healthy, exposed, ill)
-            exposed' = NN(healthy, exposed, ill) - s*exposed
-            ill' = s*exposed - g*ill
-            recovered' = g*ill
-            """,
-            {"NN(healthy, exposed, ill)": "b*healthy*ill"},
-            known={"s": 1 / 8, "g": 1 / 5},
-            b=3.0,
-        ),
-        starts=((0.999, 0.001, 0.0, 0.0),),
-        end=40.0,
-        source="Keeling & Rohani, Modeling Infectious Diseases (2008), sec. 2.5: measles, eight days latent, five ill; "
-        "a basic reproduction number of 15",
-    ),
+    _built_in("sir"),
+    _built_in("seir"),
 )
 
 # ------------------------------------------------------------------ cells and enzymes
@@ -301,21 +284,7 @@ REACTIONS = (
         source="Seborg, Edgar & Mellichamp, Process Dynamics and Control (2004), example 2.5 [mol/l, K, min]: the "
         "coolant steps from 300 to 305 K, and the reactor ignites and oscillates between 350 and 440 K",
     ),
-    FormCase(
-        name="brusselator",
-        law=_law(
-            """
-            x' = A - (B + 1)*x + NN(x, y)
-            y' = B*x - NN(x, y)
-            """,
-            {"NN(x, y)": "k*x^2*y"},
-            known={"A": 1.0, "B": 3.0},
-            k=1.0,
-        ),
-        starts=((1.0, 1.0),),
-        end=20.0,
-        source="Prigogine & Lefever, J. Chem. Phys. 48 (1968) 1695, A = 1, B = 3: a limit cycle, nearly three periods",
-    ),
+    _built_in("brusselator"),
     FormCase(
         name="diode",
         law=_law(
@@ -332,50 +301,13 @@ REACTIONS = (
         source="Shockley, Bell Syst. Tech. J. 28 (1949) 435: a germanium detector, 2.6 uA and 1/k = 1.6*26 mV, behind "
         "10 mH and 100 pF [V, uA, us]; a small signal, -0.53 to 0.14 V, so that its reverse current counts",
     ),
-    FormCase(
-        name="fitzhugh-nagumo",
-        law=_law(
-            """
-            v' = NN(v, w) - w + current
-            w' = 0.08*(v + 0.7 - 0.8*w)
-            """,
-            {"NN(v, w)": "a*v - b*v^3"},
-            known={"current": 0.5},
-            a=1.0,
-            b=1 / 3,
-        ),
-        starts=((-1.0, 1.0),),
-        end=60.0,
-        source="FitzHugh, Biophys. J. 1 (1961) 445, with a current at which it fires: one spike and a half",
-    ),
-    FormCase(
-        name="van-der-pol",
-        law=_law(
-            "x'' = NN(x, x') - x",
-            {"NN(x, x')": "a*x' - b*x^2*x'"},
-            a=2.0,
-            b=2.0,
-        ),
-        starts=((0.5, 0.0),),
-        end=16.0,
-        source="van der Pol, Phil. Mag. 2 (1926) 978, mu = 2, between his 1 and 10: from inside out to the limit cycle",
-    ),
+    _built_in("fitzhugh_nagumo"),
+    _built_in("van_der_pol"),
 )
 
 # ------------------------------------------------------------------ mechanics and flow
 MECHANICS = (
-    FormCase(
-        name="pendulum",
-        law=_law(
-            "theta'' = NN(theta, theta') - c*theta'",
-            {"NN(theta, theta')": "-k*sin(theta)"},
-            known={"c": 0.1},
-            k=9.81,
-        ),
-        starts=((2.8, 0.0),),
-        end=10.0,
-        source="a pendulum of one metre let go near the top, so that sin is seen beyond its maximum",
-    ),
+    _built_in("pendulum"),
     FormCase(
         name="quadratic-drag",
         law=_law("x'' = NN(x, x') - 4*x", {"NN(x, x')": "-c*x'*abs(x')"}, c=0.3),
@@ -399,52 +331,9 @@ MECHANICS = (
         source="Den Hartog, Mechanical Vibrations (1956), dry friction: of a fifth of the weight, on a mass of one "
         "hertz; four periods lose 0.2 of the amplitude each, and it sticks only after five",
     ),
-    FormCase(
-        name="duffing",
-        law=_law(
-            "x'' = NN(x) - d*x' + 0.5*cos(1.2*t)",
-            {"NN(x)": "a*x - b*x^3"},
-            estimated={"d": 0.3},
-            a=1.0,
-            b=1.0,
-        ),
-        starts=((1.0, 0.0),),
-        end=30.0,
-        source="Guckenheimer & Holmes, Nonlinear Oscillations (1983), sec. 2.2: a buckled beam driven hard enough to "
-        "leave one well for the other",
-    ),
-    FormCase(
-        name="hopf",
-        law=_law(
-            """
-            x' = mu*x - y + NN1(x, y)
-            y' = x + mu*y + NN2(x, y)
-            """,
-            {"NN1(x, y)": "-A1*x*(x^2 + y^2)", "NN2(x, y)": "-A2*y*(x^2 + y^2)"},
-            known={"mu": 0.25},
-            A1=1.0,
-            A2=1.0,
-        ),
-        starts=((2.0, 0.0), (0.05, 0.0)),
-        end=12.0,
-        source="Brunton, Proctor & Kutz, PNAS 113 (2016) 3932: the normal form; one run onto the limit cycle from "
-        "outside, one from inside",
-    ),
-    FormCase(
-        name="lorenz",
-        law=_law(
-            """
-            x' = 10*(y - x)
-            y' = x*(28 - z) - y
-            z' = NN(x, y) - 8/3*z
-            """,
-            {"NN(x, y)": "k*x*y"},
-            k=1.0,
-        ),
-        starts=((-8.0, 7.0, 27.0),),
-        end=4.0,
-        source="Lorenz, J. Atmos. Sci. 20 (1963) 130, from the start of Brunton et al. (2016): six turns",
-    ),
+    _built_in("duffing"),
+    _built_in("hopf"),
+    _built_in("lorenz"),
 )
 
 CASES = (*POPULATIONS, *CELLS, *REACTIONS, *MECHANICS)
