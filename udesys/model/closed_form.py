@@ -33,6 +33,7 @@ class ClosedForm:
         model: the hybrid.
         formulas: term -> Formula, one for every term of the model.
         parameters: estimated parameter -> value.
+        stiff: simulate by the implicit method.
 
     Attributes:
         names: the unknowns: estimated parameters, then `(term, constant)` pairs.
@@ -41,8 +42,15 @@ class ClosedForm:
         observed: one tree per observable, likewise.
     """
 
-    def __init__(self, model: HybridODE, formulas: Mapping[str, Formula], parameters: Mapping[str, float]):
-        self.model, self.formulas = model, dict(formulas)
+    def __init__(
+        self,
+        model: HybridODE,
+        formulas: Mapping[str, Formula],
+        parameters: Mapping[str, float],
+        *,
+        stiff: bool = False,
+    ):
+        self.model, self.formulas, self.stiff = model, dict(formulas), stiff
         self.d = len(model.states)
         pairs = [(term, c) for term in model.terms for c in formulas[term].constants]
         self.names: tuple = (*model.estimated, *pairs)
@@ -83,10 +91,16 @@ class ClosedForm:
         return self._sensitive
 
     def simulate(self, x0, t, segments, steps, *, pieces=None, values=None, sensitivities=False, partial=False):
-        """Simulate segments of one time axis; see `integrate.machine.simulate`."""
+        """Simulate segments of one time axis; see `integrate.machine.simulate`, or the same of `implicit_machine`."""
+        values = self.values if values is None else values
+        if self.stiff:
+            from udesys.integrate import implicit_machine
+
+            point = (self.sensitive_program, self.d, values, x0, t, segments, steps)
+            return implicit_machine.simulate(*point, pieces=pieces, sensitivities=sensitivities, partial=partial)
         from udesys.integrate.machine import simulate
 
-        values, jumps = self.values if values is None else values, self.jumps
+        jumps = self.jumps
         if jumps:
             program = self._with_jumps(sensitivities)
         else:
@@ -172,7 +186,7 @@ class ClosedForm:
         for term in self.model.terms:
             constants = {c: float(v) for (at, c), v in zip(self.names[n:], values[n:], strict=True) if at == term}
             formulas[term] = Formula(self.formulas[term].tree, constants)
-        return ClosedForm(self.model, formulas, parameters)
+        return ClosedForm(self.model, formulas, parameters, stiff=self.stiff)
 
     # -------------------------------------------------------------- reading
     @property
