@@ -13,7 +13,6 @@ from scipy.integrate import solve_ivp
 import udesys
 from udesys.assess.forecast import heldout_error
 from udesys.data import Dataset, split_holdout
-from udesys.errors import SearchError
 from udesys.integrate.driving import driving_of
 from udesys.integrate.machine import simulate
 from udesys.model import HybridODE, Parameter
@@ -306,11 +305,6 @@ def test_a_covariate_that_changes_the_rate_is_found():
 
 
 # --- what a fit may say ------------------------------------------------------------------------------
-
-
-def test_a_stiff_fit_is_refused_with_what_there_is():
-    with pytest.raises(SearchError, match=r"formulas of stiff systems cannot be simulated yet.*fit\.term\('NN1'"):
-        udesys.recover(replace(fitted(0.005, 0), method="radau"))
 
 
 def test_outliers_of_a_robust_fit_have_no_weight():

@@ -146,9 +146,7 @@ def test_segments_start_by_themselves():
     program = program_of(["-a*x"], ["x"], ["a"], sensitive=True)
     t = np.array([0.0, 1.0, 2.0, 0.0, 0.5])
     segments = np.array([0, 3]), np.array([3, 5])
-    states, by = simulate(
-        program, 1, [50.0], np.array([[1.0], [4.0]]), t, segments, np.full(5, 16), sensitivities=True
-    )
+    states, by = simulate(program, 1, [50.0], np.array([[1.0], [4.0]]), t, segments, np.full(5, 16), sensitivities=True)
     np.testing.assert_allclose(states[:, 0], np.array([1, 1, 1, 4, 4]) * np.exp(-50 * t), rtol=0, atol=1e-9)
     assert by[3, 0].tolist() == [0.0, 1.0]  # of the second one's start
 

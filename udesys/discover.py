@@ -14,7 +14,6 @@ from udesys.assess.covariance import uncertainty
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.simplify import simplify
 from udesys.data import Dataset
-from udesys.errors import SearchError
 from udesys.fit import FitOptions, FitResult, fit
 from udesys.model import HybridODE
 from udesys.search import SearchOptions, chosen_engines, idle_engines, propose
@@ -55,7 +54,7 @@ def discover(
 
     Raises:
         FitError: the data cannot determine anything.
-        SearchError: no formula simulates the data, or the system is stiff.
+        SearchError: no formula simulates the data.
     """
     options = for_model(options or SearchOptions(), model, data.time)
     fitted = fit(model, data, seed=seed, noise=noise, options=fit_options, progress=progress)
@@ -83,9 +82,8 @@ def recover(
         Discovery, as from `discover`.
 
     Raises:
-        SearchError: no formula simulates the data, or the system is stiff.
+        SearchError: no formula simulates the data.
     """
-    _refuse_stiff(fitted)
     began = time.perf_counter()
     options = options or SearchOptions()
     engines, idle = tuple(chosen_engines(options)), () if options.engines else tuple(idle_engines())
@@ -105,13 +103,3 @@ def recover(
         "total": fitted.seconds + done - began,
     }
     return replace(conclude(fitted, selection, final, known, simpler, heldout, engines, timing), idle_engines=idle)
-
-
-def _refuse_stiff(fitted: FitResult) -> None:
-    if fitted.method == "radau":
-        name = next(iter(fitted.terms), "NN")
-        raise SearchError(
-            "the fit took the implicit method for stiff systems, and the simulator of formulas is explicit: formulas "
-            "of stiff systems cannot be simulated yet. The fit itself is there: fit = udesys.fit(model, data) has the "
-            f"missing terms along the data in fit.terms, and anywhere by fit.term({name!r}, points)."
-        )

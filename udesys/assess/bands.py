@@ -37,7 +37,7 @@ def sampled_bands(
     best = form.outputs(course.t, states, course.u)
     if covariance is None:
         return np.full_like(best, np.nan), np.full_like(best, np.nan)
-    cost = course.cost(count) * (STICKING if form.jumps else 1)
+    cost = course.cost(form, count) * (STICKING if form.jumps else 1)
     n_draws = int(np.clip(STEPS // cost, LEAST_DRAWS, DRAWS))
     draws, size = np.empty((n_draws, *best.shape)), LARGEST_DRAW * (1.0 + np.abs(best).max(0))
     for draw, (values, start) in zip(draws, _around(form, x0, covariance, n_draws), strict=True):

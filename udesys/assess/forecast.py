@@ -13,6 +13,7 @@ from udesys.search.reference import Measurements
 from udesys.select.refit import Refitter
 
 FINEST = 2**14  # solver steps between two times before a simulation counts as failed
+IMPLICIT = 8  # times as long as an explicit step an implicit one takes, as measured
 START_STEPS = 4  # solver steps a sample while a missing start is fitted
 AGREEMENT = 1e-8  # relative change on doubling the steps at which a simulation is accepted
 TREMBLING = 1e-3  # the same of a law with signs, once it falls no faster than the steps do
@@ -51,12 +52,16 @@ class Course:
         if len(self._grid) == 1:
             return x0.copy()
         segment = (np.array([0], dtype=np.int64), np.array([len(self._grid)], dtype=np.int64))
-        steps = count * self._steps
+        steps = self._counted(form, count)
         return form.simulate(x0, self._grid, segment, steps, pieces=self._pieces, values=values, partial=partial)[0]
 
-    def cost(self, count: int) -> int:
-        """Steps of a simulation with so many between neighbouring times."""
-        return int(count * self._steps.sum())
+    def _counted(self, form: ClosedForm, count: int) -> np.ndarray:
+        """(grid,) steps after each time; implicit ones find by themselves how many a longer interval needs."""
+        return np.full(len(self._grid), count, dtype=np.int64) if form.stiff else count * self._steps
+
+    def cost(self, form: ClosedForm, count: int) -> int:
+        """Explicit steps that take as long as a simulation with so many between neighbouring times."""
+        return int(self._counted(form, count).sum()) * (IMPLICIT if form.stiff else 1)
 
     def converged(self, form: ClosedForm, x0: np.ndarray, agreement: float = AGREEMENT) -> tuple[np.ndarray, int]:
         """(time, d), steps doubled until they no longer matter, and how many that took.

@@ -81,4 +81,4 @@ def _with_fractions(form: ClosedForm, values: Mapping) -> ClosedForm:
         tree = T.substitute(formula.tree, {c: T.Number(v) for c, v in put.items()})
         formulas[term] = Formula(tree, {c: v for c, v in formula.constants.items() if c not in put})
     parameters = {n: float(values.get(n, v)) for n, v in form.parameters.items()}
-    return ClosedForm(form.model, formulas, parameters)
+    return ClosedForm(form.model, formulas, parameters, stiff=form.stiff)

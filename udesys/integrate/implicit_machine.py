@@ -145,9 +145,7 @@ def _newton(code, out, reg, base, d, n_p, now, h, pieces, offset, x, largest, st
     for iteration in range(NEWTON_ITERATIONS):
         for s in range(STAGES):
             at = C[s] * h
-            _slopes(
-                code, out, reg, base, d, n_p, now + at, pieces, offset + at, stages[s], modes, f[s], by_state[s]
-            )
+            _slopes(code, out, reg, base, d, n_p, now + at, pieces, offset + at, stages[s], modes, f[s], by_state[s])
         for s in range(STAGES):
             for i in range(d):
                 value = stages[s, i] - x[i]

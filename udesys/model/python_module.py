@@ -27,6 +27,9 @@ _HELPERS = {
 _TAKEN = frozenset({"t", "x", "u", "math", "abs", "min", "max", "float", "callable", "parameters", "PARAMETERS"})
 _TAKEN |= {"_sign", "_sigmoid"}
 MOST_INLINE, WIDTH, INDENT = 90, 120, " " * 8  # characters of a list that stands in one line, and of lines
+_BETWEEN = "\n\n\n"  # functions
+_SHARED = ("def _along(", "def _signals_from(")  # by the explicit and the implicit method
+_SLOPES = ("rhs(now, x, {u}parameters)", "(rhs(now, x, {u}parameters), jacobian(now, x, {u}parameters))")
 _COPIED = "# ------------------------------------------------------------------ copied from here on\n"
 
 _SIMULATE = '''
@@ -34,7 +37,7 @@ def simulate(t, x0, {u}parameters=PARAMETERS, rtol=RTOL):
     """States at the increasing times t, from x0 at t[0]: a list for each, in the order of STATES."""
 
     def slopes(now, x):
-        return rhs(now, x, {u}parameters)
+        return {slopes}
 
     return _along(lambda begin: slopes, list(t), x0, _sizes(x0), rtol)
 
@@ -57,11 +60,11 @@ def predict(trajectory, t=None, parameters=PARAMETERS, rtol=RTOL):
 '''
 _ALONG_RECORD = """    record = INPUTS_ALONG[trajectory]
     times = [row[0] for row in record]
-    stops = sorted({start, *t, *(now for now in times if start < now < t[-1])})
+    stops = sorted({{start, *t, *(now for now in times if start < now < t[-1])}})
 
     def slopes_from(begin):
         signals = _signals_from(record, times, begin)
-        return lambda now, x: rhs(now, x, signals, parameters)
+        return lambda now, x: {slopes}
 
     states = dict(zip(stops, _along(slopes_from, stops, x0, _sizes(x0), rtol)))
 """
@@ -155,7 +158,7 @@ def python_module(
 
     Where the model has inputs or covariates it is `rhs(t, x, u)`, and where it has observables there is `observe`
     with the same arguments. `simulate(t, x0)` starts anywhere, `predict(trajectory)` where the data did; run as a
-    program it prints the predictions as CSV.
+    program it prints the predictions as CSV. A stiff law has its `jacobian(t, x)` too, and an implicit method.
 
     Args:
         form: the closed form.
@@ -174,7 +177,7 @@ def python_module(
     used = {node.op for tree in (*right, *observed) for node in T.walk(tree) if isinstance(node, T.Operation)}
     times = {run: [float(now) for now in along] for run, along in times.items()}
     parts = [
-        _heading(bool(inputs)),
+        _heading(bool(inputs), form.stiff),
         "\n".join(
             [
                 f"SOURCE = {_quoted(source)}",
@@ -191,10 +194,14 @@ def python_module(
         *(text for op, text in _HELPERS.items() if op in used),
         _function("rhs", "dx/dt at time t and state x, in the order of STATES.", right, form, values, names),
     ]
+    if form.stiff:
+        what = "Derivatives of rhs by the states at time t and state x: a list for each row of it."
+        slopes = [[T.derivative(tree, state) for state in states] for tree in right]
+        parts.append(_function("jacobian", what, slopes, form, values, names))
     if observables:
         what = "What is measured of the state x at time t, in the order of OBSERVABLES."
         parts.append(_function("observe", what, observed, form, values, names))
-    parts += [_simulator(bool(inputs), bool(observables)), _assigned("TIMES", times)]
+    parts += [_simulator(bool(inputs), bool(observables), form.stiff), _assigned("TIMES", times)]
     if inputs:
         parts.append(_assigned("INPUTS_ALONG", {run: _record(along) for run, along in (driving or {}).items()}))
     columns = "STATES + OBSERVABLES" if observables else "STATES"
@@ -202,11 +209,13 @@ def python_module(
     return "\n\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _heading(driven: bool) -> str:
+def _heading(driven: bool, stiff: bool) -> str:
     u = ", u" * driven
+    about = [f"It is stiff: jacobian(t, x{u}) is for implicit methods, of which simulate has one (Radau IIA).", ""]
     lines = [
         f'"""A law that udesys found: dx/dt = rhs(t, x{u}). It needs nothing but Python.',
         "",
+        *(about if stiff else []),
         f"simulate(t, x0{u}) goes from any state, predict(trajectory) from where the data began; run as a program it",
         'prints what the law predicts at the times of the data, as CSV."""',
         "",
@@ -216,22 +225,32 @@ def _heading(driven: bool) -> str:
     return "\n".join(lines)
 
 
-def _simulator(driven: bool, observing: bool) -> str:
+def _simulator(driven: bool, observing: bool, stiff: bool) -> str:
     """`simulate`, `predict` and what they need, for a law with or without inputs and observables."""
-    copied = files("udesys.model").joinpath("standalone.py").read_text("utf-8").partition(_COPIED)[2].strip("\n")
+    method = [_copied("standalone.py")]
+    if stiff:
+        shared = [block for block in method[0].split(_BETWEEN) if block.startswith(_SHARED)]
+        method = [_copied("standalone_stiff.py"), *shared]
+    copied = _BETWEEN.join(method)
     if not driven:
-        copied = copied.partition("\n\n\ndef _signals_from(")[0]
-    u = "u, " * driven
+        copied = copied.partition(f"{_BETWEEN}def _signals_from(")[0]
+    u, along = "u, " * driven, "signals, " * driven
     text = _SIMULATE.format(
         u=u,
+        slopes=_SLOPES[stiff].format(u=u),
         and_observables=" and observables" * observing,
         and_driven=", driven as it was" * driven,
         columns="STATES, then OBSERVABLES" if observing else "STATES",
     )
-    text += _ALONG_RECORD if driven else _ALONG
+    text += _ALONG_RECORD.format(slopes=_SLOPES[stiff].format(u=along)) if driven else _ALONG
     signals = "_signals_from(record, times, now), " * driven
     text += _OBSERVED.format(u=u, signals=signals) if observing else _STATES_ALONE
     return f"{copied}\n\n{text}{_INPUTS * driven}"
+
+
+def _copied(name: str) -> str:
+    """The part of a module that is copied."""
+    return files("udesys.model").joinpath(name).read_text("utf-8").partition(_COPIED)[2].strip("\n")
 
 
 def _record(driving: Driving) -> list[tuple]:
@@ -250,7 +269,7 @@ def _trimmed(coefficients: Sequence[float]) -> tuple[float, ...]:
 
 
 def _function(name: str, what: str, trees, form: ClosedForm, values, names: Mapping[str, str]) -> str:
-    """The text of a function of time, state and, where there are any, inputs."""
+    """The text of a function of time, state and, where there are any, inputs; of a list of trees or of such lists."""
     states, inputs = form.model.states, form.model.exogenous
     about = [f'    """{what}"""']
     reads = [f"    {_unpacked(states, names)} = x"]
@@ -268,10 +287,17 @@ def _function(name: str, what: str, trees, form: ClosedForm, values, names: Mapp
         *reads,
         *(f"    {names[key]} = parameters[{_quoted(key)}]" for key in values),
         "    return [",
-        *(f"        {to_python(tree, names)}," for tree in trees),
+        *(line for tree in trees for line in _lines(tree, names)),
         "    ]",
     ]
     return "\n".join(lines)
+
+
+def _lines(tree, names: Mapping[str, str]) -> list[str]:
+    """An entry of a list that a function returns: a tree, or a list of trees."""
+    if isinstance(tree, list):
+        return [f"{INDENT}[", *(f"{INDENT}    {to_python(inner, names)}," for inner in tree), f"{INDENT}],"]
+    return [f"{INDENT}{to_python(tree, names)},"]
 
 
 def _unpacked(keys, names: Mapping[str, str]) -> str:

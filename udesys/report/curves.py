@@ -220,6 +220,8 @@ def _hybrid_states(fit, x0: np.ndarray, t: np.ndarray, driving) -> np.ndarray:
     states = np.full((len(t), len(x0)), np.nan)
     states[0] = x0
     advance = _compiled_flow if fit.problem.compiled is not None else _tensor_flow
+    if fit.method == "radau":
+        advance = _implicit_flow
     with np.errstate(all="ignore"):
         for i in range(len(t) - 1):
             states[i + 1] = advance(fit, states[i], t[i], t[i + 1] - t[i], pieces[i], steps[i])
@@ -257,6 +259,28 @@ def _tensor_flow(fit, x: np.ndarray, t: float, h: float, pieces: np.ndarray, ste
         theta, now = torch.as_tensor(fit.unknowns.theta), torch.as_tensor(x)[None]
         for k in range(steps):
             now, _ = step(slope, t + k * h / steps, now, h / steps, RK4)
+        return now[0].numpy()
+
+
+def _implicit_flow(fit, x: np.ndarray, t: float, h: float, pieces: np.ndarray, steps: int) -> np.ndarray:
+    """The same of a stiff system; NaN where a step finds no solution."""
+    import torch
+
+    from udesys.integrate import radau
+
+    problem, length = fit.problem, torch.full((1, 1), h / steps, dtype=torch.float64)
+    with torch.inference_mode():
+        theta, size = torch.as_tensor(fit.unknowns.theta), torch.as_tensor(fit.unknowns.accuracy * np.ones(len(x)))
+        now = torch.as_tensor(x)[None]
+        for k in range(steps):
+            at = k * h / steps + radau.C * h / steps
+            u = torch.as_tensor(evaluate(pieces, at)) if pieces.size else None
+            times = torch.as_tensor(t + at)
+
+            def slopes(stages, times=times, u=u):
+                return problem.field(times, stages, theta, u), problem.field.jacobians(times, stages, theta, u).by_state
+
+            now = radau.step(slopes, now, length, size, now[:, None].expand(1, radau.STAGES, len(x)))[:, -1]
         return now[0].numpy()
 
 

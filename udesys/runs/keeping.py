@@ -74,6 +74,7 @@ def law_files(law: Discovery) -> dict[str, bytes | str]:
             term: {"tree": to_plain(f.tree), "constants": dict(f.constants)} for term, f in form.formulas.items()
         },
         "values": form.parameters,
+        **({"stiff": True} if form.stiff else {}),
         "residuals": {
             term: {"expression": r.expression, "constants": {c: asdict(e) for c, e in r.constants.items()}}
             for term, r in law.residuals.items()
@@ -120,7 +121,7 @@ def law_of(
         model=model,
         data=data,
         heldout=heldout,
-        closed_form=ClosedForm(model, formulas, kept["values"]),
+        closed_form=ClosedForm(model, formulas, kept["values"], stiff=kept.get("stiff", False)),
         residuals=residuals,
         parameters={name: _estimate(e) for name, e in kept["parameters"].items()},
         noise_profile={name: tuple(parts) for name, parts in kept["noise_profile"].items()},

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from udesys.fit import FitResult
+from udesys.integrate import radau
 from udesys.integrate.driving import evaluate, moved, sample_values
 from udesys.model import HybridODE
 from udesys.model import tree as T
@@ -15,6 +16,7 @@ from udesys.model.program import Program
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 GAUSS, GAUSS_WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2  # 4 points an interval: exact to degree 7
+RADAU_STEPS = 2  # of the implicit method in an interval of a stiff system
 TRUSTED = 0.5  # weight under a robust loss from which a measurement is no outlier
 
 
@@ -34,9 +36,11 @@ class Measurements:
         u: (samples, k) their values at the samples; None likewise.
         memory: (m, lags) of the errors of a simulation, see `fit.memory`; None where they are taken for white.
         profile: (samples, m) factors of sigma where the noise grows with what is measured; None where it does not.
+        stiff: laws of them are simulated by the implicit method, and integrated at its stages.
         start: (intervals,) the sample where each interval starts.
         h: (intervals,) lengths of the intervals.
-        gauss_t, gauss_u: (intervals, G) times of the Gauss points, and (intervals, G, k) inputs there, or None.
+        gauss_t, gauss_u: (intervals, G) times of the Gauss points, and (intervals, G, k) inputs there, or None; of a
+            stiff system they are the stages of `RADAU_STEPS` steps.
     """
 
     t: np.ndarray
@@ -49,6 +53,7 @@ class Measurements:
     u: np.ndarray | None = None
     profile: np.ndarray | None = None
     memory: np.ndarray | None = None
+    stiff: bool = False
     start: np.ndarray = field(init=False)
     h: np.ndarray = field(init=False)
     gauss_t: np.ndarray = field(init=False)
@@ -57,7 +62,7 @@ class Measurements:
     def __post_init__(self):
         start = np.concatenate([np.arange(a, b - 1) for a, b in zip(*self.segments, strict=True)])
         h = self.t[start + 1] - self.t[start]
-        after = h[:, None] * GAUSS
+        after = h[:, None] * self.shares
         driving = None if self.pieces is None else evaluate(self.pieces[start][:, None], after)
         made = {"start": start, "h": h, "gauss_t": self.t[start][:, None] + after, "gauss_u": driving}
         for name, value in made.items():
@@ -82,6 +87,7 @@ class Measurements:
             free=np.array([fit.model.initial[s] == "free" for s in fit.model.states]),
             pieces=pieces,
             u=u,
+            stiff=fit.method == "radau",
         )
 
     def part(self, pieces: tuple[np.ndarray, np.ndarray]) -> Measurements:
@@ -90,7 +96,22 @@ class Measurements:
         ends = np.cumsum(lengths)
         kept = {n: getattr(self, n)[rows] for n in ("t", "y", "mask")}
         kept |= {n: None if getattr(self, n) is None else getattr(self, n)[rows] for n in ("pieces", "u", "profile")}
-        return Measurements(**kept, sigma=self.sigma, segments=(ends - lengths, ends), free=np.ones_like(self.free))
+        free = np.ones_like(self.free)
+        return Measurements(
+            **kept, sigma=self.sigma, segments=(ends - lengths, ends), free=free, stiff=self.stiff
+        )  # fmt: skip
+
+    @property
+    def shares(self) -> np.ndarray:
+        """(G,) of an interval, at which the right side is looked at within it."""
+        if not self.stiff:
+            return GAUSS
+        return np.concatenate([k + radau.C for k in range(RADAU_STEPS)]) / RADAU_STEPS
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(G,) of these points in an integral over an interval of length one."""
+        return np.tile(radau.A[-1] / RADAU_STEPS, RADAU_STEPS) if self.stiff else GAUSS_WEIGHTS
 
     @property
     def noise(self) -> np.ndarray:
@@ -149,7 +170,7 @@ class Reference:
         x: (intervals, G, d) states at the Gauss points.
         parameters: estimated parameter -> value.
         outputs: term -> one (intervals, G) array of values per call of its network.
-        feedback: (intervals, d, d), A.
+        feedback: (intervals, d, d), A; of a stiff system (intervals, G, d, d).
         by_parameter: (intervals, G, d, parameters), df/dp.
         by_constant: term -> (intervals, G, d, constants), df/dc; empty about a fit.
         std: term -> (intervals, G) standard deviation of the values of the first call; None where unknown.
@@ -182,7 +203,7 @@ def about_fit(fit: FitResult, data: Measurements, pieces: tuple[np.ndarray, np.n
     if pieces is not None:
         starts = np.concatenate([np.arange(a, b - 1) for a, b in zip(*pieces, strict=True)])
         rows, inside = rows_of(pieces), np.searchsorted(problem.start, starts)
-    x = np.stack([problem.flow(unknowns.nodes, unknowns.theta, share=g)[inside] for g in GAUSS], axis=1)
+    x = np.stack([problem.flow(unknowns.nodes, unknowns.theta, share=g)[inside] for g in data.shares], axis=1)
     n, g, d = x.shape
     flat, t = torch.as_tensor(x.reshape(n * g, d)), torch.as_tensor(data.gauss_t.reshape(-1))
     theta = torch.as_tensor(unknowns.theta)
@@ -198,13 +219,15 @@ def about_fit(fit: FitResult, data: Measurements, pieces: tuple[np.ndarray, np.n
                 outputs[term].append(values[:, j].reshape(n, g))
     scale = problem.field.parameter_scale
     by_parameter = jacobians.by_parameter.numpy().reshape(n, g, d, -1) / scale
+    by_state = jacobians.by_state.numpy().reshape(n, g, d, d)
+    feedback = by_state if data.stiff else np.where(_known_feedback(fit), by_state.mean(1), 0.0)
     std = {name: np.repeat(term.std[problem.start][inside, None], g, 1) for name, term in fit.terms.items()}
     return Reference(
         nodes=unknowns.nodes[rows],
         x=x,
         parameters=_parameter_values(fit),
         outputs=outputs,
-        feedback=np.where(_known_feedback(fit), jacobians.by_state.numpy().reshape(n, g, d, d).mean(1), 0.0),
+        feedback=feedback,
         by_parameter=by_parameter,
         by_constant={},
         std=std,
@@ -248,15 +271,17 @@ def _known_feedback(fit: FitResult) -> np.ndarray:
 def about_closed_form(form: ClosedForm, data: Measurements, x0: np.ndarray, steps: np.ndarray) -> Reference | None:
     """A closed form's simulation as reference; None where it diverges."""
     grid, lo, hi, pieces = _merged_grid(data)
-    fine_steps = np.ones(len(grid), dtype=np.int64) * max(1, int(steps.max()) // 2)
+    stride = 1 + len(_inner_shares(data))
+    count = int(steps.max()) if form.stiff else max(1, int(steps.max()) // 2)  # they set the implicit steps' error
+    fine_steps = np.full(len(grid), count, dtype=np.int64)
     states, _ = form.simulate(x0, grid, (lo, hi), fine_steps, pieces=pieces)
     if states is None:
         return None
     at_sample = np.concatenate(
-        [np.arange(b - a) * 5 + first for (a, b), first in zip(zip(*data.segments, strict=True), lo, strict=True)]
+        [np.arange(b - a) * stride + first for (a, b), first in zip(zip(*data.segments, strict=True), lo, strict=True)]
     )
     at_start = at_sample[np.isin(np.arange(len(data.t)), data.start)]
-    x = states[at_start[:, None] + np.arange(1, 5)]
+    x = states[at_start[:, None] + np.arange(1, len(data.shares) + 1)]
     n, g, d = x.shape
     model, names = form.model, form.names
     columns = [*np.moveaxis(x, 2, 0), *form.values, *data.gauss_inputs]
@@ -277,7 +302,7 @@ def about_closed_form(form: ClosedForm, data: Measurements, x0: np.ndarray, step
         x=x,
         parameters=form.parameters,
         outputs=outputs,
-        feedback=by_state.mean(1),
+        feedback=by_state if data.stiff else by_state.mean(1),
         by_parameter=by_unknown[..., : len(model.estimated)],
         by_constant={term: by_unknown[..., k] for term, k in places.items()},
         std={},
@@ -299,21 +324,28 @@ def _observed_by_form(form: ClosedForm, data: Measurements, nodes: np.ndarray) -
 def _merged_grid(data: Measurements):
     """Samples with the Gauss points of each interval between them, the segments on that grid, and its inputs."""
     parts, lo, hi, length, interval, at_start = [], [], [], 0, 0, []
+    shares = _inner_shares(data)
     for a, b in zip(*data.segments, strict=True):
-        inner = data.gauss_t[interval : interval + b - a - 1]
+        inner = data.gauss_t[interval : interval + b - a - 1, : len(shares)]
         interval += b - a - 1
         part = np.append(np.column_stack([data.t[a : b - 1], inner]).ravel(), data.t[b - 1])
         parts.append(part)
         lo.append(length)
-        at_start.append(length + 5 * np.arange(b - a - 1))
+        at_start.append(length + (len(shares) + 1) * np.arange(b - a - 1))
         length += len(part)
         hi.append(length)
     pieces = None
     if data.pieces is not None:
-        after = data.h[:, None] * np.append(0.0, GAUSS)
+        after = data.h[:, None] * np.append(0.0, shares)
         pieces = np.zeros((length, *data.pieces.shape[1:]))
-        pieces[np.concatenate(at_start)[:, None] + np.arange(5)] = moved(data.pieces[data.start][:, None], after)
+        rows = np.concatenate(at_start)[:, None] + np.arange(len(shares) + 1)
+        pieces[rows] = moved(data.pieces[data.start][:, None], after)
     return np.concatenate(parts), np.array(lo, dtype=np.int64), np.array(hi, dtype=np.int64), pieces
+
+
+def _inner_shares(data: Measurements) -> np.ndarray:
+    """Shares of an interval at which its Gauss points are, but for one at its end."""
+    return data.shares[data.shares < 1.0]
 
 
 def _formula_values(form: ClosedForm, term: str, names, arguments: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ so the columns, integrated along the reference, are regressed on the raw data; n
 Long records are cut into windows with starts of their own, because errors of the reference add up along the way;
 free starts and the parameters of the known law are projected out. About the fitted hybrid, A keeps
 only x' = v (what the networks feed back is not known well enough); about a closed form, A is its Jacobian.
+A stiff system forgets a forcing fast, and without what it feeds back would be taken to add it up: there A is the whole
+Jacobian, the networks' included, and the steps of the implicit method (Radau IIA) take the place of the exponentials.
 A measured observable h(x, p) shows dh/dx d + dh/dp dp, linearised about the reference too.
 
 Source: Schaeffer & McCalla, Phys. Rev. E 96 (2017) 023302 (integral terms); Messenger & Bortz (2021).
@@ -17,10 +19,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from udesys.integrate import radau
 from udesys.model import HybridODE
 from udesys.model import tree as T
 from udesys.model.program import Program
-from udesys.search.reference import GAUSS, GAUSS_WEIGHTS, Measurements, Reference, call_arguments, windows
+from udesys.search.reference import RADAU_STEPS, Measurements, Reference, call_arguments, windows
 from udesys.search.task import Task
 
 LONGEST = 64  # samples of a window; each is (first node, node after the last, first interval)
@@ -35,8 +38,11 @@ class WeakForm:
         self.model, self.data, self.reference = model, data, reference
         h, a = data.h[:, None, None], reference.feedback
         self.coupled = bool(np.any(a))
-        self.carry = _exponential(a * h)
-        self.to_end = np.stack([_exponential(a * h * (1 - g)) for g in GAUSS], 1)
+        if data.stiff:
+            self.carry, self.to_end = _implicit_steps(a, data.h)
+        else:
+            self.carry = _exponential(a * h)
+            self.to_end = np.stack([_exponential(a * h * (1 - g)) for g in data.shares], 1)
         self.mask = data.mask
         if reference.observed is not None:
             known = np.concatenate([np.ones_like(reference.nodes), reference.observed.known], 1)
@@ -61,7 +67,7 @@ class WeakForm:
     def integrated(self, columns: np.ndarray) -> np.ndarray:
         """Forcings (intervals, G, d, columns) carried to the end of their interval and summed."""
         carried = self.to_end @ columns
-        return self.data.h[:, None, None] * np.einsum("g,ngdp->ndp", GAUSS_WEIGHTS, carried)
+        return self.data.h[:, None, None] * np.einsum("g,ngdp->ndp", self.data.weights, carried)
 
     def observed(self, response: np.ndarray) -> np.ndarray:
         """(samples, m, columns) of states and observables from the states' (samples, d, columns)."""
@@ -152,10 +158,10 @@ class _Response:
         self.arguments = [
             call_arguments(form.model, call, reference.x, data, reference.parameters) for _, call in calls
         ]
-        weights = data.h[:, None, None] * GAUSS_WEIGHTS[None, :, None]
+        weights = data.h[:, None, None] * data.weights[None, :, None]
         self.pull = [weights * (form.to_end @ leverage[..., None])[..., 0] for leverage, _ in calls]
         own = self._respond(np.concatenate([u[..., None] for u in reference.outputs[term]], axis=1))
-        touched = np.abs(self._respond(np.ones((len(data.h), len(calls) * len(GAUSS), 1)))).max((0, 2)) > 0
+        touched = np.abs(self._respond(np.ones((len(data.h), len(calls) * len(data.shares), 1)))).max((0, 2)) > 0
         self.rows = (form.mask > 0) & touched[None, :]
         window = np.repeat(np.arange(len(form.windows)), [b - a for a, b, _ in form.windows])
         self.owner = np.broadcast_to(window[:, None], self.rows.shape)[self.rows]
@@ -209,6 +215,29 @@ def _basis(columns: np.ndarray) -> np.ndarray:
         return np.zeros((len(columns), 0))
     left, singular, _ = np.linalg.svd(columns, full_matrices=False)
     return left[:, singular > 1e-10 * singular[0]]
+
+
+def _implicit_steps(by_state: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a disturbance becomes in an interval (intervals, d, d), and a forcing at each stage (intervals, G, d, d).
+
+    Args:
+        by_state: (intervals, G, d, d) df/dx at the stages of `RADAU_STEPS` steps.
+        h: (intervals,) lengths of the intervals.
+    """
+    n, _, d, _ = by_state.shape
+    s, eye = radau.STAGES, np.eye(d)
+    carry, to_end = np.broadcast_to(eye, (n, d, d)), []
+    for k in reversed(range(RADAU_STEPS)):
+        slopes = by_state[:, k * s : (k + 1) * s]
+        blocks = (h[:, None, None, None, None] / RADAU_STEPS * radau.A[:, :, None, None]) * slopes[:, None]
+        matrix = np.eye(s * d) - blocks.transpose(0, 1, 3, 2, 4).reshape(n, s * d, s * d)
+        last = np.zeros((s * d, d))
+        last[-d:] = eye
+        solved = np.linalg.solve(np.swapaxes(matrix, 1, 2), np.broadcast_to(last, (n, s * d, d)))
+        by_stage = carry[:, None] @ np.swapaxes(solved, 1, 2).reshape(n, d, s, d).transpose(0, 2, 1, 3)
+        to_end.insert(0, np.einsum("nidc,ij->njdc", by_stage, radau.A / radau.A[-1]))
+        carry = by_stage.sum(1)
+    return carry, np.concatenate(to_end, 1)
 
 
 def _exponential(a: np.ndarray) -> np.ndarray:

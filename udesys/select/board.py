@@ -67,7 +67,8 @@ class Board:
     def _stand_on(self, data: Measurements, nodes: np.ndarray) -> None:
         spacing = data.h / np.median(data.h)
         steps = np.ones(len(data.t), dtype=np.int64)
-        steps[data.start] = np.clip(np.ceil(spacing), 1, MOST_STEPS)
+        if not data.stiff:  # implicit steps find their length by themselves
+            steps[data.start] = np.clip(np.ceil(spacing), 1, MOST_STEPS)
         bounds = {n: p.bounds for n, p in self.model.parameters.items()}
         priors = {n: p.prior for n, p in self.model.parameters.items() if p.prior}
         self.data, self._nodes = data, nodes
@@ -111,7 +112,8 @@ class Board:
             return self.seen[key]
         parameters = start.refit.form.parameters if start else {n: v for n, (v, _) in self.fit.parameters.items()}
         x0 = start.refit.x0 if start else self._nodes[self.data.segments[0]]
-        form = ClosedForm(self.model, {t: c.formula for t, c in choice.items()}, parameters)
+        formulas = {t: c.formula for t, c in choice.items()}
+        form = ClosedForm(self.model, formulas, parameters, stiff=self.data.stiff)
         self.n_refits += 1
         with np.errstate(all="ignore"):
             reference = start or (self.best if self.seen else None)
