@@ -32,6 +32,7 @@ class TrueTerm:
 
     Attributes:
         formula: its simplest writing with the true constants.
+        n_constants: how many a formula found from nothing needs.
         arguments: names.
         points: (n, arguments), the visited ones, then those in the box around them [data units].
         values: (n,) there.
@@ -39,6 +40,7 @@ class TrueTerm:
     """
 
     formula: Formula
+    n_constants: int
     arguments: tuple[str, ...]
     points: np.ndarray
     values: np.ndarray
@@ -54,7 +56,7 @@ class TrueTerm:
 
     def surplus(self, formula: Formula) -> int:
         """How many constants more than the truth a formula has."""
-        return len(formula.constants) - len(self.formula.constants)
+        return len(formula.constants) - self.n_constants
 
     def mismatch(self, formula: Formula) -> float:
         """Least relative L2 distance over the formula's constants that was found; infinite where it is not finite."""
@@ -133,7 +135,11 @@ def true_terms(problem: Problem) -> dict[str, TrueTerm]:
 
 
 def true_term(
-    tree: T.Tree, constants: Mapping[str, float], arguments: tuple[str, ...], visited: np.ndarray
+    tree: T.Tree,
+    constants: Mapping[str, float],
+    arguments: tuple[str, ...],
+    visited: np.ndarray,
+    n_constants: int | None = None,
 ) -> TrueTerm:
     """A missing term as it truly is, from its formula.
 
@@ -142,13 +148,21 @@ def true_term(
         constants: name -> true value, of this formula and of others.
         arguments: names.
         visited: (n, arguments), where the truth went [data units].
+        n_constants: how many a formula found from nothing needs; those of `tree` where it is None.
     """
     used = {name: value for name, value in constants.items() if name in T.symbols(tree)}
     points = np.concatenate([visited, _box_around(visited)])
     (values,) = Program([tree], [*arguments, *used]).run([*points.T, *used.values()])
     parts = np.split(values, [len(visited)])
     weights = np.concatenate([np.full(len(part), math.sqrt(0.5) / np.linalg.norm(part)) for part in parts])
-    return TrueTerm(formula=Formula(tree, used), arguments=arguments, points=points, values=values, weights=weights)
+    return TrueTerm(
+        formula=Formula(tree, used),
+        n_constants=len(used) if n_constants is None else n_constants,
+        arguments=arguments,
+        points=points,
+        values=values,
+        weights=weights,
+    )
 
 
 def _box_around(visited: np.ndarray) -> np.ndarray:

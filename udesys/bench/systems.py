@@ -64,6 +64,9 @@ class Run:
 
 def run(
     name: Annotated[list[str] | None, typer.Option(help="Only this system; may be repeated.")] = None,
+    table_name: Annotated[
+        str | None, typer.Option("--table", help="The systems of this table, such as odebench, instead.")
+    ] = None,
     noise: Annotated[str, typer.Option(help="Noise, as a share of each state's mean.")] = "1%",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise and the weights.")] = 0,
     part: Annotated[str, typer.Option(help="Only this part of the systems, such as 1/4.")] = "1/1",
@@ -73,7 +76,7 @@ def run(
     """Write every built-in system's data and spec, discover its law from them, and print what was found and when."""
     from udesys.data import parse_percent
 
-    names = [get_system(n).name for n in name] if name else [system.name for system in list_systems()]
+    names = [get_system(n).name for n in name] if name else [system.name for system in list_systems(table_name)]
     level = parse_percent(noise, name="noise")
     runs = run_tasks(discover_system, [(n, level, seed) for n in share_of(names, part)], jobs, warm_up)
     if json:
@@ -169,9 +172,10 @@ def true_terms_of(system: System) -> dict[str, TrueTerm]:
     model, names = system.hybrid(), (*exact.columns, *exact.inputs)
     visited = np.concatenate([np.hstack([run.y, run.u]) for run in exact.trajectories])
     visited = visited[:: max(1, len(visited) // MOST_POINTS)]
+    counts = system.free or [None] * len(system.missing)
     return {
-        term: true_term(parse_expression(text), system.constants, names, visited)
-        for term, text in zip(model.terms, system.missing.values(), strict=True)
+        term: true_term(parse_expression(text), system.constants, names, visited, count)
+        for term, text, count in zip(model.terms, system.missing.values(), counts, strict=True)
     }
 
 
