@@ -172,7 +172,7 @@ def make_data(trajectories: int, each: int, seed: int):
     def slope(x, t):
         return alpha * x[0] - beta * x[0] * x[1], gamma * x[0] * x[1] - delta * x[1]
 
-    t, first, runs = DT * np.arange(each), np.array([system.x0[state] for state in system.states]), []
+    t, first, runs = DT * np.arange(each), np.array([system.starts[0][state] for state in system.states]), []
     for k in range(trajectories):
         scale = np.exp(rng.uniform(-SPREAD, SPREAD, len(first))) if trajectories > 1 else 1.0
         exact = odeint(slope, scale * first, t, rtol=TOLERANCE, atol=TOLERANCE)  # a tenth of `simulate`'s time
