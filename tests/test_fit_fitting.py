@@ -115,6 +115,17 @@ def test_a_whole_law_gets_the_estimate_and_errors_of_single_shooting():
     assert (np.abs(values(result) - list(TRUTH.values())) < 4 * errors(result)).all()
 
 
+def test_a_law_with_nothing_to_estimate_gets_its_starts_and_its_noise(capfd):
+    data = lotka_volterra(0.01)
+    (run,), result = data.trajectories, fit(HybridODE(KNOWN, parameters=TRUTH), data)
+    sd = list(result.noise.values())
+    scipy = least_squares(lambda x0: ((solution(lotka_volterra_rhs, x0, run.t) - run.y) / sd).ravel(), run.y[0])
+    assert result.converged
+    np.testing.assert_allclose(result.states[0][0], scipy.x, rtol=1e-4)
+    assert sd == pytest.approx(true_noise(0.01), rel=0.4)
+    assert not capfd.readouterr().err
+
+
 def test_a_bound_is_respected_and_the_rest_is_the_best_beside_it():
     noise = dict(zip(COLUMNS, true_noise(0.005), strict=True))
     model = HybridODE(KNOWN, parameters={"alpha": Parameter(1.0, bounds=(0.5, 1.25))})

@@ -421,6 +421,8 @@ def _solve(matrix: np.ndarray, rhs: np.ndarray) -> np.ndarray:
 
 def symmetric_inverse(matrix: np.ndarray) -> np.ndarray:
     """Inverse of a symmetric matrix; the pseudo-inverse where it is singular."""
+    if not len(matrix):
+        return matrix.copy()
     factor, failed = lapack.dpotrf(matrix.T, lower=1)
     if not failed:
         inverse, failed = lapack.dpotri(factor, lower=1)

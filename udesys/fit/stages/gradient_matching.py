@@ -78,7 +78,7 @@ class _Matching:
         else:
             end, _, by_theta = self.problem.flow_jacobians(self.unknowns.nodes, self.theta, self.which)
         self.defect = (end - self.target) * self.weight
-        self.slope = (by_theta * self.weight[:, :, None]).reshape(-1, len(self.theta))
+        self.slope = (by_theta * self.weight[:, :, None]).reshape(self.defect.size, len(self.theta))
 
     def _cost(self, defect, theta) -> float:
         with np.errstate(over="ignore", invalid="ignore"):
