@@ -37,6 +37,7 @@ ROUNDS = 3  # proposals about the best law so far
 SWEEPS = 3  # over the terms in one round
 LOST = 200.0  # mean squared error in units of the noise above which a simulation has lost the data
 CUT = 64  # samples of the windows that are simulated instead
+STIFF_CUT = 16  # the same of a stiff system, whose jumps a refit misses within longer ones
 LONG, PART, WINDOW = 2000, 1000, 250  # rows above which a part is searched first, rows of that part, and of a window
 MEMORIES = 3  # estimates of the memory of errors that wander
 FINALISTS, EACH_SIZE = 8, 2  # laws refitted to the whole record: the best, and the best of each number of constants
@@ -167,8 +168,9 @@ class _Selector:
             self.pools[term] = list(self._propose(form, term))
             self._tell("search", f"{term} = {self.pools[term][0]}", place / len(self.model.terms))
         best = self._first()
-        if self._lost(best):
-            self.board.cut(CUT)
+        longest = STIFF_CUT if self.board.data.stiff else CUT
+        if self._lost(best, longest):
+            self.board.cut(longest)
             best = self._first()
         best = best or self._any()
         if best is None:
@@ -236,10 +238,10 @@ class _Selector:
         ranked = (self.board.score(choice, None, robust=True) for choice in joint_starts(self.pools))
         return next(filter(None, ranked), None)
 
-    def _lost(self, best: Ranked | None) -> bool:
-        """Whether one long simulation does not follow the data at all, though the fit's intervals do."""
+    def _lost(self, best: Ranked | None, longest: int = CUT) -> bool:
+        """Whether one simulation of more samples does not follow the data at all, though the fit's intervals do."""
         lo, hi = self.board.data.segments
-        long = (hi - lo).max() > CUT
+        long = (hi - lo).max() > longest
         return long and (best is None or best.refit.cost > LOST * self.board.counts.sum())
 
     def _broad(self, best: Ranked) -> Ranked:
