@@ -63,14 +63,21 @@ def run(
     torch.set_num_threads(1)
     data = make_data(get_system(SYSTEM), parse_percent(noise, name="noise"), seed)
     train = _kept(data, every)
-    found = law_forecast(train, seed)
-    results = [found, trained_forecast(train, seed, found.seconds), fitted_forecast(train, seed)]
+    results = [_told(law_forecast(train, seed))]
+    results.append(_told(trained_forecast(train, seed, results[0].seconds)))
+    results.append(_told(fitted_forecast(train, seed)))
     if json:
         import json as writer
 
         typer.echo(writer.dumps([asdict(r) for r in results], indent=1))
     else:
         typer.echo(table(results))
+
+
+def _told(forecast: Forecast) -> Forecast:
+    """A line on stderr as a model is done: each takes minutes."""
+    typer.echo(f"{forecast.model}: {forecast.seconds:.0f} s, {forecast.note}", err=True)
+    return forecast
 
 
 def _kept(data: Dataset, every: int) -> Dataset:

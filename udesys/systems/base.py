@@ -28,7 +28,6 @@ class System:
         inputs: name -> what drives the system, as a function of t in the equation language.
         measured: states with a column; those that are no velocity where it is empty.
         heldout: names of the runs, counted from "0", that the spec keeps aside.
-        search: the spec's section [search].
         free: constants that each missing term needs where all of its coefficients have to be found; those of its
             formula where it is empty.
         stiff: an explicit method takes forever.
@@ -48,7 +47,6 @@ class System:
     inputs: Mapping[str, str] = field(default_factory=dict)
     measured: tuple[str, ...] = ()
     heldout: tuple[str, ...] = ()
-    search: Mapping = field(default_factory=dict)
     free: tuple[int, ...] = ()
     stiff: bool = False
     time_unit: str = ""

@@ -216,8 +216,6 @@ def _spec_text(system: System, table: str, noise: float, seed: int) -> str:
     if system.parameters:
         comment = "# A number is fixed; { start = 1.0, bounds = [0, 5] } is estimated, and so is what is not listed."
         lines += ["[parameters]", comment, *_lines(system.parameters), ""]
-    if system.search:
-        lines += ["[search]", *_lines(system.search), ""]
     return "\n".join(lines)
 
 
