@@ -10,7 +10,7 @@ from udesys.assess.covariance import uncertainty
 from udesys.model import HybridODE, Parameter
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.model.grammar import parse_expression
-from udesys.search.reference import Measurements
+from udesys.search.measurements import Measurements
 from udesys.select import Refitter
 
 TIMES = [np.linspace(0, 3, 31), np.linspace(0, 2, 15)]

@@ -13,6 +13,7 @@ from test_driven_laws import loaded
 from test_fit_options import RATES, robertson
 
 import udesys
+from udesys.bench._cases import CASES
 from udesys.data import split_holdout
 from udesys.model import HybridODE
 from udesys.report.curves import closed_form_curve, hybrid_curve, runs_of
@@ -87,6 +88,17 @@ def test_a_stiff_law_with_an_input_and_a_missing_state_is_found():
     assert law.closed_form.stiff
     assert law.residuals["NN"].expression == "c0*y**3"
     assert 0.8 in law.residuals["NN"].constants["c0"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_damping_of_a_relaxation_oscillation_is_found(seed):
+    (case,) = (case for case in CASES if case.name == "vdp")  # mu = 1000: its jumps take a millionth of its period
+    law = discover(case.make(seed).model, case.make(seed).data, seed=seed)
+    assert law.residuals["NN"].expression == "c0 + c1*x**2"
+    for name, truth in (("c0", 1000.0), ("c1", -1000.0)):
+        estimate = law.residuals["NN"].constants[name]
+        assert abs(estimate.value - truth) < 4 * estimate.stderr < 0.01 * abs(truth)
 
 
 def test_the_implicit_simulator_finds_the_law_that_the_explicit_one_finds():

@@ -21,7 +21,7 @@ from udesys.model.closed_form import ClosedForm, Formula
 from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
 from udesys.report.curves import closed_form_curve, hybrid_curve, runs_of
-from udesys.search.reference import Measurements
+from udesys.search.measurements import Measurements
 
 CUBIC_SPRING = Formula(parse_expression("c0*x + c1*x^3"), {"c0": -1.0, "c1": -0.5})
 

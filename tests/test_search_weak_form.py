@@ -1,11 +1,14 @@
 """The weak form: what a change of the law does to the data, against exact solutions and simulated changes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from laws import EXACT, TRUTH, fitted, half_known, lotka_volterra_rhs, solution
 from scipy.linalg import expm
 
 from udesys.data import Dataset, Trajectory
+from udesys.integrate import radau
 from udesys.integrate.driving import driving_of
 from udesys.model import HybridODE, Parameter
 from udesys.model.closed_form import ClosedForm, Formula
@@ -13,16 +16,9 @@ from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
 from udesys.search import SearchOptions
 from udesys.search.engines import sparse
-from udesys.search.reference import (
-    GAUSS,
-    GAUSS_WEIGHTS,
-    Measurements,
-    Observed,
-    Reference,
-    about_closed_form,
-    about_fit,
-)
-from udesys.search.weak_form import LONGEST, WeakForm, _exponential
+from udesys.search.measurements import GAUSS, GAUSS_WEIGHTS, Measurements
+from udesys.search.reference import Observed, Reference, about_closed_form, about_fit
+from udesys.search.weak_form import LONGEST, WeakForm, _exponential, _implicit_steps
 
 
 def measurements(times, states, *, sigma=0.01, free=None, mask=None):
@@ -102,6 +98,26 @@ EATEN = {"NN1": [lambda x: -0.9 * x[0] * x[1]], "NN2": [lambda x: 0.8 * x[0] * x
 
 def test_the_gauss_points_integrate_polynomials_to_degree_seven():
     assert [GAUSS_WEIGHTS @ GAUSS**k for k in range(8)] == pytest.approx([1 / (k + 1) for k in range(8)])
+
+
+def test_the_stages_of_a_stiff_system_integrate_polynomials_to_degree_four():
+    t = np.array([0.0, 1.0, 3.0])
+    data = replace(measurements([t], [np.zeros((3, 1))]), stiff=True)
+    for k in range(5):
+        found = data.h * (data.gauss_t**k @ data.weights)
+        assert found == pytest.approx(np.diff(t ** (k + 1)) / (k + 1), rel=1e-13)
+
+
+def test_implicit_steps_respond_as_the_exponentials_do_and_forget_what_a_stiff_system_forgets():
+    slow, fast = np.array([[-0.3, 0.8], [-0.5, 0.1]]), np.array([[-1e8, 1e8], [0.0, -0.2]])
+    h, weights = np.array([0.4, 0.5]), np.tile(radau.A[-1] / 2, 2)
+    by_state = np.stack([np.broadcast_to(a, (6, 2, 2)) for a in (slow, fast)])
+    carry, to_end = _implicit_steps(by_state, h)
+    forced = h[:, None, None] * np.einsum("g,ngij->nij", weights, to_end)  # by a force that holds
+    for a, length, found, response in zip((slow, fast), h, carry, forced, strict=True):
+        exact = expm(a * length)
+        np.testing.assert_allclose(found, exact, rtol=0, atol=1e-6)  # order five at half of 0.4 and of 0.5
+        np.testing.assert_allclose(response, np.linalg.solve(a, exact - np.eye(2)), rtol=0, atol=1e-6)
 
 
 def test_the_whole_slope_integrates_to_the_way_of_the_states():
@@ -381,6 +397,23 @@ def test_the_linear_response_about_a_closed_form_is_the_simulated_change(unknown
     # The Jacobian is averaged over an interval, which is of second order in its length.
     assert errors[1] < 0.02
     assert np.polyfit(np.log([1, 2, 4]), np.log(errors), 1)[0] == pytest.approx(-2, abs=0.3)
+
+
+def test_the_linear_response_of_a_stiff_law_is_that_of_its_simulation():
+    model = HybridODE("a' = -0.04*a + 1e4*b*c\nb' = 0.04*a - 1e4*b*c - NN(b)\nc' = NN(b)")
+    law = ClosedForm(model, {"NN": Formula(parse_expression("c0*b**2"), {"c0": 3e7})}, {}, stiff=True)
+    t, x0 = np.concatenate([[0.0], np.geomspace(1e-4, 40, 60)]), np.array([[1.0, 0.0, 0.0]])
+    data = replace(measurements([t], [np.zeros((61, 3))]), stiff=True)
+    count = np.full(61, 8)
+    states, slopes = law.simulate(x0, t, data.segments, count, sensitivities=True)
+    reference = about_closed_form(law, data, x0, count)
+    assert np.abs(reference.nodes - states).max() < 1e-9
+    form = WeakForm(model, data, reference)
+    found = form.respond(form.integrated(reference.by_constant["NN"]))[..., 0]
+    error = np.abs(found - slopes[..., 0]).max(0) / np.abs(slopes[..., 0]).max(0)
+    assert (error < 1e-4).all()  # one step of order five an interval of ratio 1.24, or two
+    starts = form.starts() - slopes[..., 1:]
+    assert (np.abs(starts).max(0) < 1e-3 * np.abs(slopes[..., 1:]).max(0)).all()
 
 
 def test_free_starts_about_a_closed_form_respond_like_simulated_ones():

@@ -8,7 +8,7 @@ from scipy.optimize import least_squares
 from udesys.model import HybridODE, Parameter
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.model.grammar import parse_expression
-from udesys.search.reference import Measurements
+from udesys.search.measurements import Measurements
 from udesys.select import Refitter
 
 TIMES = [np.linspace(0, 3, 31), np.sort(np.random.default_rng(8).uniform(1, 4, 24))]

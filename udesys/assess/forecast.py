@@ -9,7 +9,7 @@ from udesys.errors import SolveError
 from udesys.integrate.driving import Driving, driving_of
 from udesys.model import HybridODE
 from udesys.model.closed_form import ClosedForm
-from udesys.search.reference import Measurements
+from udesys.search.measurements import Measurements
 from udesys.select.refit import Refitter
 
 FINEST = 2**14  # solver steps between two times before a simulation counts as failed

@@ -23,7 +23,8 @@ from udesys.integrate import radau
 from udesys.model import HybridODE
 from udesys.model import tree as T
 from udesys.model.program import Program
-from udesys.search.reference import RADAU_STEPS, Measurements, Reference, call_arguments, windows
+from udesys.search.measurements import RADAU_STEPS, Measurements, windows
+from udesys.search.reference import Reference, call_arguments
 from udesys.search.task import Task
 
 LONGEST = 64  # samples of a window; each is (first node, node after the last, first interval)

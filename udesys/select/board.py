@@ -15,8 +15,8 @@ from udesys.fit.noise_profile import Profile, noise_profile
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.search import Candidate
 from udesys.search.candidate import as_given
+from udesys.search.measurements import Measurements, windows
 from udesys.search.prior import DEFAULT, Prior, known_forms, law_length
-from udesys.search.reference import Measurements, windows
 from udesys.search.shape import Shape
 from udesys.select.criterion import FLOOR, RIVAL, criterion
 from udesys.select.refit import Refit, Refitter, replace_data

@@ -21,7 +21,8 @@ from udesys.search import Candidate, SearchOptions, linearised_engines, propose
 from udesys.search.candidate import NOTHING, Front, without_part
 from udesys.search.dimensions import term_units
 from udesys.search.knowledge import for_model
-from udesys.search.reference import Measurements, about_closed_form, about_fit, rows_of
+from udesys.search.measurements import Measurements, rows_of
+from udesys.search.reference import about_closed_form, about_fit
 from udesys.search.rules import shape_of
 from udesys.search.weak_form import WeakForm
 from udesys.select.board import NEAR, Board

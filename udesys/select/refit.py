@@ -14,7 +14,7 @@ import numpy as np
 
 from udesys.fit.memory import whitened
 from udesys.model.closed_form import ClosedForm
-from udesys.search.reference import Measurements
+from udesys.search.measurements import Measurements
 
 ITERATIONS = 15
 TRIALS = 8

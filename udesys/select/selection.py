@@ -10,7 +10,7 @@ import numpy as np
 from udesys.fit.noise_profile import Profile
 from udesys.model.closed_form import Formula
 from udesys.search import Candidate
-from udesys.search.reference import Measurements
+from udesys.search.measurements import Measurements
 from udesys.select.criterion import RIVAL
 from udesys.select.refit import Refit, Refitter
 
