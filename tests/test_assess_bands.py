@@ -10,15 +10,16 @@ from udesys.model import HybridODE, Parameter
 from udesys.model.closed_form import ClosedForm
 
 
-def growth(rate=-0.5, text="x' = a*x", **bounds):
-    return ClosedForm(HybridODE(text, parameters={"a": Parameter(rate, **bounds)}), {}, {"a": rate})
+def growth(rate=-0.5, text="x' = a*x", stiff=False, **bounds):
+    return ClosedForm(HybridODE(text, parameters={"a": Parameter(rate, **bounds)}), {}, {"a": rate}, stiff=stiff)
 
 
-def test_a_band_of_exponential_decay_is_that_of_its_rate_and_start():
+@pytest.mark.parametrize("stiff", [False, True])
+def test_a_band_of_exponential_decay_is_that_of_its_rate_and_start(stiff):
     # x = x0 exp(a t): ln x is normal with variance var(ln x0) + t^2 var(a) where x0 is known well
     t, sd_rate, sd_start = np.linspace(0, 4, 9), 0.05, 0.01
     covariance = np.diag([sd_rate**2, sd_start**2])
-    low, high = sampled_bands(growth(), np.array([[1.0]]), Course(0.0, t), covariance)
+    low, high = sampled_bands(growth(stiff=stiff), np.array([[1.0]]), Course(0.0, t), covariance)
     width = np.log(high / low)[:, 0]
     exact = 2 * 1.959964 * np.sqrt(sd_start**2 + (t * sd_rate) ** 2)
     # 400 draws know a 2.5 % quantile to about 8 %
@@ -31,8 +32,9 @@ def test_a_band_is_open_where_draws_blow_up_and_unknown_without_a_covariance():
     low, high = sampled_bands(form, np.array([[1.0]]), Course(0.0, t), np.diag([0.2**2, 0.0]))
     assert np.isinf(high[-1, 0]) and np.isinf(low[-1, 0])
     assert np.isfinite(high[1, 0]) and high[1, 0] > low[1, 0]
-    low, high = sampled_bands(form, np.array([[1.0]]), Course(0.0, t), None)
-    assert np.isnan(low).all() and np.isnan(high).all()
+    for unknown in (None, np.full((2, 2), np.nan)):
+        low, high = sampled_bands(form, np.array([[1.0]]), Course(0.0, t), unknown)
+        assert np.isnan(low).all() and np.isnan(high).all()
 
 
 def test_draws_stay_inside_the_bounds_of_their_parameter():

@@ -6,7 +6,7 @@ from laws import EXACT, TRUTH, lotka_volterra_rhs, solution
 from scipy.optimize import least_squares
 from scipy.stats import t as student
 
-from udesys.assess.covariance import uncertainty
+from udesys.assess.covariance import _inverse, uncertainty
 from udesys.model import HybridODE, Parameter
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.model.grammar import parse_expression
@@ -147,3 +147,8 @@ def test_other_units_change_the_numbers_and_not_their_relative_errors():
         other = found.estimates[name]
         assert other.stderr / other.value == pytest.approx(estimate.stderr / estimate.value, rel=1e-3)
     assert found.noise == pytest.approx(1000 * plain.noise, rel=1e-3)
+
+
+def test_a_normal_matrix_that_rounding_left_none_has_no_inverse():
+    inverse, identifiable = _inverse(np.array([[-1e20, 1e30], [1e30, 1e40]]))  # and no warning
+    assert np.isnan(inverse).all() and identifiable.all()

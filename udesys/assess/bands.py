@@ -25,7 +25,7 @@ def sampled_bands(
         form: the closed form at its optimum.
         x0: (1, d), its initial values.
         course: the times.
-        covariance: (unknowns + d, unknowns + d) of the form's values and x0; None where it is not known.
+        covariance: (unknowns + d, unknowns + d) of the form's values and x0; None or NaN where it is not known.
 
     Returns:
         Low and high (time, m) of the states, then the observables; NaN without a covariance.
@@ -35,7 +35,7 @@ def sampled_bands(
     """
     states, count = course.converged(form, x0, ENOUGH)
     best = form.outputs(course.t, states, course.u)
-    if covariance is None:
+    if covariance is None or not np.isfinite(covariance).all():
         return np.full_like(best, np.nan), np.full_like(best, np.nan)
     cost = course.cost(form, count) * (STICKING if form.jumps else 1)
     n_draws = int(np.clip(STEPS // cost, LEAST_DRAWS, DRAWS))

@@ -144,9 +144,16 @@ def _bounds_reached(refitter: Refitter, refit: Refit) -> list[float | None]:
 
 
 def _inverse(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Inverse of a normal matrix, and which unknowns take no part in a null direction."""
+    """Inverse of a normal matrix, and which unknowns take no part in a null direction.
+
+    It is NaN where rounding left no such matrix, as of a chaotic law that one long simulation is fitted by.
+    """
     scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
-    values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
+    with np.errstate(all="ignore"):
+        scaled = matrix / np.outer(scale, scale)
+    if not np.isfinite(scaled).all():
+        return np.full_like(matrix, np.nan), np.ones(len(matrix), bool)
+    values, vectors = np.linalg.eigh(scaled)
     null = values < NULL * max(values.max(), 1e-300)
     inverse = (vectors[:, ~null] / values[~null]) @ vectors[:, ~null].T / np.outer(scale, scale)
     share = (vectors[:, null] ** 2).sum(1)
