@@ -176,7 +176,7 @@ def _newton(code, out, reg, base, d, n_p, now, h, pieces, offset, x, largest, st
 
 
 @njit(cache=True, error_model="numpy")
-def _error(code, out, reg, base, d, n_p, now, h, pieces, offset, x, largest, stages, working, start, E):
+def _error(code, out, reg, base, d, n_p, now, h, pieces, offset, x, largest, stages, allowed, start, E):
     """Estimated error of a step beside the sizes of the states so far."""
     f, by_state, matrix, order, weight, error, modes = start
     largest_error = 0.0
@@ -203,7 +203,7 @@ def _error(code, out, reg, base, d, n_p, now, h, pieces, offset, x, largest, sta
             if not part < BLOW_UP:
                 return np.inf
             largest_error = max(largest_error, part)
-        if largest_error <= working:
+        if largest_error <= allowed:
             return largest_error
     return largest_error
 
@@ -315,8 +315,8 @@ def _simulate(code, short, constants, out, d, n_p, p, x0, t, pieces, lo, hi, ste
 def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivities=False, partial=False):
     """Simulate segments of one time axis, each from its own start, with Radau IIA of order five.
 
-    A step is halved where Newton's method fails or the estimated error asks for it: `COARSEST` of a state's largest
-    value so far with one step a sample, and n^4 times less with n, so that doubling them shows what they leave.
+    A step is divided where Newton's method fails or its estimated error is too large: `COARSEST` of a state's largest
+    value so far with one step a sample, and n^4 times less with n, so that doubling the steps shows what they leave.
 
     Args:
         program: code (ops, 3), constants and outputs of `model.program.Program`; inputs are the d states,
