@@ -2,6 +2,7 @@
 
 import json
 import sys
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +22,7 @@ def answer(expression, **constants):
     """A law that has one term, NN, and nothing else."""
     estimates = {name: SimpleNamespace(value=value) for name, value in constants.items()}
     residual = SimpleNamespace(expression=expression, constants=estimates)
-    return SimpleNamespace(residuals={"NN": residual}, candidates=[])
+    return SimpleNamespace(residuals={"NN": residual}, candidates=[], simpler={})
 
 
 @pytest.mark.parametrize(
@@ -49,10 +50,18 @@ def test_the_error_of_a_term_is_relative_and_along_the_true_trajectory():
 
 def test_a_system_with_literal_coefficients_counts_the_constants_that_a_search_needs():
     system = get_system("odebench:11")  # x' = -x^3
-    one = SimpleNamespace(residuals={"NN1": answer("c0*x**3", c0=-0.9).residuals["NN"]}, candidates=[])
-    two = SimpleNamespace(residuals={"NN1": answer("c0*x**3 + c1", c0=-1.0, c1=0.0).residuals["NN"]}, candidates=[])
-    assert systems.judge_terms(system, one)["found"]
-    assert not systems.judge_terms(system, two)["found"]
+    for expression, found in (("c0*x**3", True), ("c0*x**3 + c1", False)):
+        law = answer(expression, c0=-0.9, **({} if found else {"c1": 0.0}))
+        law.residuals = {"NN1": law.residuals["NN"]}
+        assert systems.judge_terms(system, law)["found"] is found
+
+
+@pytest.mark.parametrize(("offer", "found"), [(Fraction(2), True), (Fraction(3), False), (None, False)])
+def test_a_constant_inside_a_function_that_is_offered_as_a_fraction_is_not_counted(offer, found):
+    law = answer("c0*sin(c1*x) + c2*sin(x)", c0=0.48, c1=1.99, c2=-0.1)  # sin(2x) = 2 sin(x) cos(x)
+    law.residuals = {"NN1": law.residuals["NN"]}
+    law.simpler = {} if offer is None else {("NN1", "c1"): offer, ("NN1", "c0"): Fraction(1, 2)}
+    assert systems.judge_terms(get_system("odebench:13"), law)["found"] is found
 
 
 def test_the_truth_within_reach_is_listed():

@@ -82,7 +82,7 @@ class _Family:
     """
 
     def __init__(self, formula: Formula, truth: TrueTerm):
-        linear = _linear_constants(formula)
+        linear = linear_constants(formula)
         none = {name: T.ZERO for name in linear}
         trees = [T.substitute(formula.tree, none), *linear.values()]
         self.values = {name: value for name, value in formula.constants.items() if name not in linear}
@@ -112,7 +112,7 @@ class _Family:
         return left - columns @ np.linalg.lstsq(columns, left, rcond=None)[0]
 
 
-def _linear_constants(formula: Formula) -> dict[str, T.Tree]:
+def linear_constants(formula: Formula) -> dict[str, T.Tree]:
     """Constants in which a formula is linear together -> its derivative by each."""
     linear: dict[str, T.Tree] = {}
     for name in formula.constants:
