@@ -1,16 +1,14 @@
 """Predator and prey with the constants of the textbook picture, which lectures start from."""
 
-from udesys.systems.base import System, sampled
+from dataclasses import replace
 
-SYSTEM = System(
+from udesys.systems.base import sampled
+from udesys.systems.lotka_volterra import SYSTEM as PUBLISHED
+
+SYSTEM = replace(
+    PUBLISHED,
     name="lotka_volterra_lecture",
     title="predator and prey as lectures have them; both interactions are missing",
-    units={"prey": "", "predator": ""},
-    equations="""
-prey' = alpha*prey + NN1(prey, predator)
-predator' = NN2(prey, predator) - delta*predator
-""",
-    missing={"NN1(prey, predator)": "-beta*prey*predator", "NN2(prey, predator)": "gamma*prey*predator"},
     parameters={"alpha": 1.1, "delta": 0.4},
     constants={"alpha": 1.1, "beta": 0.4, "gamma": 0.1, "delta": 0.4},
     starts=({"prey": 10.0, "predator": 10.0},),
