@@ -89,7 +89,7 @@ def test_fit_then_recover_with_what_was_asked(spec):
     assert (done.exit_code, done.stderr) == (0, "")
     fitted = json.loads(done.stdout)
     assert (fitted["seed"], fitted["noise"]["prey"]) == (7, pytest.approx(runs.open_run("a").spec.noise["prey"]))
-    assert json.loads(Path("a/fit.json").read_text())["evaluations"] == fitted["simulation"]["evaluations"] > 0
+    assert fitted["simulation"]["evaluations"] > 0
     again = run("fit", spec, "--seed", 7, "-o", "a")
     assert f"One simulation: {fitted['simulation']['evaluations']} evaluations of the right side" in again.stdout
     assert again.stderr.endswith("Fit anew with --overwrite.\n")

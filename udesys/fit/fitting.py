@@ -12,7 +12,6 @@ from udesys.data import Dataset
 from udesys.errors import FitError
 from udesys.fit.attempt import Attempt, Setting, attempt, checked, finish, given_mask, prepare, rmse
 from udesys.fit.enough import check_enough
-from udesys.fit.evaluations import count_evaluations
 from udesys.fit.options import FitOptions
 from udesys.fit.outliers import are_outliers, outlying
 from udesys.fit.result import FitResult, residual_terms, theta_covariance
@@ -218,7 +217,6 @@ def _result(best: Attempt, model, data, seed, given_noise, seconds) -> FitResult
         evidence=best.score,
         effective_weights=float(unknowns.effective or 0.0),
         largest_defect=defect,
-        evaluations=count_evaluations(problem, unknowns),
         stages=best.stages,
         warnings=_warnings(best, simulated, defect, parameters),
         seconds=seconds,

@@ -17,7 +17,6 @@ from udesys.model.field import HybridField, NetworkScale
 _SCALE_PARTS = tuple(part.name for part in fields(NetworkScale))
 _PLAIN_UNKNOWNS = ("loss", "effective")
 _MADE_AGAIN = ("model", "data", "states", "terms", "problem", "unknowns")
-_ADDED = {"evaluations": None}  # what a fit that was kept by an earlier version lacks
 
 
 def taken_apart(fit: FitResult) -> tuple[dict[str, np.ndarray], dict]:
@@ -65,7 +64,6 @@ def put_together(model: HybridODE, data: Dataset, arrays: Mapping[str, np.ndarra
     unknowns = Unknowns(**known, **{name: plain["unknowns"][name] for name in _PLAIN_UNKNOWNS})
     if unknowns.nodes.shape != (problem.n_nodes, problem.d) or unknowns.theta.shape != (problem.field.n_theta,):
         raise ValueError(f"nodes {unknowns.nodes.shape} and theta {unknowns.theta.shape} are of another problem")
-    plain = {**_ADDED, **plain}
     kept = {e.name: plain[e.name] for e in fields(FitResult) if e.name not in _MADE_AGAIN}
     kept["parameters"] = {name: tuple(pair) for name, pair in kept["parameters"].items()}
     kept["stages"] = tuple(StageReport(**{**stage, "notes": tuple(stage["notes"])}) for stage in kept["stages"])

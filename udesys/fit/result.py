@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from udesys.data import Dataset
 from udesys.errors import FitError, did_you_mean
 from udesys.fit.elimination import symmetric_inverse
-from udesys.fit.evaluations import SOLVERS, TOLERANCE
+from udesys.fit.evaluations import SOLVERS, TOLERANCE, count_evaluations
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import StageReport, Unknowns
 from udesys.model import HybridODE
@@ -61,9 +62,6 @@ class FitResult:
         evidence: -2 log marginal likelihood up to a constant; lower is better.
         effective_weights: how many weights the data determine.
         largest_defect: largest jump between intervals, in units of the noise.
-        evaluations: of the right side in one simulation of all runs, as one batch, from the initial values by dopri5,
-            or by Radau for a stiff system, with error control to 1e-6 (see `udesys.fit.evaluations`). None where that
-            gives up, and in a run that was saved before it was counted.
         stages: what each stage did.
         warnings: what the user should know.
         seconds: wall time.
@@ -90,12 +88,20 @@ class FitResult:
     evidence: float
     effective_weights: float
     largest_defect: float
-    evaluations: int | None
     stages: tuple[StageReport, ...]
     warnings: tuple[str, ...]
     seconds: float
     problem: ShootingProblem = field(repr=False)
     unknowns: Unknowns = field(repr=False)
+
+    @cached_property
+    def evaluations(self) -> int | None:
+        """Of the right side in one simulation of all runs from their initial values, counted when it is asked for.
+
+        All runs are one batch, by dopri5, or by Radau for a stiff system, with error control to 1e-6 (see
+        `udesys.fit.evaluations`). None where that gives up.
+        """
+        return count_evaluations(self.problem, self.unknowns)
 
     def simulate(self, t, trajectory: int = 0) -> np.ndarray:
         """States (time, state) of one adaptive simulation of the hybrid from a trajectory's fitted start.
