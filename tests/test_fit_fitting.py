@@ -26,7 +26,7 @@ from laws import (
 from scipy.optimize import least_squares
 from torchdiffeq import odeint_adjoint
 
-from udesys.data import Dataset
+from udesys.data import Dataset, read_table
 from udesys.errors import FitError
 from udesys.fit import check_enough
 from udesys.fit.fitting import one_thread
@@ -124,6 +124,19 @@ def test_a_law_with_nothing_to_estimate_gets_its_starts_and_its_noise(capfd):
     np.testing.assert_allclose(result.states[0][0], scipy.x, rtol=1e-4)
     assert sd == pytest.approx(true_noise(0.01), rel=0.4)
     assert not capfd.readouterr().err
+
+
+def test_constants_far_from_one_need_no_start(data_dir):
+    data = read_table(data_dir / "lynx_hare.csv", time="year", columns={"prey": "hare", "predator": "lynx"})
+    result = fit(HybridODE(KNOWN), data)  # beta and gamma are near 0.025, and with 1 no year can be followed
+    (run,), sd = data.trajectories, list(result.noise.values())
+
+    def residuals(z):
+        return ((solution(lambda t, x: lotka_volterra_rhs(t, x, *z[:4]), z[4:], run.t) - run.y) / sd).ravel()
+
+    scipy = least_squares(residuals, [0.5, 0.025, 0.025, 0.8, *run.y[0]], x_scale="jac", xtol=1e-12)
+    assert result.converged
+    assert values(result) == pytest.approx(scipy.x[:4], rel=2e-3)
 
 
 def test_a_bound_is_respected_and_the_rest_is_the_best_beside_it():

@@ -2,7 +2,8 @@
 
 The one-interval flow from every node is compared with the next node, so the unknown law is matched to slopes
 without ever differentiating the data. For a stiff system the flow with a law that is still wrong explodes; there the
-law is integrated along the straight lines between the nodes, and long intervals count for less.
+law is integrated along the straight lines between the nodes, and long intervals count for less. So is, at first, a law
+without networks whose parameters got no start: most are linear in it, and no guess of theirs can be far off.
 """
 
 from __future__ import annotations
@@ -29,10 +30,17 @@ def run(problem: ShootingProblem, unknowns: Unknowns, rng: np.random.Generator, 
     which = np.arange(problem.n_intervals)
     if len(which) > MOST_INTERVALS:
         which = np.sort(rng.choice(which, MOST_INTERVALS, replace=False))
-    match = _Matching(problem, unknowns, which)
+    stiff = problem.method != "rk4"
+    if not stiff and _only_guessed(problem):
+        match = _Matching(problem, unknowns, which, along_path=True)
+        for _ in range(PATH_ITERATIONS):
+            if match.improve() < ENOUGH:
+                break
+        unknowns.theta = match.theta
+    match = _Matching(problem, unknowns, which, along_path=stiff)
     first = match.cost
     iterations, stopped = 0, "iteration limit"
-    for iterations in range(1, (PATH_ITERATIONS if match.along_path else ITERATIONS) + 1):
+    for iterations in range(1, (PATH_ITERATIONS if stiff else ITERATIONS) + 1):
         gain = match.improve()
         if progress:
             progress("gradient matching", iterations, match.cost)
@@ -51,13 +59,18 @@ def run(problem: ShootingProblem, unknowns: Unknowns, rng: np.random.Generator, 
     )
 
 
+def _only_guessed(problem: ShootingProblem) -> bool:
+    """Whether a law has no networks, and a parameter that nobody gave a start."""
+    parameters = problem.model.parameters
+    return not problem.field.n_weights and any(parameters[name].start is None for name in problem.field.parameters)
+
+
 class _Matching:
     """Defects of the chosen intervals, in units of the noise; the variance is re-estimated as they shrink."""
 
-    def __init__(self, problem: ShootingProblem, unknowns: Unknowns, which: np.ndarray):
+    def __init__(self, problem: ShootingProblem, unknowns: Unknowns, which: np.ndarray, *, along_path: bool):
         self.problem, self.unknowns, self.which = problem, unknowns, which
-        self.theta, self.damping = unknowns.theta.copy(), 1e-2
-        self.along_path = problem.method != "rk4"
+        self.theta, self.damping, self.along_path = unknowns.theta.copy(), 1e-2, along_path
         h = problem.h[which][:, None]
         share = np.minimum(np.median(h) / h, LARGEST_SHARE) if self.along_path else np.ones_like(h)
         self.weight = share / unknowns.sigma[: problem.d]
