@@ -129,6 +129,8 @@ def test_the_command_takes_names_and_prints_json(monkeypatch):
     assert [r["name"] for r in json.loads(done.stdout)] == ["sir", "odebench:3"]
     done = CliRunner().invoke(application(), ["bench", "systems", "--table", "odebench"])
     assert "found 0 of 43" in done.stdout
+    refused = CliRunner().invoke(application(), ["bench", "systems", "--table", "odebench", "--name", "sir"])
+    assert refused.exit_code == 1 and "name and table exclude each other" in refused.output
     done = CliRunner().invoke(application(), ["bench", "systems"])
     assert f"found 0 of {len(list_systems())}" in done.stdout
 

@@ -218,6 +218,13 @@ def test_a_system_is_complete(system, tmp_path):
     assert system.source and system.name in str(system)
 
 
+def test_states_are_told_with_their_units(tmp_path):
+    system = get_system("damped_oscillator")
+    assert "states and time: x [m], x' [m/s], t [s]" in str(system)
+    assert "# States and time: x [m], x' [m/s], t [s]." in write_system(system, tmp_path)[1].read_text()
+    assert "states and time: prey, predator, t\n" in str(get_system("lotka_volterra"))
+
+
 def test_every_system_of_the_table_is_there():
     assert [s.name for s in list_systems("odebench")] == [f"odebench:{number}" for number in ODEBENCH]
 

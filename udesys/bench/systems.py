@@ -18,6 +18,7 @@ import typer
 
 from udesys.bench._parallel import attempt, run_tasks, share_of
 from udesys.bench._same_form import IN_BOX, TrueTerm, linear_constants, true_term
+from udesys.errors import DataError
 from udesys.model import tree as T
 from udesys.model.closed_form import Formula
 from udesys.model.grammar import parse_expression
@@ -74,9 +75,11 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="Processes; each uses one core.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print every run as JSON instead of the table.")] = False,
 ) -> None:
-    """Write every built-in system's data and spec, discover its law from them, and print what was found and when."""
+    """Write every built-in system's data and spec, discover its law from them, and print what was found, how fast."""
     from udesys.data import parse_percent
 
+    if name and table_name:
+        raise DataError("name and table exclude each other. Leave one out.")
     names = [get_system(n).name for n in name] if name else [system.name for system in list_systems(table_name)]
     level = parse_percent(noise, name="noise")
     runs = run_tasks(discover_system, [(n, level, seed) for n in share_of(names, part)], jobs, warm_up)

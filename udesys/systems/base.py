@@ -84,11 +84,16 @@ class System:
         return tuple(T.substitute(right, values) for right in model.rhs)
 
     def __str__(self) -> str:
-        lines = [f"{self.name}  {self.title}", "  given to the spec:"]
+        lines = [f"{self.name}  {self.title}", f"  states and time: {self.states_line()}", "  given to the spec:"]
         lines += [f"    {line.strip()}" for line in self.equations.strip().splitlines()]
         lines += ["  truth:", *(f"    {line}" for line in self.truth_lines())]
         lines.append(f"  source: {self.source}")
         return "\n".join(lines)
+
+    def states_line(self) -> str:
+        """States and time with their units."""
+        named = [*self.units.items(), ("t", self.time_unit)]
+        return ", ".join(f"{name} [{unit}]" if unit else name for name, unit in named)
 
     def truth_lines(self) -> list[str]:
         """What the spec is not told, for a reader."""

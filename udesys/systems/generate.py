@@ -198,6 +198,7 @@ def _spec_text(system: System, table: str, noise: float, seed: int) -> str:
     lines = [
         f"# {system.title[0].upper()}{system.title[1:]}.",
         f"# {system.source}.",
+        f"# States and time: {system.states_line()}.",
         f"# Simulated with noise of {100 * noise:g} % of each state's mean, seed {seed}.",
         "# What is behind the data, which udesys does not see:",
         *(f"#   {line}" for line in system.truth_lines()),
