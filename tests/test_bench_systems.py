@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from udesys.bench import floating_body, systems
+from udesys.bench._found import judge_coefficients, judge_terms
 from udesys.cli import application
 from udesys.errors import FitError
 from udesys.systems import get_system, list_systems, make_data
@@ -38,13 +39,13 @@ def answer(expression, **constants):
     ],
 )
 def test_a_term_is_found_where_some_constants_make_it_the_true_one_and_none_are_spare(name, law, found):
-    judged = systems.judge_terms(get_system(name), law)
+    judged = judge_terms(get_system(name), law)
     assert judged["found"] is found
     assert judged["answer"] == {"NN": law.residuals["NN"].expression}
 
 
 def test_the_error_of_a_term_is_relative_and_along_the_true_trajectory():
-    judged = systems.judge_terms(get_system("sir"), answer("c0*healthy*ill", c0=1.1 * 2.18e-3))
+    judged = judge_terms(get_system("sir"), answer("c0*healthy*ill", c0=1.1 * 2.18e-3))
     assert judged["error"] == {"NN": pytest.approx(0.1, rel=1e-9)}
 
 
@@ -53,7 +54,7 @@ def test_a_system_with_literal_coefficients_counts_the_constants_that_a_search_n
     for expression, found in (("c0*x**3", True), ("c0*x**3 + c1", False)):
         law = answer(expression, c0=-0.9, **({} if found else {"c1": 0.0}))
         law.residuals = {"NN1": law.residuals["NN"]}
-        assert systems.judge_terms(system, law)["found"] is found
+        assert judge_terms(system, law)["found"] is found
 
 
 @pytest.mark.parametrize(("offer", "found"), [(Fraction(2), True), (Fraction(3), False), (None, False)])
@@ -61,15 +62,15 @@ def test_a_constant_inside_a_function_that_is_offered_as_a_fraction_is_not_count
     law = answer("c0*sin(c1*x) + c2*sin(x)", c0=0.48, c1=1.99, c2=-0.1)  # sin(2x) = 2 sin(x) cos(x)
     law.residuals = {"NN1": law.residuals["NN"]}
     law.simpler = {} if offer is None else {("NN1", "c1"): offer, ("NN1", "c0"): Fraction(1, 2)}
-    assert systems.judge_terms(get_system("odebench:13"), law)["found"] is found
+    assert judge_terms(get_system("odebench:13"), law)["found"] is found
 
 
 def test_the_truth_within_reach_is_listed():
     law = answer("c0*ill", c0=1.0)
     law.candidates = [SimpleNamespace(residuals={"NN": "c0*healthy*ill"}, delta=3.0, diverged=False)]
-    assert systems.judge_terms(get_system("sir"), law)["listed"]
+    assert judge_terms(get_system("sir"), law)["listed"]
     law.candidates[0].delta = 9.0
-    assert not systems.judge_terms(get_system("sir"), law)["listed"]
+    assert not judge_terms(get_system("sir"), law)["listed"]
 
 
 @pytest.mark.parametrize(("factor", "found"), [(1.049, True), (0.951, True), (1.051, False)])
@@ -77,7 +78,7 @@ def test_coefficients_are_found_within_five_percent(factor, found):
     system = get_system("coupled_oscillators_2")
     values = {**system.constants, "V21": factor * system.constants["V21"]}
     parameters = {name: SimpleNamespace(value=value, fixed=False) for name, value in values.items()}
-    judged = systems.judge_coefficients(system, SimpleNamespace(parameters=parameters))
+    judged = judge_coefficients(system, SimpleNamespace(parameters=parameters))
     assert judged["found"] is found
     assert max(judged["error"].values()) == pytest.approx(abs(factor - 1))
 

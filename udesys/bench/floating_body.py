@@ -10,26 +10,26 @@ arXiv:1806.07366.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
-from udesys.data import Dataset, parse_percent
-from udesys.systems import get_system, make_data, simulate
-from udesys.systems.exact import solve_exactly
+if TYPE_CHECKING:
+    import numpy as np
+
+    from udesys.data import Dataset
 
 TITLE = "drag and added mass of a floating body, its forecasts beside a pure neural ODE's"
 EXAMPLE = "udesys bench floating-body --noise 0.1%"
 SYSTEM = "floating_body"
 AIM = 100.0  # times lower test error than the pure neural ODE's
-SECONDS = np.arange(9.0)  # at which forecasts are compared
+SECONDS = tuple(map(float, range(9)))  # at which forecasts are compared
 WIDTH, RATE = 64, 3e-3  # units of each of two hidden layers, and Adam's rate, which falls to zero
 PIECES, LENGTH = 256, 20  # pieces of runs in one step of the training, and their samples
-FREE_TIME = 60  # seconds of training where no law sets the time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,9 @@ def run(
     """Discover drag and added mass, train a pure neural ODE for as long, and compare their forecasts."""
     import torch
 
+    from udesys.data import parse_percent
+    from udesys.systems import get_system, make_data
+
     torch.set_num_threads(1)
     data = make_data(get_system(SYSTEM), parse_percent(noise, name="noise"), seed)
     train = _kept(data, every)
@@ -82,6 +85,8 @@ def _told(forecast: Forecast) -> Forecast:
 
 def _kept(data: Dataset, every: int) -> Dataset:
     """The runs that are not held out, thinned."""
+    from udesys.systems import get_system
+
     heldout = get_system(SYSTEM).heldout
     runs = tuple(r.rows(slice(None, None, every)) for r in data.trajectories if r.name not in heldout)
     return replace(data, trajectories=runs, sha256="")
@@ -89,18 +94,32 @@ def _kept(data: Dataset, every: int) -> Dataset:
 
 def _forecast(model: str, seconds: float, simulated: Callable[[np.ndarray], np.ndarray], note: str) -> Forecast:
     """Score a model: `simulated` takes starts (runs, 4) to states (runs, 9, 4) at whole seconds."""
+    true = _heldout()
+    errors = ((simulated(true[:, 0]) - true) ** 2).mean((0, 2))
+    return Forecast(model=model, seconds=seconds, errors=tuple(errors.tolist()), mean=float(errors.mean()), note=note)
+
+
+@functools.cache
+def _heldout() -> np.ndarray:
+    """(runs, 9, 4), the true states of the held-out runs at whole seconds."""
+    import numpy as np
+
+    from udesys.systems import get_system, simulate
+
     system = get_system(SYSTEM)
     exact = [run for run in simulate(system).trajectories if run.name in system.heldout]
-    rows = np.searchsorted(exact[0].t, SECONDS - 1e-9)
-    true = np.stack([run.y[rows] for run in exact])
-    errors = [float(e) for e in ((simulated(true[:, 0]) - true) ** 2).mean((0, 2))]
-    return Forecast(model=model, seconds=seconds, errors=tuple(errors), mean=float(np.mean(errors)), note=note)
+    rows = np.searchsorted(exact[0].t, np.subtract(SECONDS, 1e-9))
+    return np.stack([run.y[rows] for run in exact])
 
 
 # ------------------------------------------------------------------ the three models
 def law_forecast(train: Dataset, seed: int) -> Forecast:
     """Drag and added mass found by `discover`, as the system's spec asks it."""
+    import numpy as np
+
     from udesys.discover import discover
+    from udesys.systems import get_system
+    from udesys.systems.exact import solve_exactly
 
     began = time.perf_counter()
     law = discover(get_system(SYSTEM).hybrid(), train, seed=seed)
@@ -126,6 +145,7 @@ def _in_slip(law, term: str) -> str:
 
 def trained_forecast(train: Dataset, seed: int, limit: float) -> Forecast:
     """A pure neural ODE of plain torch, trained by Adam on short pieces of the runs for `limit` seconds."""
+    import numpy as np
     import torch
 
     from udesys.integrate import solve

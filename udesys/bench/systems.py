@@ -1,9 +1,4 @@
-"""The built-in systems from their own data and spec to the law: what `udesys discover` finds of each.
-
-A missing term is found where the formula is the true function for some choice of its constants and has no more of them
-than the truth; a constant inside a function that the law itself offers as a simple fraction, as the 2 of sin(2*x), is
-not counted. Coefficients are found where each lies within 5 % of its true value.
-"""
+"""The built-in systems from their own data and spec to the law: what `udesys discover` finds of each."""
 
 from __future__ import annotations
 
@@ -11,29 +6,16 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import numpy as np
 import typer
 
 from udesys.bench._parallel import attempt, run_tasks, share_of
-from udesys.bench._same_form import IN_BOX, TrueTerm, linear_constants, true_term
 from udesys.errors import DataError
-from udesys.model import tree as T
-from udesys.model.closed_form import Formula
-from udesys.model.grammar import parse_expression
-from udesys.model.program import Program
-from udesys.systems import System, get_system, list_systems, simulate, write_system
-
-if TYPE_CHECKING:
-    from udesys.discover import Discovery
 
 TITLE = "what is found of the built-in systems, each from its own data and spec"
 EXAMPLE = "udesys bench systems --noise 1% --name pendulum"
 AIM = 0.8  # share of the systems that are found
-CLOSE = 0.05  # relative error of a coefficient that is found
-RIVAL = 6.0  # of the criterion, within which the data cannot tell
-MOST_POINTS = 2000  # of the true trajectories, at which formulas are compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +59,7 @@ def run(
 ) -> None:
     """Write every built-in system's data and spec, discover its law from them, and print what was found, how fast."""
     from udesys.data import parse_percent
+    from udesys.systems import get_system, list_systems
 
     if name and table_name:
         raise DataError("name and table exclude each other. Leave one out.")
@@ -108,8 +91,10 @@ def discover_system(name: str, noise: float, seed: int) -> Run:
         noise: as a share of each state's mean magnitude.
         seed: of the noise and the weights.
     """
+    from udesys.bench._found import judge_coefficients, judge_terms
     from udesys.discover import discover
     from udesys.spec import load_spec
+    from udesys.systems import get_system, write_system
 
     system = get_system(name)
     with tempfile.TemporaryDirectory() as folder:
@@ -132,89 +117,6 @@ def discover_system(name: str, noise: float, seed: int) -> Run:
         return Run(name=name, noise=noise, seed=seed, answer={}, error={}, seconds=seconds, failure=failure)
     judged = judge_terms(system, law) if system.missing else judge_coefficients(system, law)
     return Run(name=name, noise=noise, seed=seed, seconds=seconds, **judged)
-
-
-def judge_coefficients(system: System, law: Discovery) -> dict:
-    """Every estimated coefficient beside its true value.
-
-    Args:
-        system: whose law is known.
-        law: what was found.
-    """
-    estimates = {name: e.value for name, e in law.parameters.items() if not e.fixed}
-    error = {name: abs(value / system.constants[name] - 1) for name, value in estimates.items()}
-    found = max(error.values()) <= CLOSE
-    answer = {name: f"{value:.4g}" for name, value in estimates.items()}
-    return {"found": found, "listed": found, "answer": answer, "error": error}
-
-
-def judge_terms(system: System, law: Discovery) -> dict:
-    """Every missing term's formula beside its true one.
-
-    Args:
-        system: whose law is known.
-        law: what was found.
-    """
-    truths = true_terms_of(system)
-    answer = {term: law.residuals[term].expression for term in truths}
-    values = {term: {name: e.value for name, e in law.residuals[term].constants.items()} for term in truths}
-    winner = {term: Formula(parse_expression(text), values[term]) for term, text in answer.items()}
-    error = {term: _error(truth, winner[term]) for term, truth in truths.items()}
-    offered = {term: _with_fractions(formula, term, law.simpler) for term, formula in winner.items()}
-    found = all(truth.has_form(winner[term]) or truth.has_form(offered[term]) for term, truth in truths.items())
-    within_reach = [c.residuals for c in law.candidates if c.delta < RIVAL and not c.diverged]
-    listed = found or any(_all_true(truths, _with_some_constants(truths, texts)) for texts in within_reach)
-    return {"found": found, "listed": listed, "answer": answer, "error": error}
-
-
-def true_terms_of(system: System) -> dict[str, TrueTerm]:
-    """The missing terms of a system as they truly are, by name, along its runs.
-
-    Args:
-        system: whose law is known.
-    """
-    exact = simulate(system)
-    model, names = system.hybrid(), (*exact.columns, *exact.inputs)
-    visited = np.concatenate([np.hstack([run.y, run.u]) for run in exact.trajectories])
-    visited = visited[:: max(1, len(visited) // MOST_POINTS)]
-    counts = system.free or [None] * len(system.missing)
-    return {
-        term: true_term(parse_expression(text), system.constants, names, visited, count)
-        for term, text, count in zip(model.terms, system.missing.values(), counts, strict=True)
-    }
-
-
-def _with_fractions(formula: Formula, term: str, simpler) -> Formula:
-    """A formula with the fractions that the law offers for the constants inside its functions."""
-    inner = {n: simpler[term, n] for n in formula.constants.keys() - linear_constants(formula) if (term, n) in simpler}
-    numbers = {name: T.Number(float(fraction)) for name, fraction in inner.items()}
-    rest = {name: value for name, value in formula.constants.items() if name not in inner}
-    return Formula(T.substitute(formula.tree, numbers), rest)
-
-
-def _with_some_constants(truths, texts: dict[str, str]) -> dict[str, Formula]:
-    """Formulas whose constants' values are not known: those of the truth's size are as good as any."""
-    formulas = {}
-    for term, truth in truths.items():
-        tree = parse_expression(texts[term])
-        names = sorted(T.symbols(tree) - set(truth.arguments))
-        formulas[term] = Formula(tree, dict.fromkeys(names, 1.0))
-    return formulas
-
-
-def _all_true(truths: dict[str, TrueTerm], formulas: dict[str, Formula]) -> bool:
-    return all(truth.has_form(formulas[term]) for term, truth in truths.items())
-
-
-def _error(truth: TrueTerm, formula: Formula) -> float:
-    """Relative L2 error of a formula over the visited half of the true term's points."""
-    n = len(truth.points) - IN_BOX
-    with np.errstate(all="ignore"):
-        (values,) = Program([formula.tree], [*truth.arguments, *formula.constants]).run(
-            [*truth.points[:n].T, *formula.constants.values()]
-        )
-    true = truth.values[:n]
-    return float(np.linalg.norm(values - true) / np.linalg.norm(true))
 
 
 # ------------------------------------------------------------------ text
