@@ -32,22 +32,10 @@ def run(problem: ShootingProblem, unknowns: Unknowns, rng: np.random.Generator, 
         which = np.sort(rng.choice(which, MOST_INTERVALS, replace=False))
     stiff = problem.method != "rk4"
     if not stiff and _only_guessed(problem):
-        match = _Matching(problem, unknowns, which, along_path=True)
-        for _ in range(PATH_ITERATIONS):
-            if match.improve() < ENOUGH:
-                break
-        unknowns.theta = match.theta
+        _improve(_Matching(problem, unknowns, which, along_path=True), None)
     match = _Matching(problem, unknowns, which, along_path=stiff)
     first = match.cost
-    iterations, stopped = 0, "iteration limit"
-    for iterations in range(1, (PATH_ITERATIONS if stiff else ITERATIONS) + 1):
-        gain = match.improve()
-        if progress:
-            progress("gradient matching", iterations, match.cost)
-        if gain < ENOUGH:
-            stopped = "converged" if gain > 0 else "no step lowers the defects"
-            break
-    unknowns.theta = match.theta
+    iterations, stopped = _improve(match, progress)
     return StageReport(
         name="gradient matching",
         iterations=iterations,
@@ -57,6 +45,20 @@ def run(problem: ShootingProblem, unknowns: Unknowns, rng: np.random.Generator, 
         seconds=time.perf_counter() - began,
         samples=problem.n_nodes,
     )
+
+
+def _improve(match: _Matching, progress) -> tuple[int, str]:
+    """Steps until they gain too little, for good; how many, and what ended them."""
+    iterations, stopped = 0, "iteration limit"
+    for iterations in range(1, (PATH_ITERATIONS if match.along_path else ITERATIONS) + 1):
+        gain = match.improve()
+        if progress:
+            progress("gradient matching", iterations, match.cost)
+        if gain < ENOUGH:
+            stopped = "converged" if gain > 0 else "no step lowers the defects"
+            break
+    match.unknowns.theta = match.theta
+    return iterations, stopped
 
 
 def _only_guessed(problem: ShootingProblem) -> bool:
