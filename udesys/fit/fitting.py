@@ -77,6 +77,7 @@ def fit(
                 "no start led to finite states. Check the equations' units, give the parameters starts and bounds, "
                 "or give initial values."
             )
+        best.problem.hold_given(best.unknowns.nodes)
         return _result(best, model, data, seed, tuple(noise or ()), time.perf_counter() - began)
 
 

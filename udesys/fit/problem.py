@@ -123,6 +123,11 @@ class ShootingProblem:
                     self.y[a, j] = self._first_slope(j, slice(a, min(b, a + SLOPE_ROWS)))
                 self.pin[a, j] = PIN_WEIGHT
 
+    def hold_given(self, nodes: np.ndarray) -> None:
+        """Put initial states that the model gives into nodes (nodes, d), from which their weights let them stray."""
+        given = self.pin[:, : self.d] > 0
+        nodes[given] = self.y[:, : self.d][given]
+
     def _first_slope(self, j: int, rows: slice) -> float:
         """Slope, at the first of these samples, of the measured state whose derivative state j is."""
         name, states = self.model.states[j], self.model.states
