@@ -92,7 +92,7 @@ def recover(
     final = selection.refitter.refit(selection.best.refit.form, selection.best.refit.x0, iterations=LAST_ITERATIONS)
     final = final or selection.best.refit
     units = law_units(final.form, options.units, fitted.data.time)
-    known = uncertainty(selection.refitter, final, selection.worth, units)
+    known = uncertainty(selection.refitter, final, selection.worth, units, fitted.given_noise)
     simpler = simplify(selection.refitter, final, known.estimates, selection.worth)
     done = time.perf_counter()
     timing = {

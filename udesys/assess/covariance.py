@@ -5,7 +5,7 @@ Source: Seber & Wild, Nonlinear Regression (1989), sec. 2.8 and 5.1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,7 +64,8 @@ class Uncertainty:
     Attributes:
         estimates: unknown (a parameter's name or a (term, constant) pair) -> Estimate.
         covariance: of the values and the initial values.
-        noise: (m,) standard deviation of the noise of each state and observable [data units]; NaN where unmeasured.
+        noise: (m,) standard deviation of the noise of each state and observable, by the residuals [data units]; NaN
+            where unmeasured.
     """
 
     estimates: dict
@@ -72,20 +73,32 @@ class Uncertainty:
     noise: np.ndarray
 
 
-def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray, units: Mapping | None = None) -> Uncertainty:
+def uncertainty(
+    refitter: Refitter,
+    refit: Refit,
+    worth: np.ndarray,
+    units: Mapping | None = None,
+    given_noise: Collection[str] = (),
+) -> Uncertainty:
     """Covariance of all values with the starts marginalised, as 95 % intervals of Student's t.
+
+    Noise that was given weighs the columns against each other as it weighed them in the refit; how large it is, the
+    residuals of all these columns say together, as is usual in regression with weights. A noise believed too small
+    would else promise too much.
 
     Args:
         refitter: holds the data and the bounds.
         refit: the closed form at its optimum.
         worth: (m,) independent measurements each column amounts to; correlated residuals widen the intervals.
         units: unknown -> its unit, of those whose parameter has none.
+        given_noise: columns whose noise was given; the refitter's data hold it.
     """
     data, names = refitter.data, refit.form.names
     counts = data.mask.sum(0)
     unknowns = len(names) + int(data.free.sum()) * len(data.segments[0])
     degrees = max(float(worth.sum()) - unknowns, 1.0)
-    wide = _noise(refit.weighted, counts, unknowns) * np.sqrt(counts / np.maximum(worth, 1e-300))
+    given = np.where(np.isin(refit.form.model.measurable, list(given_noise)), data.sigma, np.nan)
+    wide = _noise(refit.weighted, counts, unknowns, given) * np.sqrt(counts / np.maximum(worth, 1e-300))
     sigma = np.where(counts > 0, np.maximum(wide, 1e-300), 1.0)
     point = Point(refit.form.values, refit.x0, 0.0, np.zeros_like(data.y), refit.states, refit.outputs)
     system = replace_data(refitter, replace(data, sigma=sigma)).linearise(refit.form, point, data.segments)
@@ -108,7 +121,7 @@ def uncertainty(refitter: Refitter, refit: Refit, worth: np.ndarray, units: Mapp
             start=parameter.start if parameter else None,
             at_bound=at_bound[k],
         )
-    noise = np.where(counts > 0, _noise(refit.squares, counts, unknowns), np.nan)
+    noise = np.where(counts > 0, _noise(refit.squares, counts, unknowns, given), np.nan)
     return Uncertainty(estimates=estimates, covariance=covariance, noise=noise)
 
 
@@ -127,10 +140,18 @@ def _covariance(system, free, n_values: int, starts: tuple[int, int]) -> tuple[C
     return Covariance(values=values, mixed=mixed, starts=of_starts), identifiable
 
 
-def _noise(squares: np.ndarray, counts: np.ndarray, unknowns: int) -> np.ndarray:
-    """Noise of each column; the degrees of freedom spent are shared in proportion to the measurements."""
+def _noise(squares: np.ndarray, counts: np.ndarray, unknowns: int, given: np.ndarray) -> np.ndarray:
+    """Noise of each column; the degrees of freedom spent are shared in proportion to the measurements.
+
+    Columns whose noise is given (NaN elsewhere) have one factor to it in common: the pooled residual variance.
+    """
     left = max(1.0 - unknowns / counts.sum(), 1.0 / counts.sum())
-    return np.sqrt(squares / np.maximum(counts * left, 1e-300))
+    variance = squares / np.maximum(counts * left, 1e-300)
+    pooled = np.isfinite(given) & (counts > 0)
+    if pooled.any():
+        factor = (squares[pooled] / given[pooled] ** 2).sum() / (counts[pooled].sum() * left)
+        variance[pooled] = factor * given[pooled] ** 2
+    return np.sqrt(variance)
 
 
 def _bounds_reached(refitter: Refitter, refit: Refit) -> list[float | None]:
