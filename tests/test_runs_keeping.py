@@ -1,5 +1,7 @@
 """What a run keeps of a law is the law: read back, it says, draws and does the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from laws import discovered, fitted, half_known, lotka_volterra
@@ -136,3 +138,49 @@ def test_exact_json_keeps_every_number():
     assert kept == {"a": values["a"], "c": None}
     assert np.isnan(from_exact_json(to_exact_json({"n": float("nan")}))["n"])
     assert isinstance(from_plain(T.Number(2).value), T.Number)
+
+
+def test_the_footing_of_a_law_is_kept_and_the_law_is_at_its_optimum_there(tmp_path):
+    model, data = driven()
+    law = udesys.discover(model, data, options=udesys.SearchOptions(engines=("sparse",)))
+    law.save(tmp_path / "a")
+    again = udesys.load_run(tmp_path / "a")
+    for name in ("nodes", "steps", "x0", "measured_noise", "degrees"):
+        np.testing.assert_array_equal(getattr(again.footing, name), getattr(law.footing, name))
+    for name in ("t", "y", "mask", "sigma", "free", "pieces", "u", "memory", "profile", "stiff"):
+        np.testing.assert_array_equal(getattr(again.footing.data, name), getattr(law.footing.data, name))
+    refitter = again.footing.refitter(again.model)
+    there = refitter.refit(again.closed_form, again.footing.x0, iterations=0)
+    refit = refitter.refit(again.closed_form, again.footing.x0, iterations=60)
+    assert there.cost == pytest.approx(refit.cost, rel=1e-3)
+    assert [r.residuals for r in again.rivals] == [r.residuals for r in law.rivals]
+    assert [r.criterion for r in again.rivals] == [r.criterion for r in law.rivals]
+
+
+def test_squared_errors_count_in_units_of_their_noise_on_the_footing():
+    law = discovered()
+    refit = law.footing.refitter(law.model).refit(law.closed_form, law.footing.x0)
+    assert refit.cost == pytest.approx(law.footing.degrees, rel=0.01)
+    np.testing.assert_allclose(refit.form.values, law.closed_form.values, rtol=1e-4)
+
+
+def test_what_is_found_out_later_is_added_to_a_run(tmp_path):
+    law = discovered()
+    law.save(tmp_path / "a")
+    before = contents(tmp_path / "a")
+    added = runs.assess_into(
+        tmp_path / "a", lambda law: replace(law, warnings=("more",)), lambda law: {"note.txt": "x"}
+    )  # fmt: skip
+    assert added.warnings == ("more",)
+    assert udesys.load_run(tmp_path / "a").warnings == ("more",)
+    assert runs.load_result(tmp_path / "a")["warnings"] == ["more"]
+    after = contents(tmp_path / "a")
+
+    def failing(law):
+        raise UdesysError("no")
+
+    with pytest.raises(UdesysError, match="no"):
+        runs.assess_into(tmp_path / "a", failing, lambda law: {})
+    assert contents(tmp_path / "a") == after
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed - {".lock"} == {"law.json", "result.json", "run.json", "note.txt"}

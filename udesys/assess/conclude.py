@@ -7,6 +7,7 @@ import numpy as np
 from udesys.assess.covariance import Uncertainty
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.estimate import Estimate
+from udesys.assess.footing import Rival
 from udesys.assess.forecast import heldout_error
 from udesys.assess.simplify import Simplification
 from udesys.data import Dataset
@@ -16,6 +17,7 @@ from udesys.search.prior import form_name, known_forms
 from udesys.select import Refit, Selection
 
 MOST_LISTED = 60  # ranked laws handed on
+MOST_RIVALS = 30  # kept with their constants
 MOST_SCORED_ASIDE = 20  # of them scored on held-out data
 LEAST_EXPLAINED = 0.5  # share of a column's variance, below which a law does not follow the column
 
@@ -75,7 +77,14 @@ def conclude(
         engines=engines,
         covariance=known.covariance.of(starts),
         fit=fitted,
+        footing=known.footing,
+        rivals=_rivals(selection),
     )
+
+
+def _rivals(selection: Selection) -> tuple[Rival, ...]:
+    others = [law for law in selection.within_reach if law is not selection.best][:MOST_RIVALS]
+    return tuple(Rival(closed_form=r.refit.form, x0=r.refit.x0, criterion=r.criterion) for r in others)
 
 
 def _visited(fitted, selection) -> dict[str, tuple[float, float]]:

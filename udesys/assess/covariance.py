@@ -9,12 +9,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import t as student
 
 from udesys.assess.estimate import Estimate
-from udesys.select.refit import Point, Refit, Refitter, replace_data
+from udesys.assess.footing import Footing, at_optimum
+from udesys.select.refit import Refit, Refitter
 
-LEVEL = 0.95
 NULL = 1e-12  # share of the largest eigenvalue of the scaled normal matrix below which a direction is null
 PART_OF_NULL = 0.1  # a value's weight in a null direction above which it is called not identifiable
 AT_BOUND = 1e-6  # relative distance to a bound
@@ -66,11 +65,13 @@ class Uncertainty:
         covariance: of the values and the initial values.
         noise: (m,) standard deviation of the noise of each state and observable, by the residuals [data units]; NaN
             where unmeasured.
+        footing: the measurements with the weights that all of this stands on.
     """
 
     estimates: dict
     covariance: Covariance
     noise: np.ndarray
+    footing: Footing
 
 
 def uncertainty(
@@ -100,13 +101,22 @@ def uncertainty(
     given = np.where(np.isin(refit.form.model.measurable, list(given_noise)), data.sigma, np.nan)
     wide = _noise(refit.weighted, counts, unknowns, given) * np.sqrt(counts / np.maximum(worth, 1e-300))
     sigma = np.where(counts > 0, np.maximum(wide, 1e-300), 1.0)
-    point = Point(refit.form.values, refit.x0, 0.0, np.zeros_like(data.y), refit.states, refit.outputs)
-    system = replace_data(refitter, replace(data, sigma=sigma)).linearise(refit.form, point, data.segments)
+    noise = np.where(counts > 0, _noise(refit.squares, counts, unknowns, given), np.nan)
+    footing = Footing(
+        data=replace(data, sigma=sigma),
+        nodes=refitter.nodes,
+        steps=refitter.steps,
+        x0=refit.x0,
+        degrees=degrees,
+        measured_noise=noise,
+    )
+    at = at_optimum(refit, data)
+    system = footing.refitter(refit.form.model).linearise(refit.form, at, data.segments)
     at_bound = _bounds_reached(refitter, refit)
     free = np.array([k for k, b in enumerate(at_bound) if b is None], dtype=int)
     covariance, identifiable = _covariance(system, free, len(names), refit.x0.shape)
     errors = np.sqrt(np.diag(covariance.values))
-    quantile = float(student.ppf(0.5 + LEVEL / 2, degrees))
+    quantile = footing.quantile
     estimates = {}
     for k, name in enumerate(names):
         value = float(refit.form.values[k])
@@ -121,8 +131,7 @@ def uncertainty(
             start=parameter.start if parameter else None,
             at_bound=at_bound[k],
         )
-    noise = np.where(counts > 0, _noise(refit.squares, counts, unknowns, given), np.nan)
-    return Uncertainty(estimates=estimates, covariance=covariance, noise=noise)
+    return Uncertainty(estimates=estimates, covariance=covariance, noise=noise, footing=footing)
 
 
 def _covariance(system, free, n_values: int, starts: tuple[int, int]) -> tuple[Covariance, np.ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 from udesys.assess.bands import sampled_bands
 from udesys.assess.covariance import Covariance
 from udesys.assess.estimate import Estimate
+from udesys.assess.footing import Footing, Rival
 from udesys.assess.forecast import Course, driving_along, simulate_law
 from udesys.data import Dataset
 from udesys.fit import FitResult
@@ -88,6 +89,8 @@ class Discovery:
         idle_engines: engines that were not ready.
         covariance: of the constants, the estimated parameters and the initial values.
         fit: the fit of the hybrid; None where it was not kept.
+        footing: the measurements as they were weighted; None for a run of an older version.
+        rivals: the other laws within reach of the best, lowest criterion first, with their constants in place.
     """
 
     model: HybridODE
@@ -112,6 +115,8 @@ class Discovery:
     simpler_criterion: float = 0.0
     idle_engines: tuple[str, ...] = ()
     covariance: Covariance | None = field(default=None, repr=False)
+    footing: Footing | None = field(default=None, repr=False)
+    rivals: tuple[Rival, ...] = field(default=(), repr=False)
 
     # -------------------------------------------------------------- reading
     @property

@@ -14,13 +14,13 @@ from udesys.discover import recover
 from udesys.errors import UdesysError
 from udesys.fit import FitResult, fit
 from udesys.runs.files import to_json, versions
-from udesys.runs.folder import LOG, RunFolder, hold, locked
-from udesys.runs.keeping import COVARIANCE, LAW, fit_files, fit_of, law_of
-from udesys.runs.loading import open_run
+from udesys.runs.folder import LOG, RESULT, RunFolder, hold, locked
+from udesys.runs.keeping import ARRAYS, LAW, fit_files, fit_of, law_files, law_of
+from udesys.runs.loading import Run, open_run
 from udesys.runs.manifest import AGAIN, BEGUN, DONE, FIT, FITTED, FOUND, WEIGHTS, Asked
 from udesys.runs.proposals import NAME as PROPOSALS
 from udesys.runs.proposals import KeptProposals
-from udesys.runs.saving import SPEC, finished_files
+from udesys.runs.saving import SPEC, finished_files, result_text
 from udesys.spec import Spec
 
 STOPPED = "stopped before there was anything to keep; nothing was written. The same command starts again."
@@ -138,9 +138,39 @@ def redraw(folder: str | Path, illustrate: Callable[[Discovery], Mapping[str, by
     there = open_run(folder)
     law = there.law()
     with locked(there.path, Path(folder)):
-        run = RunFolder(there.path, there.asked, there.state, there.files, there.manifest["versions"], taken_up=True)
-        run.put(illustrate(law))
+        _taken_up(there).put(illustrate(law))
     return law
+
+
+def assess_into(
+    folder: str | Path,
+    assess: Callable[[Discovery], Discovery],
+    illustrate: Callable[[Discovery], Mapping[str, bytes | str]],
+) -> Discovery:
+    """Add to the law of a run what takes longer to find out, such as profiles; nothing changes until that is done.
+
+    Args:
+        folder: the run directory.
+        assess: law -> the law with more known about it.
+        illustrate: law -> the files that show it, such as the report.
+
+    Returns:
+        The law with what was added.
+
+    Raises:
+        UdesysError: there is no law, another process holds the run, or what `assess` raises.
+    """
+    path = open_run(folder).path
+    with locked(path, Path(folder)):
+        there = open_run(folder)
+        law = assess(there.law())
+        _taken_up(there).put({RESULT: result_text(law), **law_files(law), **illustrate(law)})
+    return law
+
+
+def _taken_up(there: Run) -> RunFolder:
+    """A run that is there, to be written to."""
+    return RunFolder(there.path, there.asked, there.state, there.files, there.manifest["versions"], taken_up=True)
 
 
 # ------------------------------------------------------------------ the stages
@@ -169,8 +199,8 @@ def _recovered(run: RunFolder, spec: Spec, progress, illustrate) -> Discovery:
         law = replace(law, warnings=(*spec.warnings, *_other_versions(run), *law.warnings))
         run.put(finished_files(law), FOUND)
     else:
-        covariance = run.read(COVARIANCE) if COVARIANCE in run.files else None
-        law = law_of(spec.model, spec.data, spec.heldout, fitted, run.read(LAW), covariance)
+        tensors = run.read(ARRAYS) if ARRAYS in run.files else None
+        law = law_of(spec.model, spec.data, spec.heldout, fitted, run.read(LAW), tensors)
     if run.state == FOUND:
         if progress is not None and illustrate is not None:
             progress("report", 0, "tables, figures and report.html")

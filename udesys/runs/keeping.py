@@ -11,6 +11,7 @@ import numpy as np
 from udesys.assess.covariance import Covariance
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.estimate import Estimate
+from udesys.assess.footing import Footing, Rival
 from udesys.data import Dataset, Trajectory
 from udesys.fit import FitResult
 from udesys.fit.keeping import put_together, taken_apart
@@ -20,11 +21,14 @@ from udesys.model.closed_form import ClosedForm, Formula
 from udesys.model.plain import from_plain, to_plain
 from udesys.runs.files import from_exact_json, to_exact_json, to_json
 from udesys.runs.manifest import FIT, WEIGHTS
+from udesys.search.measurements import Measurements
 
-LAW, COVARIANCE = "law.json", "law.safetensors"
+LAW, ARRAYS = "law.json", "law.safetensors"
 QUESTION, DATA = "question.json", "data.safetensors"
 EXACT = 17  # digits that tell every number from every other
 _COVARIANCES = tuple(part.name for part in fields(Covariance))
+_MEASUREMENTS = tuple(f.name for f in fields(Measurements) if f.init and f.name not in ("segments", "stiff"))
+_FOOTING = ("nodes", "steps", "x0", "measured_noise")
 _AS_THEY_ARE = ("seed", "status", "initial", "noise", "error", "visited", "timing_s", "simpler_criterion")
 
 
@@ -67,14 +71,11 @@ def law_files(law: Discovery) -> dict[str, bytes | str]:
     Args:
         law: what was discovered.
     """
-    form = law.closed_form
     plain = {name: getattr(law, name) for name in _AS_THEY_ARE}
     plain |= {
-        "formulas": {
-            term: {"tree": to_plain(f.tree), "constants": dict(f.constants)} for term, f in form.formulas.items()
-        },
-        "values": form.parameters,
-        **({"stiff": True} if form.stiff else {}),
+        **_form_plain(law.closed_form),
+        "rivals": [{**_form_plain(r.closed_form), "criterion": r.criterion} for r in law.rivals],
+        "degrees": None if law.footing is None else law.footing.degrees,
         "residuals": {
             term: {"expression": r.expression, "constants": {c: asdict(e) for c, e in r.constants.items()}}
             for term, r in law.residuals.items()
@@ -87,10 +88,40 @@ def law_files(law: Discovery) -> dict[str, bytes | str]:
         "engines": law.engines,
         "idle_engines": law.idle_engines,
     }
-    files = {LAW: to_exact_json(plain)}
-    if law.covariance is not None:
-        files[COVARIANCE] = _tensors({name: getattr(law.covariance, name) for name in _COVARIANCES})
-    return files
+    arrays = {} if law.covariance is None else {name: getattr(law.covariance, name) for name in _COVARIANCES}
+    arrays |= {} if law.footing is None else _footing_arrays(law.footing)
+    arrays |= {f"rival.{k}.x0": rival.x0 for k, rival in enumerate(law.rivals)}
+    return {LAW: to_exact_json(plain), **({ARRAYS: _tensors(arrays)} if arrays else {})}
+
+
+def _form_plain(form: ClosedForm) -> dict:
+    formulas = {
+        term: {"tree": to_plain(f.tree), "constants": dict(f.constants)} for term, f in form.formulas.items()
+    }  # fmt: skip
+    return {"formulas": formulas, "values": form.parameters, **({"stiff": True} if form.stiff else {})}
+
+
+def _form(model: HybridODE, kept: Mapping) -> ClosedForm:
+    formulas = {term: Formula(from_plain(f["tree"]), f["constants"]) for term, f in kept["formulas"].items()}
+    return ClosedForm(model, formulas, kept["values"], stiff=kept.get("stiff", False))
+
+
+def _footing_arrays(footing: Footing) -> dict[str, np.ndarray]:
+    data = footing.data
+    arrays = {f"data.{name}": getattr(data, name) for name in _MEASUREMENTS if getattr(data, name) is not None}
+    arrays |= {f"data.segments.{k}": ends for k, ends in enumerate(data.segments)}
+    return arrays | {f"footing.{name}": getattr(footing, name) for name in _FOOTING}
+
+
+def _footing(arrays: Mapping[str, np.ndarray], degrees: float, *, stiff: bool) -> Footing | None:
+    if "footing.nodes" not in arrays:
+        return None
+    data = Measurements(
+        **{name: arrays.get(f"data.{name}") for name in _MEASUREMENTS},
+        segments=(arrays["data.segments.0"], arrays["data.segments.1"]),
+        stiff=stiff,
+    )
+    return Footing(data=data, degrees=degrees, **{name: arrays[f"footing.{name}"] for name in _FOOTING})
 
 
 def law_of(
@@ -99,29 +130,32 @@ def law_of(
     heldout: Dataset | None,
     fit: FitResult | None,
     plain: bytes,
-    covariance: bytes | None,
+    tensors: bytes | None,
 ) -> Discovery:
     """The law from its files.
 
     Raises:
         KeyError, TypeError, ValueError, ModelError: they are no law of this model.
     """
-    kept = from_exact_json(plain)
-    formulas = {term: Formula(from_plain(f["tree"]), f["constants"]) for term, f in kept["formulas"].items()}
+    kept, arrays = from_exact_json(plain), {} if tensors is None else _arrays(tensors)
+    form = _form(model, kept)
     residuals = {
         term: Residual(
             expression=r["expression"], constants={c: _estimate(e) for c, e in r["constants"].items()}
         )
         for term, r in kept["residuals"].items()
     }  # fmt: skip
-    arrays = None if covariance is None else _arrays(covariance)
+    rivals = tuple(
+        Rival(closed_form=_form(model, r), x0=arrays[f"rival.{k}.x0"], criterion=r["criterion"])
+        for k, r in enumerate(kept.get("rivals", ()))
+    )
     return Discovery(
         **{name: kept[name] for name in _AS_THEY_ARE if name != "visited"},
         visited={name: tuple(ends) for name, ends in kept["visited"].items()},
         model=model,
         data=data,
         heldout=heldout,
-        closed_form=ClosedForm(model, formulas, kept["values"], stiff=kept.get("stiff", False)),
+        closed_form=form,
         residuals=residuals,
         parameters={name: _estimate(e) for name, e in kept["parameters"].items()},
         noise_profile={name: tuple(parts) for name, parts in kept["noise_profile"].items()},
@@ -130,8 +164,10 @@ def law_of(
         warnings=tuple(kept["warnings"]),
         engines=tuple(kept["engines"]),
         idle_engines=tuple(kept["idle_engines"]),
-        covariance=None if arrays is None else Covariance(**{name: arrays[name] for name in _COVARIANCES}),
+        covariance=Covariance(**{name: arrays[name] for name in _COVARIANCES}) if "values" in arrays else None,
         fit=fit,
+        footing=_footing(arrays, kept.get("degrees"), stiff=form.stiff),
+        rivals=rivals,
     )
 
 

@@ -13,7 +13,7 @@ from udesys.errors import UdesysError
 from udesys.fit import FitResult
 from udesys.model import HybridODE
 from udesys.runs.folder import RESULT
-from udesys.runs.keeping import COVARIANCE, DATA, LAW, QUESTION, fit_of, law_of, question_of
+from udesys.runs.keeping import ARRAYS, DATA, LAW, QUESTION, fit_of, law_of, question_of
 from udesys.runs.manifest import (
     AGAIN,
     BEGUN,
@@ -125,10 +125,10 @@ class Run:
             why = UNFINISHED[self.state].format(self.path)
             raise UdesysError(f"there is no law in {self.path}: {why}.")
         fit = self.fit() if with_fit and FIT in self.files else None
-        covariance = self.read(COVARIANCE) if COVARIANCE in self.files else None
+        tensors = self.read(ARRAYS) if ARRAYS in self.files else None
         plain = self.read(LAW)
         try:
-            return law_of(*self.question, fit, plain, covariance)
+            return law_of(*self.question, fit, plain, tensors)
         except (ValueError, TypeError, KeyError) as error:
             raise self._no(LAW, error) from error
 
