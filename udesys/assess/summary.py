@@ -16,6 +16,7 @@ RIVAL_DELTA = 6.0  # a likelihood ratio of exp(6 / 2), about 20: nearer than thi
 RIVALS_NAMED = 3
 ERRORS_WIDTH = 36  # characters; where the columns need more, a candidate's error is one number
 NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
+SMALL = 1e-4  # of a number, below which it is written with an exponent
 MISSING = "n/a"
 PICK = "  >>>> "
 
@@ -120,18 +121,19 @@ def estimate_cells(e) -> tuple[str, str, str, str, str]:
     low, high = e.interval
     known = np.isfinite([low, high]).all()
     half = 0.5 * (high - low) if known else NORMAL_95 * e.stderr
-    interval = f"[{rounded(low, half)}, {rounded(high, half)}]" if known else MISSING
-    return rounded(e.value, half), rounded(half, half), interval, e.unit, start
+    size = max(abs(e.value), half)
+    interval = f"[{rounded(low, half, size)}, {rounded(high, half, size)}]" if known else MISSING
+    return rounded(e.value, half, size), rounded(half, half, size), interval, e.unit, start
 
 
-def rounded(value: float, half: float) -> str:
-    """The value to the second digit of its half width."""
+def rounded(value: float, half: float, size: float = math.inf) -> str:
+    """The value to the second digit of its half width; with an exponent where `size`, of all in its row, is small."""
     if not math.isfinite(value):
         return MISSING
     if not math.isfinite(half) or half <= 0:
         return f"{value:.4g}"
     decimals = 1 - math.floor(math.log10(half))
-    if decimals > 7 or abs(value) >= 1e7:
+    if decimals > 7 or abs(value) >= 1e7 or size < SMALL:
         return f"{value:.{max(1, min(8, decimals + _magnitude(value)))}e}"
     return f"{value:.{max(0, decimals)}f}"
 

@@ -67,7 +67,7 @@ def constants_table(law) -> Table:
         mark = mark_of(e, bounds).lower()
         if mark:
             marked.append(k)
-        stderr = "" if e.fixed else rounded(e.stderr, e.stderr)
+        stderr = "" if e.fixed else rounded(e.stderr, e.stderr, abs(e.value))
         half = "" if e.fixed else half
         rows.append((name, value, stderr, half, interval, unit, start, mark or ("given" if e.fixed else "estimated")))
     header = ("name", "value", "standard error", "± 95 %", "95 % interval", "unit", "start", "status")
