@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from udesys.assess.beside import hybrid_error, persistence_error
 from udesys.assess.covariance import Uncertainty
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.estimate import Estimate
@@ -51,6 +52,8 @@ def conclude(
     error = {"fit": _rmse(final.squares, counts, columns)}
     if heldout is not None:
         error["heldout"] = heldout_error(form, heldout, data, final.x0[starts])
+        error |= {"heldout_hybrid": hybrid_error(fitted, form, heldout, final.x0[starts])} if model.slots else {}
+        error["heldout_persistence"] = persistence_error(model, heldout, data)
     initial = {
         tr.name: dict(zip(model.states, map(float, x0), strict=True))
         for tr, x0 in zip(data.trajectories, final.x0[starts], strict=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from udesys.data import Dataset, Trajectory, smooth
@@ -107,8 +110,27 @@ def simulate_law(
     return Course(t0, t, driving).converged(form, x0)[0]
 
 
-def heldout_error(form: ClosedForm, heldout: Dataset, data: Dataset, x0: np.ndarray) -> dict[str, float]:
-    """RMSE per column over held-out measurements by open-loop simulation [data units].
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """A held-out trajectory, and from where a model is simulated to it.
+
+    Attributes:
+        trajectory: what was measured.
+        run: the place of the fitted trajectory whose rest it is; None where it is another one.
+        start: (1, d) the law's state at t0.
+        t0: where a simulation starts [the data's time unit].
+        driving: the inputs and covariates from there on; None without any.
+    """
+
+    trajectory: Trajectory
+    run: int | None
+    start: np.ndarray
+    t0: float
+    driving: Driving | None
+
+
+def held_out_runs(form: ClosedForm, heldout: Dataset, data: Dataset, x0: np.ndarray) -> list[HeldOut]:
+    """Every held-out trajectory with its start.
 
     A held-out rest of a fitted trajectory is forecast from that trajectory's initial values. Another trajectory
     starts at its first row; a state that is missing there is fitted to the trajectory, the law held as it is. Both
@@ -116,28 +138,54 @@ def heldout_error(form: ClosedForm, heldout: Dataset, data: Dataset, x0: np.ndar
 
     Args:
         x0: (trajectories, d) initial values of the fitted data.
-
-    Returns:
-        column -> RMSE; infinite where the simulation fails.
     """
-    fitted, squares, counts = {tr.name: (k, tr) for k, tr in enumerate(data.trajectories)}, 0.0, 0.0
-    columns = {c: form.model.measurable.index(c) for c in heldout.columns}
+    fitted, found = {tr.name: (k, tr) for k, tr in enumerate(data.trajectories)}, []
     for trajectory in heldout.trajectories:
         place, run = fitted.get(trajectory.name, (0, None))
         if run is not None and is_rest(form.model, run, trajectory):
             start, t0, driving = x0[place : place + 1], run.t[0], driving_along(form.model, data, heldout, run)
         else:
-            start, t0 = first_state(form, heldout, trajectory, x0.mean(0)), trajectory.t[0]
+            start, t0, place = first_state(form, heldout, trajectory, x0.mean(0)), trajectory.t[0], None
             driving = driving_of(heldout, trajectory, form.model.exogenous)
+        found.append(HeldOut(trajectory=trajectory, run=place, start=start, t0=float(t0), driving=driving))
+    return found
+
+
+def heldout_error(form: ClosedForm, heldout: Dataset, data: Dataset, x0: np.ndarray) -> dict[str, float]:
+    """RMSE per column over held-out measurements by open-loop simulation of a law [data units].
+
+    Args:
+        x0: (trajectories, d) initial values of the fitted data; for what starts where see `held_out_runs`.
+
+    Returns:
+        column -> RMSE; infinite where the simulation fails.
+    """
+
+    def predicted(run: HeldOut) -> np.ndarray:
+        t = run.trajectory.t
+        states = simulate_law(form, run.start, run.t0, t, run.driving)
+        return form.outputs(t, states, None if run.driving is None else run.driving.values(t))
+
+    return errors_of(held_out_runs(form, heldout, data, x0), heldout, form.model, predicted)
+
+
+def errors_of(
+    runs: list[HeldOut], heldout: Dataset, model: HybridODE, predicted: Callable[[HeldOut], np.ndarray]
+) -> dict[str, float]:
+    """RMSE per column of what is predicted; infinite where that fails or is not finite.
+
+    Args:
+        predicted: a held-out trajectory -> (time, m) states and observables; may raise SolveError.
+    """
+    columns, squares, counts = {c: model.measurable.index(c) for c in heldout.columns}, 0.0, 0.0
+    for run in runs:
         try:
-            simulated = simulate_law(form, start, t0, trajectory.t, driving)
+            values = predicted(run)[:, list(columns.values())]
         except SolveError:
             return dict.fromkeys(columns, float("inf"))
-        u = None if driving is None else driving.values(trajectory.t)
-        predicted = form.outputs(trajectory.t, simulated, u)[:, list(columns.values())]
-        error = np.where(np.isfinite(predicted), predicted, np.inf) - trajectory.y
+        error = np.where(np.isfinite(values), values, np.inf) - run.trajectory.y
         squares = squares + np.nansum(error**2, axis=0)
-        counts = counts + np.isfinite(trajectory.y).sum(0)
+        counts = counts + np.isfinite(run.trajectory.y).sum(0)
     with np.errstate(invalid="ignore"):
         return dict(zip(columns, np.sqrt(squares / counts).tolist(), strict=True))
 

@@ -19,6 +19,12 @@ NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
 SMALL = 1e-4  # of a number, below which it is written with an exponent
 MISSING = "n/a"
 PICK = "  >>>> "
+ERROR_KINDS = {  # of a law's errors, as columns of a table
+    "fit": "RMSE fit",
+    "heldout": "RMSE held out",
+    "heldout_hybrid": "hybrid's",
+    "heldout_persistence": "persistence's",
+}
 
 
 def summary(law) -> str:
@@ -158,13 +164,18 @@ def mark_of(estimate, bounds) -> str:
 
 # ------------------------------------------------------------------ the errors
 def _errors(law) -> list[str]:
-    held = law.error.get("heldout") or {}
-    header = ("Error", "noise sd", "RMSE fit", *(("RMSE held out",) if held else ()))
-    rows = []
-    for column in law.data.columns:
-        row = [f"  {column}", noise_text(law, column), number_text(law.error.get("fit", {}).get(column))]
-        rows.append((*row, *((number_text(held.get(column)),) if held else ())))
+    kinds = {key: title for key, title in ERROR_KINDS.items() if law.error.get(key)}
+    header = ("Error", "noise sd", *kinds.values())
+    rows = [
+        (f"  {column}", noise_text(law, column), *(error_text(law.error[kind].get(column)) for kind in kinds))
+        for column in law.data.columns
+    ]
     return _table(header, rows, "<" + ">" * (len(header) - 1))
+
+
+def error_text(value: float | None) -> str:
+    """An error of a simulation: a number, or that it diverged."""
+    return "diverged" if value is not None and math.isinf(value) else number_text(value)
 
 
 def noise_text(law, column: str) -> str:

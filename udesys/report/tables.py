@@ -11,6 +11,7 @@ from udesys.assess.summary import (
     MISSING,
     RIVAL_DELTA,
     engines_of,
+    error_text,
     estimate_cells,
     estimates_of,
     mark_of,
@@ -20,6 +21,12 @@ from udesys.assess.summary import (
     rounded,
 )
 
+ERROR_TITLES = {
+    "fit": "RMSE of the fit",
+    "heldout": "RMSE held out",
+    "heldout_hybrid": "of the hybrid with networks",
+    "heldout_persistence": "of persistence",
+}
 MOST_ERROR_COLUMNS = 4  # measured columns whose errors each candidate shows one by one
 
 
@@ -92,18 +99,17 @@ def initial_table(law) -> Table:
 
 # ------------------------------------------------------------------ errors and regions
 def errors_table(law) -> Table:
-    """Noise and errors of every measured column.
+    """Noise and errors of every measured column; on what was held out, those of the hybrid and persistence beside.
 
     Args:
         law: a Discovery.
     """
-    fit, held = law.error.get("fit", {}), law.error.get("heldout") or {}
-    counts = law.data.n_measured
-    rows = []
-    for column in law.data.columns:
-        aside = number_text(held.get(column)) if held else ""
-        rows.append((column, f"{counts[column]:,}", noise_text(law, column), number_text(fit.get(column)), aside))
-    header = ("column", "measured", "noise (standard deviation)", "RMSE of the fit", "RMSE held out")
+    kinds, counts = [key for key in ERROR_TITLES if law.error.get(key)], law.data.n_measured
+    rows = [
+        (column, f"{counts[column]:,}", noise_text(law, column), *(error_text(law.error[k].get(column)) for k in kinds))
+        for column in law.data.columns
+    ]
+    header = ("column", "measured", "noise (standard deviation)", *(ERROR_TITLES[key] for key in kinds))
     return without_empty_columns(Table(header=header, rows=rows))
 
 
