@@ -152,3 +152,18 @@ def test_other_units_change_the_numbers_and_not_their_relative_errors():
 def test_a_normal_matrix_that_rounding_left_none_has_no_inverse():
     inverse, identifiable = _inverse(np.array([[-1e20, 1e30], [1e30, 1e40]]))  # and no warning
     assert np.isnan(inverse).all() and identifiable.all()
+
+
+def test_given_noise_holds_in_its_ratios_and_its_size_is_pooled():
+    data = noisy()
+    plain, refit = known(law(), data)
+    refitter = Refitter(data, data.y, {}, np.full(len(data.t), 4, dtype=np.int64))
+    worth, counts = data.mask.sum(0), data.mask.sum(0)
+    both = uncertainty(refitter, refit, worth, given_noise=("prey", "predator"))
+    factor = (refit.squares / SIGMA**2).sum() / (counts.sum() - 7)
+    assert both.noise == pytest.approx(np.sqrt(factor) * SIGMA)
+    covariance = scipy_covariance(data, refit, both.noise)
+    assert [e.stderr for e in both.estimates.values()] == pytest.approx(np.sqrt(np.diag(covariance)), rel=0.05)
+    one = uncertainty(refitter, refit, worth, given_noise=("prey",))  # nothing to pool: as if it were estimated
+    assert one.noise == pytest.approx(plain.noise)
+    assert [e.stderr for e in one.estimates.values()] == [e.stderr for e in plain.estimates.values()]

@@ -44,7 +44,8 @@ def discover(
         data: measurements; its columns are states or observables of the model.
         seed: of everything random; the same seed gives the same law.
         heldout: measurements kept aside, on which the law is scored.
-        noise: column -> standard deviation of the noise [data units]; estimated if not given.
+        noise: column -> standard deviation of the noise [data units]; estimated if not given. Given ones say how the
+            columns weigh against each other; standard errors take the size of them all from the residuals.
         options: engines, library and size of the formulas, and what is known of the missing terms.
         fit_options: what the fit of the hybrid is not to choose from the data.
         progress: called as progress(stage, step, value), value a number or a formula's text.

@@ -26,7 +26,7 @@ class Course:
     Attributes:
         run: its measurements.
         closed: the law, as far as its simulation stays finite.
-        hybrid: the fitted hybrid, or None.
+        hybrid: the fitted hybrid; None where there is none to be had, or it has no networks and is the law itself.
         band: lowest and highest (time, m) of the law at the times of `closed`, then of `beyond`; None where unknown.
         beyond: the forecast from the end of the record on; None where there is none.
     """
@@ -59,7 +59,7 @@ def courses_of(law) -> tuple[list[Course], int]:
 
 
 def _course(law, run: Run, *, banded: bool) -> Course:
-    closed, hybrid = closed_form_curve(law, run), hybrid_curve(law, run)
+    closed, hybrid = closed_form_curve(law, run), hybrid_curve(law, run) if law.model.terms else None
     beyond = _forecast(law, run, closed)
     return Course(
         run=run,
