@@ -8,6 +8,7 @@ Source: Golub & Pereyra, Inverse Problems 19 (2003) R1 (elimination); Moré (197
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,26 @@ class Point:
     outputs: np.ndarray
 
 
+@dataclass(frozen=True)
+class Pull:
+    """A wish for a function of the values, as one more squared error: ((function - target) / width)^2.
+
+    Attributes:
+        function: values (unknowns,) -> its value, and its slopes (unknowns,).
+        target: where it is pulled to.
+        width: how far from there costs one.
+    """
+
+    function: Callable
+    target: float
+    width: float
+
+    def error(self, values) -> tuple[float, np.ndarray]:
+        """The deviation in units of the width, and its slopes (unknowns,)."""
+        value, slopes = self.function(values)
+        return (value - self.target) / self.width, slopes / self.width
+
+
 class Refitter:
     """Refits closed forms to one set of measurements.
 
@@ -77,6 +98,7 @@ class Refitter:
         steps: (samples,) solver steps between a sample and the next.
         priors: parameter -> (mean, standard deviation).
         frozen: keep the values and fit the starts alone.
+        pull: a further squared error; None without one.
     """
 
     def __init__(
@@ -88,9 +110,10 @@ class Refitter:
         *,
         priors: dict | None = None,
         frozen: bool = False,
+        pull: Pull | None = None,
     ):
         self.data, self.nodes, self.bounds, self.steps, self.frozen = data, nodes, bounds, steps, frozen
-        self.priors = priors or {}
+        self.priors, self.pull = priors or {}, pull
 
     def refit(
         self,
@@ -119,6 +142,16 @@ class Refitter:
             found = [self._descend(form, values, x0, self.data.segments, iterations, hopeless) for values in tempered]
         found = [p for p in found if p is not None]
         return self._done(form, min(found, key=lambda p: p.cost)) if found else None
+
+    def descend(self, form: ClosedForm, values, x0, *, iterations: int = ITERATIONS) -> Point | None:
+        """The nearest optimum downhill from some values; None where these do not simulate.
+
+        Args:
+            values: (unknowns,) where to begin.
+            x0: (trajectories, d) starts, likewise.
+            iterations: at most.
+        """
+        return self._descend(form, values, x0, self.data.segments, iterations)
 
     def _done(self, form: ClosedForm, point: Point) -> Refit:
         error = self._errors(point.states, point.outputs)
@@ -166,7 +199,7 @@ class Refitter:
             return None
         outputs = form.outputs(data.t, states, data.u, values=values)
         residual = whitened(data.mask / data.noise * self._errors(states, outputs), data.memory, segments)
-        cost = float((residual**2).sum() + (self._prior_errors(form, values)[0] ** 2).sum())
+        cost = float((residual**2).sum() + (self._added_errors(form, values)[0] ** 2).sum())
         return Point(values, x0, cost, residual, states, outputs) if np.isfinite(cost) else None
 
     def _errors(self, states, outputs) -> np.ndarray:
@@ -174,13 +207,18 @@ class Refitter:
         return np.where(self._counted(states), outputs - self.data.y, 0.0)
 
     def _prior_errors(self, form: ClosedForm, values) -> tuple[np.ndarray, np.ndarray]:
-        """(unknowns,) deviations from the priors in their standard deviations, and the slopes; zero without one."""
-        errors, slopes = np.zeros(len(values)), np.zeros(len(values))
-        for k, name in enumerate(form.names):
-            if name in self.priors:
-                mean, sd = self.priors[name]
-                errors[k], slopes[k] = (values[k] - mean) / sd, 1.0 / sd
-        return errors, slopes
+        """(priors,) deviations from the priors in their standard deviations, and their slopes (priors, unknowns)."""
+        known = [k for k, name in enumerate(form.names) if name in self.priors]
+        mean, sd = np.array([self.priors[form.names[k]] for k in known], dtype=float).reshape(-1, 2).T
+        return (values[known] - mean) / sd, np.eye(len(values))[known] / sd[:, None]
+
+    def _added_errors(self, form: ClosedForm, values) -> tuple[np.ndarray, np.ndarray]:
+        """What counts beside the data: deviations from the priors, then the pull's, and their slopes likewise."""
+        errors, slopes = self._prior_errors(form, values)
+        if self.pull is None:
+            return errors, slopes
+        error, slope = self.pull.error(values)
+        return np.append(errors, error), np.vstack([slopes, slope])
 
     def _counted(self, states) -> np.ndarray:
         return (self.data.mask > 0) & np.isfinite(states).all(1, keepdims=True)
@@ -239,16 +277,22 @@ class Refitter:
         free = np.where(at_start[:, None], data.free, True)
         rows = whitened(sens * weight[..., None], data.memory, segments)
         system = EliminatedSystem(rows, point.residual, segments, len(values), free)
-        errors, slopes = self._prior_errors(form, values)
-        system.hessian[np.diag_indices(len(values))] += slopes**2
-        system.gradient += errors * slopes
+        errors, slopes = self._added_errors(form, values)
+        system.hessian += slopes.T @ slopes
+        system.gradient += slopes.T @ errors
         return system if system.finite else None
 
 
 def replace_data(refitter: Refitter, data: Measurements) -> Refitter:
     """The same refitter on other measurements or weights."""
     r = refitter
-    return Refitter(data, r.nodes, r.bounds, r.steps, priors=r.priors, frozen=r.frozen)
+    return Refitter(data, r.nodes, r.bounds, r.steps, priors=r.priors, frozen=r.frozen, pull=r.pull)
+
+
+def with_pull(refitter: Refitter, pull: Pull | None) -> Refitter:
+    """The same refitter with another pull, or without one."""
+    r = refitter
+    return Refitter(r.data, r.nodes, r.bounds, r.steps, priors=r.priors, frozen=r.frozen, pull=pull)
 
 
 class EliminatedSystem:
