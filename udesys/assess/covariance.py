@@ -12,7 +12,7 @@ import numpy as np
 
 from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing, at_optimum
-from udesys.select.refit import Refit, Refitter
+from udesys.select.refit import Refit, Refitter, replace_data
 
 NULL = 1e-12  # share of the largest eigenvalue of the scaled normal matrix below which a direction is null
 PART_OF_NULL = 0.1  # a value's weight in a null direction above which it is called not identifiable
@@ -110,17 +110,14 @@ def uncertainty(
         degrees=degrees,
         measured_noise=noise,
     )
-    at = at_optimum(refit, data)
-    system = footing.refitter(refit.form.model).linearise(refit.form, at, data.segments)
+    covariance, identifiable, known = joint_covariance(replace_data(refitter, footing.data), refit)
     at_bound = _bounds_reached(refitter, refit)
-    free = np.array([k for k, b in enumerate(at_bound) if b is None], dtype=int)
-    covariance, identifiable = _covariance(system, free, len(names), refit.x0.shape)
     errors = np.sqrt(np.diag(covariance.values))
     quantile = footing.quantile
     estimates = {}
     for k, name in enumerate(names):
         value = float(refit.form.values[k])
-        error = float(errors[k]) if identifiable[k] and k in free and system is not None else float("nan")
+        error = float(errors[k]) if identifiable[k] and known[k] else float("nan")
         parameter = refit.form.model.parameters.get(name) if isinstance(name, str) else None
         estimates[name] = Estimate(
             value=value,
@@ -132,6 +129,25 @@ def uncertainty(
             at_bound=at_bound[k],
         )
     return Uncertainty(estimates=estimates, covariance=covariance, noise=noise, footing=footing)
+
+
+def joint_covariance(refitter: Refitter, refit: Refit) -> tuple[Covariance, np.ndarray, np.ndarray]:
+    """Of the values of a refitted closed form and of all its starts.
+
+    Args:
+        refitter: of the measurements whose weights make squared errors a likelihood, such as a footing's.
+        refit: the closed form at its optimum.
+
+    Returns:
+        The covariance; which values are identifiable (unknowns,); and which are free and have a standard error
+        (unknowns,): none where the closed form cannot be linearised.
+    """
+    data, names = refitter.data, refit.form.names
+    system = refitter.linearise(refit.form, at_optimum(refit, data), data.segments)
+    free = np.array([k for k, b in enumerate(_bounds_reached(refitter, refit)) if b is None], dtype=int)
+    covariance, identifiable = _covariance(system, free, len(names), refit.x0.shape)
+    known = np.isin(np.arange(len(names)), free) & (system is not None)
+    return covariance, identifiable, known
 
 
 def _covariance(system, free, n_values: int, starts: tuple[int, int]) -> tuple[Covariance, np.ndarray]:
