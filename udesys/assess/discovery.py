@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +19,10 @@ from udesys.data import Dataset
 from udesys.fit import FitResult
 from udesys.model import HybridODE
 from udesys.model.closed_form import ClosedForm
+
+if TYPE_CHECKING:
+    from udesys.assess.derived import Quantity
+    from udesys.assess.profile import Profile
 
 SCHEMA = 1  # of result.json
 
@@ -91,6 +97,8 @@ class Discovery:
         fit: the fit of the hybrid; None where it was not kept.
         footing: the measurements as they were weighted; None for a run of an older version.
         rivals: the other laws within reach of the best, lowest criterion first, with their constants in place.
+        quantities: name -> an expression of the constants that was asked for, with its interval.
+        profiles: constant or derived quantity -> its profile likelihood, of those that were asked for.
     """
 
     model: HybridODE
@@ -117,6 +125,8 @@ class Discovery:
     covariance: Covariance | None = field(default=None, repr=False)
     footing: Footing | None = field(default=None, repr=False)
     rivals: tuple[Rival, ...] = field(default=(), repr=False)
+    quantities: dict[str, Quantity] = field(default_factory=dict)
+    profiles: dict[str, Profile] = field(default_factory=dict, repr=False)
 
     # -------------------------------------------------------------- reading
     @property
@@ -188,6 +198,49 @@ class Discovery:
         unknown = np.full((len(names),) * 2, np.nan)
         return names, unknown if self.covariance is None else self.covariance.correlation
 
+    def derived(self, expression: str) -> Estimate:
+        """The value of an expression of the constants, with its 95 % interval by the delta method.
+
+        Args:
+            expression: over parameters and constants as they are printed, such as `alpha/delta` or `-NN1.c0/alpha`.
+
+        Raises:
+            ModelError: it is no expression of the law's constants.
+            UdesysError: an older version found the law.
+        """
+        from udesys.assess.derived import derive
+
+        return derive(self, expression)
+
+    def profile(self, name: str) -> Profile:
+        """The profile likelihood of a constant or an expression, with its 95 % interval; made where it is not there.
+
+        Args:
+            name: a constant as it is printed (`alpha`, `NN1.c0`), a derived quantity, or an expression (`alpha/delta`).
+
+        Raises:
+            ModelError: there is no such constant, or it was not estimated.
+            UdesysError: an older version found the law.
+        """
+        from udesys.assess.profile import profile
+
+        return self.profiles[name] if name in self.profiles else profile(self, name)
+
+    def with_profiles(self, *names: str, progress: Callable | None = None) -> Discovery:
+        """The same law with profiles, which are printed, drawn and saved with it.
+
+        Args:
+            names: as of `profile`; all estimated constants and derived quantities if there are none.
+            progress: called as progress(stage, step, value).
+
+        Raises:
+            ModelError: there is no such constant, or it was not estimated.
+            UdesysError: an older version found the law.
+        """
+        from udesys.assess.profile import profiles
+
+        return replace(self, profiles={**self.profiles, **profiles(self, names, progress)})
+
     def _start(self, trajectory: int):
         """A trajectory, and its initial values (1, d)."""
         run = self.data.trajectories[trajectory]
@@ -221,6 +274,8 @@ class Discovery:
                 for term, r in self.residuals.items()
             },
             "parameters": {name: e.to_dict() for name, e in self.parameters.items()},
+            **({"derived": {name: q.to_dict() for name, q in self.quantities.items()}} if self.quantities else {}),
+            **({"profiles": {name: p.to_dict() for name, p in self.profiles.items()}} if self.profiles else {}),
             "initial": self.initial,
             "noise": self.noise,
             **({"noise_profile": self.noise_profile} if self.noise_profile else {}),
