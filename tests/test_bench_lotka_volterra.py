@@ -56,14 +56,14 @@ def test_a_miss_says_what_was_found_and_where_the_truth_was():
 
 @pytest.mark.parametrize("formula", ["c0*prey*predator", "c0*predator*prey", "-c0*prey*(2*predator)", "prey*predator"])
 def test_a_constant_times_the_product_is_right(formula):
-    assert study._is_product(formula)
+    assert study.is_product(formula)
 
 
 @pytest.mark.parametrize(
     "formula", ["c0*prey", "c0*prey*predator**2", "c0*prey*predator + c1*prey", "0*prey", "c0*sin(prey)"]
 )
 def test_anything_else_is_wrong(formula):
-    assert not study._is_product(formula)
+    assert not study.is_product(formula)
 
 
 def test_the_study_is_listed_and_explains_itself():

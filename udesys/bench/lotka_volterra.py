@@ -109,8 +109,8 @@ def discover_once(level: float, seed: int, estimate: bool, library: str) -> Run:
         read = time.perf_counter()
         law = discover(model, data, seed=seed, options=SearchOptions(library=terms))
         seconds = time.perf_counter() - began
-    true_form = [c for c in law.candidates if all(_is_product(f) for f in c.residuals.values())]
-    right = all(_is_product(r.expression) for r in law.residuals.values())
+    true_form = [c for c in law.candidates if all(is_product(f) for f in c.residuals.values())]
+    right = all(is_product(r.expression) for r in law.residuals.values())
     inside = {name: system.constants[name] in e for name, e in law.parameters.items() if not e.fixed}
     found: dict[str, float] = {}
     if right:
@@ -181,8 +181,12 @@ def spread(runs: list[Run], level: float, estimate: bool) -> dict[str, float]:
     return {name: statistics.stdev(c[name] for c in found) / bound[name] for name in bound}
 
 
-def _is_product(formula: str) -> bool:
-    """Whether a formula simplifies to a constant times prey*predator."""
+def is_product(formula: str) -> bool:
+    """Whether a formula simplifies to a constant times prey*predator.
+
+    Args:
+        formula: its text, over prey, predator and the names of constants.
+    """
     import sympy
 
     from udesys.model.grammar import parse_expression
