@@ -41,6 +41,7 @@ def summary(law) -> str:
         *_equations(law),
         *_terms(law),
         *_constants(law),
+        *_derived_and_profiles(law),
         *_simpler(law),
         *_errors(law),
         *_candidates(law),
@@ -100,6 +101,12 @@ def _constants(law) -> list[str]:
         bounds = law.model.parameters[name].bounds if name in law.parameters else None
         rows.append((f"  {name}", *estimate_cells(estimate), mark_of(estimate, bounds)))
     return _table(header, rows, "<>><<><")
+
+
+def _derived_and_profiles(law) -> list[str]:
+    from udesys.assess.profile_text import derived_lines, profile_lines
+
+    return [*derived_lines(law.quantities), *profile_lines(law.profiles)]
 
 
 def _simpler(law) -> list[str]:

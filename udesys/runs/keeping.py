@@ -9,9 +9,11 @@ from fractions import Fraction
 import numpy as np
 
 from udesys.assess.covariance import Covariance
+from udesys.assess.derived import Quantity
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing, Rival
+from udesys.assess.profile import Profile
 from udesys.data import Dataset, Trajectory
 from udesys.fit import FitResult
 from udesys.fit.keeping import put_together, taken_apart
@@ -81,6 +83,8 @@ def law_files(law: Discovery) -> dict[str, bytes | str]:
             for term, r in law.residuals.items()
         },
         "parameters": {name: asdict(e) for name, e in law.parameters.items()},
+        "quantities": {name: asdict(q) for name, q in law.quantities.items()},
+        "profiles": {name: asdict(p) for name, p in law.profiles.items()},
         "noise_profile": law.noise_profile,
         "simpler": [[name, str(value)] for name, value in law.simpler.items()],
         "candidates": [asdict(c) for c in law.candidates],
@@ -158,6 +162,8 @@ def law_of(
         closed_form=form,
         residuals=residuals,
         parameters={name: _estimate(e) for name, e in kept["parameters"].items()},
+        quantities={name: _quantity(q) for name, q in kept.get("quantities", {}).items()},
+        profiles={name: _profile(p) for name, p in kept.get("profiles", {}).items()},
         noise_profile={name: tuple(parts) for name, parts in kept["noise_profile"].items()},
         simpler={tuple(n) if isinstance(n, list) else n: Fraction(value) for n, value in kept["simpler"]},
         candidates=tuple(RankedModel(**c) for c in kept["candidates"]),
@@ -173,6 +179,14 @@ def law_of(
 
 def _estimate(plain: Mapping) -> Estimate:
     return replace(Estimate(**plain), interval=tuple(plain["interval"]))
+
+
+def _quantity(plain: Mapping) -> Quantity:
+    return Quantity(expression=plain["expression"], estimate=_estimate(plain["estimate"]))
+
+
+def _profile(plain: Mapping) -> Profile:
+    return Profile(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
 
 
 # ------------------------------------------------------------------ what was asked, where no spec file says it
