@@ -6,10 +6,12 @@ import numpy as np
 
 from udesys.assess.beside import hybrid_error, persistence_error
 from udesys.assess.covariance import Uncertainty
+from udesys.assess.diagnostics import Diagnostics
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Rival
 from udesys.assess.forecast import heldout_error
+from udesys.assess.residual_tests import diagnose
 from udesys.assess.simplify import Simplification
 from udesys.data import Dataset
 from udesys.fit import FitResult
@@ -38,6 +40,7 @@ def conclude(
     columns = {c: model.measurable.index(c) for c in data.columns}
     counts = selection.data.mask.sum(0)
     starts = np.isin(selection.data.segments[0], fitted.problem.first)  # of trajectories, where they were cut
+    diagnostics = diagnose(fitted, selection, final)
     residuals = {
         term: Residual(
             expression=form.residual_text(term),
@@ -75,12 +78,13 @@ def conclude(
         simpler_criterion=0.0 if simpler is None else simpler.criterion,
         candidates=_candidates(selection, final, data, heldout, columns, counts, starts),
         visited=_visited(fitted, selection),
-        warnings=_warnings(fitted, selection, final, known, columns),
+        warnings=_warnings(fitted, selection, final, known, columns, diagnostics),
         timing_s=timing,
         engines=engines,
         covariance=known.covariance.of(starts),
         fit=fitted,
         footing=known.footing,
+        diagnostics=diagnostics,
         rivals=_rivals(selection),
     )
 
@@ -137,7 +141,7 @@ def _candidates(selection, final, data, heldout, columns, counts, starts) -> tup
     return tuple(ranked)
 
 
-def _warnings(fitted, selection, final, known, columns) -> tuple[str, ...]:
+def _warnings(fitted, selection, final, known, columns, diagnostics: Diagnostics) -> tuple[str, ...]:
     taken_up = ("is not determined by the hybrid", "are outliers")  # said below, of the law
     warnings = [w for w in fitted.warnings if not any(words in w for words in taken_up)]
     missed = _missed(selection, final, columns)
@@ -147,7 +151,7 @@ def _warnings(fitted, selection, final, known, columns) -> tuple[str, ...]:
             f"the law does not follow the data: it explains {told}. What acts on the system may be missing from the "
             "table, or stands in it as a state: make a column that drives the system an input."
         )
-    warnings += [*selection.notes, *_merged(selection, followed=not missed)]
+    warnings += [*diagnostics.warnings, *selection.notes, *_merged(selection, followed=not missed)]
     measured, used = int(fitted.problem.mask.sum()), int(selection.data.mask.sum())
     if used < measured:
         warnings.append(f"{measured - used} of {measured} measured values are outliers: the law was refitted without.")
@@ -167,9 +171,10 @@ def _warnings(fitted, selection, final, known, columns) -> tuple[str, ...]:
     wandering = [c for c, j in columns.items() if selection.worth[j] < counts[j]]
     if wandering:
         worth = ", ".join(f"{c} {counts[columns[c]]:.0f} as {selection.worth[columns[c]]:.0f}" for c in wandering)
+        why = "" if diagnostics.warnings else " no law tried explains the data down to their noise."
         warnings.append(
-            f"the residuals wander: no law tried explains the data down to their noise. Rows are counted for what they "
-            f"are worth ({worth}), and intervals are widened accordingly."
+            f"the residuals wander:{why} Rows are counted for what they are worth ({worth}), and intervals are widened "
+            "accordingly."
         )
     return tuple(warnings)
 

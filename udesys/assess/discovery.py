@@ -12,6 +12,7 @@ import numpy as np
 
 from udesys.assess.bands import sampled_bands
 from udesys.assess.covariance import Covariance
+from udesys.assess.diagnostics import Diagnostics
 from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing, Rival
 from udesys.assess.forecast import Course, driving_along, simulate_law
@@ -96,6 +97,7 @@ class Discovery:
         covariance: of the constants, the estimated parameters and the initial values.
         fit: the fit of the hybrid; None where it was not kept.
         footing: the measurements as they were weighted; None for a run of an older version.
+        diagnostics: of the residuals, beside the hybrid's; None for a run of an older version.
         rivals: the other laws within reach of the best, lowest criterion first, with their constants in place.
         quantities: name -> an expression of the constants that was asked for, with its interval.
         profiles: constant or derived quantity -> its profile likelihood, of those that were asked for.
@@ -124,6 +126,7 @@ class Discovery:
     idle_engines: tuple[str, ...] = ()
     covariance: Covariance | None = field(default=None, repr=False)
     footing: Footing | None = field(default=None, repr=False)
+    diagnostics: Diagnostics | None = field(default=None, repr=False)
     rivals: tuple[Rival, ...] = field(default=(), repr=False)
     quantities: dict[str, Quantity] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict, repr=False)
@@ -281,6 +284,7 @@ class Discovery:
             **({"noise_profile": self.noise_profile} if self.noise_profile else {}),
             **({"simpler": self._simpler()} if self.simpler else {}),
             "error": self.error,
+            **({} if self.diagnostics is None else {"diagnostics": self.diagnostics.to_dict()}),
             "visited": {name: list(ends) for name, ends in self.visited.items()},
             **self._correlations(),
             "candidates": [vars(c) for c in self.candidates],

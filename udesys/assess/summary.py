@@ -44,6 +44,7 @@ def summary(law) -> str:
         *_derived_and_profiles(law),
         *_simpler(law),
         *_errors(law),
+        *_residuals(law),
         *_candidates(law),
         *_engines(law),
         *_how_sure(law),
@@ -183,6 +184,11 @@ def _errors(law) -> list[str]:
 def error_text(value: float | None) -> str:
     """An error of a simulation: a number, or that it diverged."""
     return "diverged" if value is not None and math.isinf(value) else number_text(value)
+
+
+def _residuals(law) -> list[str]:
+    """Whether what is left is noise; one line where it is."""
+    return [] if law.diagnostics is None else _wrapped("Residuals: ", str(law.diagnostics))
 
 
 def noise_text(law, column: str) -> str:

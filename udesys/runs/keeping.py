@@ -10,6 +10,7 @@ import numpy as np
 
 from udesys.assess.covariance import Covariance
 from udesys.assess.derived import Quantity
+from udesys.assess.diagnostics import Diagnostics, ResidualCheck
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing, Rival
@@ -30,6 +31,7 @@ QUESTION, DATA = "question.json", "data.safetensors"
 EXACT = 17  # digits that tell every number from every other
 _COVARIANCES = tuple(part.name for part in fields(Covariance))
 _MEASUREMENTS = tuple(f.name for f in fields(Measurements) if f.init and f.name not in ("segments", "stiff"))
+_RESIDUALS = ("t", "closed", "hybrid")  # arrays of the diagnostics
 _FOOTING = ("nodes", "steps", "x0", "measured_noise")
 _AS_THEY_ARE = ("seed", "status", "initial", "noise", "error", "visited", "timing_s", "simpler_criterion")
 
@@ -85,6 +87,7 @@ def law_files(law: Discovery) -> dict[str, bytes | str]:
         "parameters": {name: asdict(e) for name, e in law.parameters.items()},
         "quantities": {name: asdict(q) for name, q in law.quantities.items()},
         "profiles": {name: asdict(p) for name, p in law.profiles.items()},
+        "diagnostics": None if law.diagnostics is None else _diagnostics_plain(law.diagnostics),
         "noise_profile": law.noise_profile,
         "simpler": [[name, str(value)] for name, value in law.simpler.items()],
         "candidates": [asdict(c) for c in law.candidates],
@@ -94,8 +97,23 @@ def law_files(law: Discovery) -> dict[str, bytes | str]:
     }
     arrays = {} if law.covariance is None else {name: getattr(law.covariance, name) for name in _COVARIANCES}
     arrays |= {} if law.footing is None else _footing_arrays(law.footing)
+    if law.diagnostics is not None:
+        arrays |= {f"residuals.{name}": getattr(law.diagnostics, name) for name in _RESIDUALS}
     arrays |= {f"rival.{k}.x0": rival.x0 for k, rival in enumerate(law.rivals)}
     return {LAW: to_exact_json(plain), **({ARRAYS: _tensors(arrays)} if arrays else {})}
+
+
+def _diagnostics_plain(found: Diagnostics) -> dict:
+    plain = {f.name: getattr(found, f.name) for f in fields(Diagnostics) if f.name not in _RESIDUALS}
+    return plain | {name: [asdict(check) for check in plain[name]] for name in ("checks", "pooled")}
+
+
+def _diagnostics(kept: Mapping | None, arrays: Mapping[str, np.ndarray]) -> Diagnostics | None:
+    if kept is None:
+        return None
+    lists = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+    checks = {name: tuple(ResidualCheck(**c) for c in kept[name]) for name in ("checks", "pooled")}
+    return Diagnostics(**{**lists, **checks}, **{name: arrays[f"residuals.{name}"] for name in _RESIDUALS})
 
 
 def _form_plain(form: ClosedForm) -> dict:
@@ -164,6 +182,7 @@ def law_of(
         parameters={name: _estimate(e) for name, e in kept["parameters"].items()},
         quantities={name: _quantity(q) for name, q in kept.get("quantities", {}).items()},
         profiles={name: _profile(p) for name, p in kept.get("profiles", {}).items()},
+        diagnostics=_diagnostics(kept.get("diagnostics"), arrays),
         noise_profile={name: tuple(parts) for name, parts in kept["noise_profile"].items()},
         simpler={tuple(n) if isinstance(n, list) else n: Fraction(value) for n, value in kept["simpler"]},
         candidates=tuple(RankedModel(**c) for c in kept["candidates"]),
