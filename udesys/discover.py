@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from udesys.assess.conclude import conclude
 from udesys.assess.covariance import uncertainty
+from udesys.assess.derived import check_expressions, quantities_of
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.simplify import simplify
 from udesys.data import Dataset
@@ -35,6 +36,7 @@ def discover(
     noise: Mapping[str, float] | None = None,
     options: SearchOptions | None = None,
     fit_options: FitOptions | None = None,
+    derived: Mapping[str, str] | None = None,
     progress: Callable | None = None,
 ) -> Discovery:
     """Find the closed form of a hybrid's missing terms from measurements.
@@ -48,6 +50,7 @@ def discover(
             columns weigh against each other; standard errors take the size of them all from the residuals.
         options: engines, library and size of the formulas, and what is known of the missing terms.
         fit_options: what the fit of the hybrid is not to choose from the data.
+        derived: name -> expression of the constants, such as `{"period": "2*pi/sqrt(alpha*delta)"}`.
         progress: called as progress(stage, step, value), value a number or a formula's text.
 
     Returns:
@@ -55,11 +58,13 @@ def discover(
 
     Raises:
         FitError: the data cannot determine anything.
+        ModelError: a derived quantity is no expression of constants.
         SearchError: no formula simulates the data.
     """
     options = for_model(options or SearchOptions(), model, data.time)
+    check_expressions(model, derived or {})
     fitted = fit(model, data, seed=seed, noise=noise, options=fit_options, progress=progress)
-    return recover(fitted, heldout=heldout, options=options, progress=progress)
+    return recover(fitted, heldout=heldout, options=options, derived=derived, progress=progress)
 
 
 def recover(
@@ -67,6 +72,7 @@ def recover(
     *,
     heldout: Dataset | None = None,
     options: SearchOptions | None = None,
+    derived: Mapping[str, str] | None = None,
     progress: Callable | None = None,
     propose: Callable = propose,
 ) -> Discovery:
@@ -76,6 +82,8 @@ def recover(
         fitted: the fit.
         heldout: measurements kept aside, on which the law is scored.
         options: engines, library and size of the formulas, and what is known of the missing terms.
+        derived: name -> expression of the constants; one with a constant that the law does not have is left out, and a
+            warning says so.
         progress: called as progress(stage, step, value), value a number or a formula's text.
         propose: asks the engines, as `udesys.search.propose` does.
 
@@ -83,9 +91,11 @@ def recover(
         Discovery, as from `discover`.
 
     Raises:
+        ModelError: a derived quantity is no expression of constants.
         SearchError: no formula simulates the data.
     """
     began = time.perf_counter()
+    check_expressions(fitted.model, derived or {})
     options = options or SearchOptions()
     engines, idle = tuple(chosen_engines(options)), () if options.engines else tuple(idle_engines())
     selection = select(fitted, options, seed=fitted.seed, progress=progress, propose=propose)
@@ -103,4 +113,6 @@ def recover(
         "assess": done - selected,
         "total": fitted.seconds + done - began,
     }
-    return replace(conclude(fitted, selection, final, known, simpler, heldout, engines, timing), idle_engines=idle)
+    law = replace(conclude(fitted, selection, final, known, simpler, heldout, engines, timing), idle_engines=idle)
+    quantities, notes = quantities_of(law, derived or {})
+    return replace(law, quantities=quantities, warnings=(*law.warnings, *notes))

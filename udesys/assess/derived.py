@@ -216,6 +216,22 @@ def derive(law: Discovery, text: str) -> Estimate:
     return Estimate(value=value, stderr=error, interval=(value - half, value + half), identifiable=identifiable)
 
 
+def quantities_of(law: Discovery, expressions: Mapping[str, str]) -> tuple[dict[str, Quantity], list[str]]:
+    """Named expressions of a law's constants, and what is to be said of those that this law does not have.
+
+    Args:
+        law: what was found.
+        expressions: name -> expression.
+    """
+    found, warnings = {}, []
+    for name, text in expressions.items():
+        try:
+            found[name] = Quantity(expression=text, estimate=derive(law, text))
+        except ModelError as error:
+            warnings.append(f"the derived quantity {name} is left out: {error}")
+    return found, warnings
+
+
 def estimates_in_order(law: Discovery) -> list[Estimate]:
     """The estimates of a law's values, in the order of its closed form's `names`."""
     return [

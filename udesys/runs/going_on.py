@@ -194,7 +194,8 @@ def _recovered(run: RunFolder, spec: Spec, progress, illustrate) -> Discovery:
     if run.state == FITTED:
         with _logged(run, progress) as told:
             law = recover(
-                fitted, heldout=spec.heldout, options=spec.options, progress=told, propose=KeptProposals(run)
+                fitted, heldout=spec.heldout, options=spec.options, derived=spec.derived, progress=told,
+                propose=KeptProposals(run),
             )  # fmt: skip
         law = replace(law, warnings=(*spec.warnings, *_other_versions(run), *law.warnings))
         run.put(finished_files(law), FOUND)

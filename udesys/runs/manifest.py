@@ -33,8 +33,9 @@ class Asked:
     data_sha256: str
 
     def has_fit_of(self, other: Asked) -> bool:
-        """Whether another's fit is this one's too: only the search differs."""
-        mine, theirs = ({k: v for k, v in asked.spec.items() if k != "search"} for asked in (self, other))
+        """Whether another's fit is this one's too: only the search, or what is derived from the law, differs."""
+        after = ("search", "derived")
+        mine, theirs = ({k: v for k, v in asked.spec.items() if k not in after} for asked in (self, other))
         return (mine, self.seed, self.data_sha256) == (theirs, other.seed, other.data_sha256)
 
     def differences(self, other: Asked) -> list[str]:

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from udesys.assess.derived import check_expressions
 from udesys.errors import ModelError, nearest
 from udesys.fit.options import FitOptions
 from udesys.model import HybridODE, Network, Parameter
@@ -101,6 +102,7 @@ def _build(content: dict, source: str, name: str, home: Path) -> Spec:
         noise=measured.noise,
         options=options,
         fit_options=fit_options,
+        derived=_derived(sections["derived"], model),
         warnings=(*measured.warnings, *search_warnings(model, options, time)),
         raw=resolved(sections, measured, model, fit_options, options),
     )
@@ -153,6 +155,14 @@ def _network(source: str, name: str, value) -> Network:
     section = Section(source, f"networks.{name}", value, NETWORK_KEYS)
     with section.naming(f"[{section.name}] "):
         return Network(**value)
+
+
+def _derived(section: Section, model: HybridODE) -> dict[str, str]:
+    for name, text in section.table.items():
+        section.typed(text, str, f"{name} in [derived]")
+    with section.naming("[derived] "):
+        check_expressions(model, section.table)
+    return dict(section.table)
 
 
 def _fit_options(section: Section) -> FitOptions:

@@ -35,6 +35,7 @@ class Spec:
         noise: column -> standard deviation of its noise [data units], or None to estimate it.
         options: how formulas are searched for.
         fit_options: how the hybrid is fitted.
+        derived: name -> expression of the law's constants that is asked for.
         warnings: what the user should know.
         raw: the spec fully resolved: every column, parameter, initial value and network written out.
     """
@@ -47,6 +48,7 @@ class Spec:
     noise: dict[str, float] | None
     options: SearchOptions
     fit_options: FitOptions
+    derived: dict[str, str]
     warnings: tuple[str, ...]
     raw: dict = field(repr=False)
 
@@ -112,6 +114,7 @@ class Spec:
         lines.append(f"Noise  {_describe_noise(self.noise, self.data)}")
         lines.append(f"Fit  {_describe_fit(self.fit_options)}")
         lines += describe_search(self.options)
+        lines += ["Derived", *(f"  {name} = {text}" for name, text in self.derived.items())] if self.derived else []
         return "\n".join([*lines, *(f"Warning: {w}" for w in self.warnings)])
 
 
@@ -137,6 +140,7 @@ def resolved(
         "networks": networks,
         "fit": _resolved_fit(fit_options),
         "search": resolved_search(options),
+        **({"derived": dict(sections["derived"].table)} if sections["derived"].table else {}),
     }
 
 

@@ -15,6 +15,7 @@ KEYS = {
     "parameters": None,  # any name
     "initial": None,
     "networks": None,
+    "derived": None,
     "fit": ("stages", "solver", "loss", "restarts", "device", "tolerances"),
     "search": (
         "engines",
