@@ -16,7 +16,9 @@ from udesys.errors import FitError
 from udesys.systems import get_system, write_system
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ["bench", "check", "discover", "doctor", "export", "fit", "forecast", "init", "recover", "report", "systems"]
+COMMANDS = [
+    "bench", "check", "discover", "doctor", "export", "fit", "forecast", "init", "profile", "recover", "report", "systems",
+]  # fmt: skip
 
 
 def run(*arguments):

@@ -27,6 +27,21 @@ class Law(Discovery):
 
         return draw_fit(self) if term is None else draw_term(self, term)
 
+    def plot_profiles(self, *names: str):
+        """A matplotlib Figure of profile likelihoods, made where they are not there.
+
+        Args:
+            names: as of `profile`; those of the law if there are none, and all of its constants if it has none.
+
+        Raises:
+            ModelError: there is no such constant, or it was not estimated.
+            UdesysError: an older version found the law.
+        """
+        from udesys.report.figures import draw_profiles
+
+        law = self if self.profiles and not names else self.with_profiles(*names)
+        return draw_profiles([law.profiles[name] for name in names or law.profiles])
+
     def report(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the report alone: one page of HTML that loads nothing.
 

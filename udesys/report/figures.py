@@ -12,6 +12,7 @@ from udesys.report.courses import courses_of
 from udesys.report.fit_figure import draw_fit
 from udesys.report.front_figure import draw_front, ranked
 from udesys.report.phase_figure import draw_phase
+from udesys.report.profile_figure import draw_profiles
 from udesys.report.term_figure import draw_along_time, draw_over_argument, draw_term
 from udesys.report.units import axis_units
 
@@ -22,6 +23,7 @@ __all__ = [
     "draw_front",
     "draw_over_argument",
     "draw_phase",
+    "draw_profiles",
     "draw_term",
     "has_correlation",
     "has_front",
@@ -34,8 +36,9 @@ def save_figures(law, folder, *, units=None, courses=None) -> list[Path]:
 
     Args:
         law: a Discovery.
-        folder: `figures/fit.png`, `figures/term_<name>.png`, `figures/phase.png`, `figures/front.png` and
-            `figures/correlation.png` are written into it, as far as there is something to draw.
+        folder: `figures/fit.png`, `figures/term_<name>.png`, `figures/phase.png`, `figures/front.png`,
+            `figures/correlation.png` and `figures/profiles.png` are written into it, as far as there is something to
+            draw.
         units: name -> unit, of columns, states and the time.
         courses: from `courses_of`, where they are there already.
 
@@ -54,6 +57,8 @@ def save_figures(law, folder, *, units=None, courses=None) -> list[Path]:
         pictures["front"] = draw_front(law)
     if has_correlation(law):
         pictures["correlation"] = draw_correlation(law)
+    if law.profiles:
+        pictures["profiles"] = draw_profiles(list(law.profiles.values()))
     files = []
     for name, picture in pictures.items():
         files.append(target / f"{name}.png")
