@@ -23,11 +23,14 @@ from udesys.select.refit import Pull, Refitter, with_pull
 AIM = 0.45  # of the signed root, from one value to the next; 1 is the threshold
 LONGER, SHORTER = 3.0, 0.3  # factors between one step and the next
 UNKNOWN_STEP = 0.05  # of the value's size, the first step where there is no standard error
+INWARD, LEAST_SIZE = 0.7, 1e-12  # of a value towards zero: a step likewise, and of its size where zero is crossed
+JUMP = 1.2  # of the root in one step, from which a shorter one is tried
 WIDTH = 0.02  # of a step, within which a refit is pulled to the value
-CLOSE = 1e-3  # of the half width, to which an end is found
+CLOSE = 1e-3  # of the half width, and of the value there, to which an end is found
+RATIO = 4.0  # of two values, from which the one between them is their geometric mean
 FAR, FAR_UNKNOWN = 100.0, 1000.0  # half widths, and sizes of a value without one, beyond which an end is open
 BETTER = 0.01  # of the threshold, by which squared errors must be lower to be another optimum
-MOST_OPTIMA, MOST_STEPS, MOST_SHORTER, MOST_TRIED = 3, 60, 5, 15
+MOST_OPTIMA, MOST_STEPS, MOST_SHORTER, MOST_TRIED = 3, 60, 5, 25
 ITERATIONS = 40  # of a refit
 
 
@@ -115,7 +118,7 @@ class Outward:
 
     def _side(self, sign: int, notes: list[str], *, strict: bool) -> tuple[list[_Point], float]:
         """The points on one side, outward, and the end of the interval there."""
-        points, step, shorter = [self.best], self.first, 0
+        points, step, shorter = [self.best], self._by_size(self.best.value, sign, self.first), 0
         where = "below" if sign < 0 else "above"
         while len(points) < MOST_STEPS:
             at = points[-1]
@@ -130,8 +133,11 @@ class Outward:
                     notes.append(f"open {where}: the errors stay below the threshold to {at.value:.4g}; {why}")
                     return points[1:], sign * math.inf
                 continue
-            points.append(found)
             root, moved = self._root(found), abs(found.value - at.value)
+            if root - self._root(at) > JUMP and shorter <= MOST_SHORTER:  # or a refit that did not come down yet
+                step, shorter = SHORTER * moved, shorter + 1
+                continue
+            points.append(found)
             if root >= 1:
                 return self._refined(points, notes, sign, strict)
             if self._at_own_bound(found):
@@ -141,8 +147,14 @@ class Outward:
                 break
             rise = (root - self._root(at)) / moved
             step = float(np.clip(AIM / rise if rise > 0 else math.inf, SHORTER * moved, LONGER * moved))
+            step, shorter = self._by_size(found.value, sign, step), 0
         notes.append(f"open {where}: the errors stay below the threshold as far as {points[-1].value:.4g}")
         return points[1:], sign * math.inf
+
+    def _by_size(self, value: float, sign: int, step: float) -> float:
+        """The step; towards zero a share of the value where nothing but its size tells how far a step may go."""
+        inward = self.half is None and value * sign < 0 and abs(value) > LEAST_SIZE * abs(self.best.value)
+        return min(step, INWARD * abs(value)) if inward else step
 
     def _next(self, points: list[_Point], step: float, strict: bool) -> _Point | None:
         """The law refitted a step further; None where it does not come near there."""
@@ -217,19 +229,22 @@ class Outward:
             k = int(np.argmax(roots >= 1))
             inner, outer = points[k - 1], points[k]
             width = distance[k] - distance[k - 1]
-            cross = _crossing(distance, roots, k, halve=trial % 3 == 2)
             near = min((k - 1, k), key=lambda i: abs(roots[i] - 1))
-            if abs(roots[near] - 1) * width / (roots[k] - roots[k - 1]) <= CLOSE * distance[near] and trial:
+            close = CLOSE * min(distance[near], max(abs(inner.value), abs(outer.value)))
+            if abs(roots[near] - 1) * width / (roots[k] - roots[k - 1]) <= close and trial:
                 break
-            target, share = self.best.value + sign * cross, (cross - distance[k - 1]) / width
+            target = self.best.value + sign * _crossing(distance, roots, k, halve=trial % 3 == 2)
+            if inner.value * outer.value > 0 and not 1 / RATIO < inner.value / outer.value < RATIO:
+                target = math.copysign(math.sqrt(inner.value * outer.value), inner.value)
+            share = (target - inner.value) / (outer.value - inner.value)
             between = _Point(
                 target,
                 math.inf,
                 inner.values + share * (outer.values - inner.values),
                 inner.x0 + share * (outer.x0 - inner.x0),
             )
-            found = self._towards(target, WIDTH * max(width, 0.1 * distance[k]), between)
-            found = found or self._towards(target, WIDTH * width, inner)
+            scale = max(width, 0.1 * min(distance[k], max(abs(inner.value), abs(outer.value))))
+            found = self._towards(target, WIDTH * scale, between) or self._towards(target, WIDTH * width, inner)
             if found is not None and strict and found.cost < self.best.cost - BETTER * self.quantile**2:
                 raise _Lower(found)
             far = math.nan if found is None else sign * (found.value - self.best.value)

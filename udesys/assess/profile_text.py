@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from udesys.assess.profile import Profile
 
 OPEN = "open"
+SMALL_END = 0.01  # of the half width, below which an end is written to its own digits
 
 
 def derived_lines(quantities: Mapping[str, Quantity]) -> list[str]:
@@ -54,8 +55,12 @@ def _cells(p: Profile) -> tuple[str, str, str]:
     half = min((h for h in halves if math.isfinite(h) and h > 0), default=math.nan)
     size = max(abs(p.value), half) if math.isfinite(half) else math.inf
 
+    def one(end: float) -> str:
+        finer = 0 < abs(end) < SMALL_END * half  # an end of quite another size than the value
+        return rounded(end, abs(end) if finer else half, abs(end) if finer else size)
+
     def ends(pair: tuple[float, float], otherwise: str) -> str:
-        low, high = (rounded(end, half, size) if math.isfinite(end) else otherwise for end in pair)
+        low, high = (one(end) if math.isfinite(end) else otherwise for end in pair)
         return otherwise if low == high == otherwise else f"[{low}, {high}]"
 
     return rounded(p.value, half, size), ends(p.covariance_interval, MISSING), ends(p.interval, OPEN)
