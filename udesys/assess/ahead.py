@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from udesys.assess.beside import hybrid_course, last_values
 from udesys.assess.discovery import Discovery
-from udesys.errors import DataError, did_you_mean
+from udesys.assess.forecast import driving_along
+from udesys.assess.summary import estimates_of
+from udesys.errors import DataError, SolveError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS = 1_000_000
 INSIDE = "inside"  # column: every state lies where the data were
+ENDS = ("", " low", " high", " hybrid", " persistence")  # of the names of columns
+MARGIN = 0.01  # of a visited range, that counts as inside: between two samples states go a little further than at them
 
 
 def forecast_table(
@@ -26,6 +31,7 @@ def forecast_table(
     start: float | None = None,
     step: float | None = None,
     trajectory: str | None = None,
+    compare: bool = False,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Forecast a law to a time, for one trajectory or all.
 
@@ -35,11 +41,13 @@ def forecast_table(
         start: the first time; the last fitted sample if None.
         step: between two times; the median of the samples' if None.
         trajectory: its name; all if None.
+        compare: add what the hybrid with its networks forecasts, where the law has its fit, and persistence.
 
     Returns:
         A table of the trajectory (where there are several), the time, every state and observable with the ends
         `NAME low` and `NAME high` of its 95 % band, and `inside`, false where a state is outside of what the data
-        visited; and notes in words.
+        visited; and notes in words. To compare there are `NAME hybrid` too, and `NAME persistence` of what is
+        measured: the last value before the forecast.
 
     Raises:
         DataError: there is no such trajectory, or the times are not usable.
@@ -57,14 +65,19 @@ def forecast_table(
             frame, bands = law.forecast(t, place), law.bands(t, place)
         notes += [str(w.message) for w in caught]
         frame = frame.join(bands[[c for c in bands if c != law.data.time]])
-        ordered = [law.data.time] + [f"{n}{end}" for n in law.model.measurable for end in ("", " low", " high")]
-        frame = frame[ordered].assign(**{INSIDE: _inside(law, frame)})
-        notes += _left(law, frame, runs[place].name if len(runs) > 1 else None)
+        if compare:
+            beside, told = _beside(law, t, place)
+            frame, notes = frame.assign(**beside), [*notes, *told]
+        ends = [end for end in ENDS if any(f"{name}{end}" in frame for name in law.model.measurable)]
+        ordered = [f"{name}{end}" for name in law.model.measurable for end in ends if f"{name}{end}" in frame]
+        frame = frame[[law.data.time, *ordered]].assign(**{INSIDE: inside_visited(law, frame)})
+        name = runs[place].name if len(runs) > 1 else None
+        notes += [*_left(law, frame, name), *_wide(law, frame, name)]
         frames.append(frame if len(runs) == 1 else frame.assign(trajectory=runs[place].name))
     table = pd.concat(frames, ignore_index=True)
     if len(runs) > 1:
         table.insert(0, "trajectory", table.pop("trajectory"))
-    return table, tuple(dict.fromkeys(notes))
+    return table, tuple(dict.fromkeys([*notes, *_held(law)]))
 
 
 def table_json(table: pd.DataFrame) -> str:
@@ -99,12 +112,39 @@ def _times(law: Discovery, place: int, until: float, start: float | None, step: 
     return np.append(start + step * np.arange(count), until)
 
 
-def _inside(law: Discovery, frame: pd.DataFrame) -> np.ndarray:
-    fine = np.ones(len(frame), bool)
-    for state in law.model.states:
-        low, high = law.visited[state]
-        fine &= ((frame[state] >= low) & (frame[state] <= high)).to_numpy()
-    return fine
+def inside_visited(law: Discovery, frame: Mapping) -> np.ndarray:
+    """(rows,) whether every state lies where the data were.
+
+    Args:
+        law: what was discovered.
+        frame: state -> (rows,) values, such as a table of them.
+    """
+    return ~np.any([_outside(law, state, np.asarray(frame[state])) for state in law.model.states], axis=0)
+
+
+def _outside(law: Discovery, state: str, values):
+    low, high = law.visited[state]
+    margin = MARGIN * (high - low)
+    return ~((values >= low - margin) & (values <= high + margin))
+
+
+def _beside(law: Discovery, t: np.ndarray, place: int) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Columns of the hybrid and of persistence, and what is to be said of them."""
+    run = law.data.trajectories[place]
+    last = dict(zip(law.data.columns, last_values(run, float(t[0])), strict=True))
+    columns = {f"{name} persistence": np.full(len(t), value) for name, value in last.items()}
+    if law.fit is None:
+        return columns, ["the fit of the hybrid was not kept, so that there is nothing of it to compare."]
+    driving = driving_along(law.model, law.data, law.heldout, run)
+    try:
+        course = hybrid_course(law.fit, law.fit.states[place][0], float(run.t[0]), t, driving)
+    except SolveError as error:
+        return columns, [str(error)]
+    columns |= {f"{name} hybrid": values for name, values in zip(law.model.measurable, course.T, strict=True)}
+    lost = ~np.isfinite(course).all(1)
+    if not lost.any():
+        return columns, []
+    return columns, [f"the hybrid diverges at {law.data.time} = {t[int(lost.argmax())]:g}."]
 
 
 def _left(law: Discovery, frame: pd.DataFrame, name: str | None) -> Sequence[str]:
@@ -113,10 +153,36 @@ def _left(law: Discovery, frame: pd.DataFrame, name: str | None) -> Sequence[str
     if not outside.any():
         return []
     first = frame.iloc[int(outside.argmax())]
-    states = [s for s in law.model.states if not law.visited[s][0] <= first[s] <= law.visited[s][1]]
-    whose = "" if name is None else f"trajectory {name!r}: "
+    states = [s for s in law.model.states if _outside(law, s, first[s])]
     return [
-        f"{whose}at {law.data.time} = {first[law.data.time]:g} the law leaves what the data visited "
+        f"{_whose(name)}at {law.data.time} = {first[law.data.time]:g} the law leaves what the data visited "
         f"({', '.join(f'{s} = {first[s]:.4g}' for s in states)}); nothing is claimed there "
         f"({int(outside.sum())} of {len(frame)} rows)."
     ]
+
+
+def _wide(law: Discovery, frame: pd.DataFrame, name: str | None) -> Sequence[str]:
+    """A note for every state from where on its band is wider than all that the data visited."""
+    notes = []
+    for state in law.model.states:
+        low, high = law.visited[state]
+        wide = (frame[f"{state} high"] - frame[f"{state} low"]).to_numpy() > high - low
+        if wide.any():
+            notes.append(
+                f"{_whose(name)}at {law.data.time} = {frame[law.data.time].iloc[int(wide.argmax())]:g} the band of "
+                f"{state} gets wider than all that the data visited ({low:.4g} to {high:.4g}): the forecast of "
+                f"{state} says little there ({int(wide.sum())} of {len(frame)} rows)."
+            )
+    return notes
+
+
+def _whose(name: str | None) -> str:
+    return "" if name is None else f"trajectory {name!r}: "
+
+
+def _held(law: Discovery) -> Sequence[str]:
+    """A note on constants that the bands keep where they are."""
+    held = [n for n, e in estimates_of(law).items() if not e.fixed and (not e.identifiable or e.at_bound is not None)]
+    if not held:
+        return []
+    return [f"the bands keep {', '.join(held)} where it is: the data do not tell how far it may be from there."]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from udesys.assess.draws import STICKING, Likelihood, drawn_laws
 from udesys.assess.forecast import Course
 from udesys.model.closed_form import ClosedForm
 
-DRAWS, LEAST_DRAWS, STEPS, SEED = 400, 100, 4_000_000, 0  # fewer draws where all would take more steps
-STICKING = 40  # times as long as another step one takes that sticks at a jump, as measured
+DRAWS, LEAST_DRAWS, STEPS = 400, 100, 4_000_000  # fewer draws where all would take more steps
 ENOUGH = 1e-5  # relative change on doubling the steps, for a draw; draws know a band to some percent
 TAIL = 2.5  # percent of the draws on either side of a band
 LARGEST_DRAW = 1e12  # times the law's own size, beyond which a draw has blown up
 
 
 def sampled_bands(
-    form: ClosedForm, x0: np.ndarray, course: Course, covariance: np.ndarray | None
+    form: ClosedForm,
+    x0: np.ndarray,
+    course: Course,
+    covariance: np.ndarray | None,
+    likelihood: Likelihood | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Between what 95 % of the laws drawn about a closed form are, at every time.
 
@@ -26,6 +30,7 @@ def sampled_bands(
         x0: (1, d), its initial values.
         course: the times.
         covariance: (unknowns + d, unknowns + d) of the form's values and x0; None or NaN where it is not known.
+        likelihood: of the measurements, by which draws are weighed; None takes the covariance for all there is.
 
     Returns:
         Low and high (time, m) of the states, then the observables; NaN without a covariance.
@@ -40,22 +45,12 @@ def sampled_bands(
     cost = course.cost(form, count) * (STICKING if form.jumps else 1)
     n_draws = int(np.clip(STEPS // cost, LEAST_DRAWS, DRAWS))
     draws, size = np.empty((n_draws, *best.shape)), LARGEST_DRAW * (1.0 + np.abs(best).max(0))
-    for draw, (values, start) in zip(draws, _around(form, x0, covariance, n_draws), strict=True):
-        states = course.states(form, start, count, values)
+    laws = zip(*drawn_laws(form, x0, covariance, n_draws, likelihood), strict=True)
+    for draw, (values, start) in zip(draws, laws, strict=True):
+        states = course.states(form, start[None], count, values)
         outputs = form.outputs(course.t, states, course.u, values=values)
         draw[:] = np.where(np.abs(outputs) < size, outputs, np.inf)
     lost = np.isinf(draws)
     low, high = np.percentile(np.where(lost, best, draws), [TAIL, 100.0 - TAIL], axis=0)
     wild = lost.mean(0) > TAIL / 100.0
     return np.where(wild, -np.inf, low), np.where(wild, np.inf, high)
-
-
-def _around(form: ClosedForm, x0: np.ndarray, covariance: np.ndarray, n_draws: int):
-    """Pairs of values (unknowns,) and initial values (1, d), the parameters inside their bounds."""
-    n = len(form.values)
-    size, axes = np.linalg.eigh(covariance)
-    spread = axes * np.sqrt(np.maximum(size, 0.0))
-    moves = np.random.default_rng(SEED).standard_normal((n_draws, len(size))) @ spread.T
-    bounds = [form.model.parameters[name].bounds if isinstance(name, str) else (-np.inf, np.inf) for name in form.names]
-    low, high = np.array(bounds, dtype=float).reshape(-1, 2).T
-    return [(np.clip(form.values + move[:n], low, high), x0 + move[n:]) for move in moves]
