@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from udesys.model.closed_form import ClosedForm
 if TYPE_CHECKING:
     from udesys.assess.derived import Quantity
     from udesys.assess.profile import Profile
+    from udesys.assess.suggestions import Suggestions
 
 SCHEMA = 1  # of result.json
 
@@ -101,6 +102,7 @@ class Discovery:
         rivals: the other laws within reach of the best, lowest criterion first, with their constants in place.
         quantities: name -> an expression of the constants that was asked for, with its interval.
         profiles: constant or derived quantity -> its profile likelihood, of those that were asked for.
+        suggestions: experiments that could be made next, where they were asked for.
     """
 
     model: HybridODE
@@ -130,6 +132,7 @@ class Discovery:
     rivals: tuple[Rival, ...] = field(default=(), repr=False)
     quantities: dict[str, Quantity] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict, repr=False)
+    suggestions: Suggestions | None = field(default=None, repr=False)
 
     # -------------------------------------------------------------- reading
     @property
@@ -264,6 +267,41 @@ class Discovery:
             )
         return states, driving.values(t)
 
+    def suggest(
+        self,
+        initial: Mapping[str, object] | None = None,
+        until: float | None = None,
+        columns: Sequence[str] | None = None,
+        shrink: Sequence[str] = (),
+        *,
+        samples: int | None = None,
+        every: float | None = None,
+        most: int = 10,
+        seed: int = 0,
+    ) -> Suggestions:
+        """Where to measure next: experiments ranked by how well they tell this law and its rivals apart.
+
+        Args:
+            initial: state -> (lowest, highest) start of a new run, or one number; without it no new run is suggested.
+            until: last time of a measurement of a trajectory there is; if None as long again as the record.
+            columns: what may be measured; all of the data's columns if None.
+            shrink: constants, derived quantities or expressions such as "alpha/delta" whose intervals should become
+                narrower; the experiments are ranked by that then.
+            samples, every: of a new run, and the time between two; as the median trajectory was measured if None.
+            most: experiments in the answer.
+            seed: of the starts that are looked at.
+
+        Returns:
+            Suggestions: they print themselves, have a pandas `table`, and say by `rows(rank)` what would be measured.
+
+        Raises:
+            UdesysError: a name, bound or time is not usable, or an older version found the law.
+        """
+        from udesys.assess.suggest import suggest
+
+        asked = {"initial": initial, "until": until, "columns": columns, "shrink": shrink}
+        return suggest(self, **asked, samples=samples, every=every, most=most, seed=seed)
+
     def to_dict(self) -> dict:
         """The content of result.json but for versions and the data's hash; what is not finite is None."""
         content = {
@@ -280,6 +318,7 @@ class Discovery:
             **({"derived": {name: q.to_dict() for name, q in self.quantities.items()}} if self.quantities else {}),
             **({"profiles": {name: p.to_dict() for name, p in self.profiles.items()}} if self.profiles else {}),
             "initial": self.initial,
+            **({"suggestions": self.suggestions.to_dict()} if self.suggestions else {}),
             "noise": self.noise,
             **({"noise_profile": self.noise_profile} if self.noise_profile else {}),
             **({"simpler": self._simpler()} if self.simpler else {}),

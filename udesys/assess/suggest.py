@@ -42,14 +42,16 @@ def suggest(
         initial: state -> (low, high) of a new run's start, or one number; without it no new run is suggested.
         until: last time of a measurement of a running trajectory; if None as long again as the record.
         columns: what may be measured; all of the data's columns if None.
-        shrink: names of parameters, or of constants such as "NN1.c0", whose intervals should become narrower; the
-            experiments are ranked by that then.
+        shrink: parameters, constants such as "NN1.c0", derived quantities or expressions such as "alpha/delta" whose
+            intervals should become narrower; the experiments are ranked by that then.
         samples, every: of a new run; as the median trajectory was measured if None.
         most: experiments in the answer.
         seed: of the starts that are looked at.
 
     Raises:
-        DataError: a state, column or name is unknown, bounds are not usable, or the law is of an older version.
+        DataError: a state or column is unknown, or bounds are not usable.
+        ModelError: something to narrow is no expression of the law's constants.
+        UdesysError: the law was found by an older version and does not keep what it stands on.
     """
     if most < 1:
         raise DataError(f"most = {most} must be at least 1.")

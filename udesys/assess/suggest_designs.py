@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -229,6 +229,28 @@ def new_run(
         t = t[t <= driving.t[-1]]
         notes.append(f"New runs are driven as trajectory {run.name!r} was.")
     return NewRun(t=t, low=low, high=high, driving=driving), notes
+
+
+def parsed_starts(texts: Iterable[str]) -> dict[str, tuple[float, float]]:
+    """State -> (low, high) from texts such as `hare=1:100` or `hare=30`.
+
+    Raises:
+        DataError: a text is something else, or a state is named twice.
+    """
+    found = {}
+    for text in texts:
+        state, equals, bounds = text.rpartition("=")
+        low, colon, high = bounds.partition(":")
+        try:
+            ends = (float(low), float(high if colon else low))
+        except ValueError:
+            ends = None
+        if not equals or not state.strip() or ends is None:
+            raise DataError(f"{text!r} is no start. Write STATE=LOW:HIGH, such as hare=1:100, or STATE=NUMBER.")
+        if state.strip() in found:
+            raise DataError(f"the start of {state.strip()} is given twice. Leave one out.")
+        found[state.strip()] = ends
+    return found
 
 
 def _bounds(state: str, bounds, *, positive: bool) -> tuple[float, float]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from udesys.assess.derived import Expression, expression_of, labels_of
 from udesys.assess.suggest_predictions import Standing
 from udesys.assess.suggestions import ALL_CONSTANTS
-from udesys.errors import DataError, did_you_mean
+from udesys.errors import DataError
+from udesys.model import tree as T
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,43 +27,46 @@ class Target:
     directions: list[np.ndarray | None]
 
 
-def targets_of(laws: list[Standing], names: Sequence[str], *, all_constants: bool) -> list[Target]:
+def targets_of(
+    laws: list[Standing], names: Sequence[str], quantities: Mapping[str, str], *, all_constants: bool
+) -> list[Target]:
     """The constants that are named; all of the pick's if that is asked for and none is named.
 
     Args:
         laws: the pick first.
-        names: of parameters, or such as "NN1.c0", which the laws have in common whose term has the same form.
+        names: of parameters, of constants such as "NN1.c0", of derived quantities, or expressions of constants. A
+            constant of a term is one with those rivals alone in which that term has the same form.
+        quantities: derived quantity -> its expression.
         all_constants: take all where none is named.
 
     Raises:
-        DataError: a name is unknown, or its constant has no standard error.
+        ModelError: a name is unknown, or nothing in it is estimated.
+        DataError: it has no standard error.
     """
-    pick = laws[0]
-    named = {n if isinstance(n, str) else ".".join(n): n for n in pick.form.names}
-    found = []
+    pick, found = laws[0], []
     for name in dict.fromkeys(names):
-        if name not in named:
-            fixed = pick.form.model.parameters.get(name)
-            if fixed is not None:
-                raise DataError(f"{name} is fixed at {fixed.start:g}: it has no interval. Name an estimated constant.")
-            raise DataError(f"there is no constant {name!r} to narrow. {did_you_mean(name, named)}")
-        key = named[name]
-        if not pick.known[pick.form.names.index(key)]:
+        asked = expression_of(pick.form, quantities.get(name, name))
+        slopes = asked(pick.form.values)[1]
+        if not slopes.any() or not pick.known[slopes != 0].all():
             raise DataError(f"{name} has no standard error: it stopped at a bound, or is not identifiable.")
-        found.append(Target(name=name, directions=[_direction(one, key, pick) for one in laws]))
+        found.append(Target(name=name, directions=[_direction(one, asked, pick) for one in laws]))
     if not found and all_constants and pick.known.any():
         every = np.eye(len(pick.known))[pick.known]
         found.append(Target(name=ALL_CONSTANTS, directions=[every, *[None] * (len(laws) - 1)]))
     return found
 
 
-def _direction(law: Standing, key, pick: Standing) -> np.ndarray | None:
-    """(1, unknowns) of a constant; None where the law lacks it, or has another under its name."""
-    if key not in law.form.names or not law.known[law.form.names.index(key)]:
+def _direction(law: Standing, asked: Expression, pick: Standing) -> np.ndarray | None:
+    """(1, unknowns) slopes of an expression; None where the law lacks a constant of it, or has another so called."""
+    used = T.symbols(asked.tree)
+    for label, key in zip(labels_of(law.form), law.form.names, strict=True):
+        if label in used and not isinstance(key, str):
+            used = used - {label} if law.form.residual_text(key[0]) == pick.form.residual_text(key[0]) else used
+    if used - set(law.form.model.estimated):
         return None
-    if not isinstance(key, str) and law.form.residual_text(key[0]) != pick.form.residual_text(key[0]):
-        return None
-    return (np.arange(len(law.form.names)) == law.form.names.index(key)).astype(float)[None]
+    value, slopes = expression_of(law.form, asked.text)(law.form.values)
+    usable = np.isfinite(value) and slopes.any() and law.known[slopes != 0].all()
+    return slopes[None] if usable else None
 
 
 def combined(target: Target, before: list, after: list, weights: np.ndarray, lost: np.ndarray) -> np.ndarray:

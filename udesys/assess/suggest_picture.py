@@ -50,8 +50,8 @@ def picture_of(
     else:
         run = replace(fresh, t=_dense(float(fresh.t[0]), float(fresh.t[-1]), fresh.driving))
         t, start = run.t, np.array([list(design.start.values())])
-        wide = search.start_spread(start)
-        predictions = [predict_new(search.laws[k], run, start, wide, search.spacing) for k in drawn]
+        exact = np.zeros(len(search.law.model.states))
+        predictions = [predict_new(search.laws[k], run, start, exact, search.spacing) for k in drawn]
         if 1 <= fresh.open.sum() <= 2:
             found["map"] = _map(search, fresh)
     curves = {}

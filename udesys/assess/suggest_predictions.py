@@ -16,8 +16,8 @@ from udesys.select.refit import Refit
 if TYPE_CHECKING:
     from udesys.assess.discovery import Discovery
 
-SET_TO = 2.0  # noise standard deviations to which a new run starts where it is wanted; it is measured as well
-SET_UNSEEN = 0.05  # the same of a state that is not measured, as a share of its size
+SET_TO = 1.0  # noise standard deviations: a start is taken to be set as exactly as it is measured
+SET_UNSEEN = 0.05  # how exactly a state is set that is not measured, as a share of its size
 AGREEMENT = 1e-3  # of a state's range, to which steps are doubled
 FINEST = 16  # times the steps of the refits
 ITERATIONS = 30  # of the refits

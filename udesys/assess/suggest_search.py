@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from udesys.assess.derived import footing_of
 from udesys.assess.suggest_check import Check, chance_of_telling, solver_spacing
 from udesys.assess.suggest_designs import REACHES, REFINED, Design, NewRun, Running, measured_columns
 from udesys.assess.suggest_narrowing import Target, combined, targets_of
@@ -69,15 +70,12 @@ class Suggesting:
         seed: of the starts that are looked at.
 
     Raises:
-        DataError: a name is not usable, or the law has nothing that its rivals could be refitted to.
+        DataError: a name is not usable.
+        UdesysError: the law was found by an older version and does not keep what it stands on.
     """
 
     def __init__(self, law: Discovery, columns: Sequence[str] | None, shrink: Sequence[str], seed: int):
-        if law.footing is None:
-            raise DataError(
-                "this law was kept without the measurements as they were weighted, by an older version: nothing can "
-                "be refitted. Discover it anew."
-            )
+        footing = footing_of(law)
         self.law, self.seed, self.notes = law, seed, []
         self.columns = measured_columns(law, columns)
         laws, lost = standing_laws(law)
@@ -92,8 +90,9 @@ class Suggesting:
         self.laws = [laws[k] for k in chosen]
         self.weights = weights[chosen] / weights[chosen].sum()
         self.by = SHRINK if shrink else SEPARATION if len(self.laws) > 1 else CONSTANTS
-        self.targets: list[Target] = targets_of(self.laws, shrink, all_constants=self.by == CONSTANTS)
-        self.spacing = solver_spacing(law.footing)
+        derived = {name: quantity.expression for name, quantity in law.quantities.items()}
+        self.targets: list[Target] = targets_of(self.laws, shrink, derived, all_constants=self.by == CONSTANTS)
+        self.spacing = solver_spacing(footing)
         self.places = [law.model.measurable.index(c) for c in self.columns]
         self.bundles: list[_Bundle] = []
 

@@ -49,6 +49,7 @@ def summary(law) -> str:
         *_engines(law),
         *_how_sure(law),
         *_visited(law),
+        *([] if law.suggestions is None else law.suggestions.lines()),
         *(line for warning in law.warnings for line in _wrapped("Warning: ", warning)),
     ]
     return "\n".join(line.rstrip() for line in parts)

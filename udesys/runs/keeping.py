@@ -15,6 +15,7 @@ from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing, Rival
 from udesys.assess.profile import Profile
+from udesys.assess.suggestions import Suggestions
 from udesys.data import Dataset, Trajectory
 from udesys.fit import FitResult
 from udesys.fit.keeping import put_together, taken_apart
@@ -87,6 +88,7 @@ def law_files(law: Discovery) -> dict[str, bytes | str]:
         "parameters": {name: asdict(e) for name, e in law.parameters.items()},
         "quantities": {name: asdict(q) for name, q in law.quantities.items()},
         "profiles": {name: asdict(p) for name, p in law.profiles.items()},
+        "suggestions": None if law.suggestions is None else law.suggestions.to_dict(),
         "diagnostics": None if law.diagnostics is None else _diagnostics_plain(law.diagnostics),
         "noise_profile": law.noise_profile,
         "simpler": [[name, str(value)] for name, value in law.simpler.items()],
@@ -182,6 +184,7 @@ def law_of(
         parameters={name: _estimate(e) for name, e in kept["parameters"].items()},
         quantities={name: _quantity(q) for name, q in kept.get("quantities", {}).items()},
         profiles={name: _profile(p) for name, p in kept.get("profiles", {}).items()},
+        suggestions=Suggestions.from_dict(kept["suggestions"]) if kept.get("suggestions") else None,
         diagnostics=_diagnostics(kept.get("diagnostics"), arrays),
         noise_profile={name: tuple(parts) for name, parts in kept["noise_profile"].items()},
         simpler={tuple(n) if isinstance(n, list) else n: Fraction(value) for n, value in kept["simpler"]},
