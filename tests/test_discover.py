@@ -36,6 +36,7 @@ KEYS = [
     "residuals",
     "parameters",
     "initial",
+    "initial_estimates",
     "noise",
     "error",
     "visited",

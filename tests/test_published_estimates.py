@@ -21,6 +21,7 @@ from udesys.discover import discover
 from udesys.model import HybridODE, Parameter
 from udesys.report.captions import fit_caption
 from udesys.report.courses import courses_of
+from udesys.report.tables import initial_table
 from udesys.spec import load_spec
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -307,6 +308,16 @@ def test_the_boarding_school_has_the_published_rates():
     assert law.parameters["boys"].fixed and law.warnings == ()
 
 
+def test_initial_values_are_told_with_their_errors_and_given_ones_as_given():
+    law = shipped("boarding_school")
+    plain = law.to_dict()
+    assert plain["initial"]["0"]["in_bed"] == plain["initial_estimates"]["0"]["in_bed"]["value"]
+    assert plain["initial_estimates"]["0"]["recovered"] == {
+        "value": 0.0, "stderr": None, "interval": [None, None], "fixed": True, "identifiable": True
+    }  # fmt: skip
+    assert initial_table(law).rows == [("0", "0", "2.1 ± 1.9", "0 (given)")]
+
+
 def test_the_errors_of_the_boarding_schools_rates_and_of_who_was_ill_first_are_scipys():
     law = shipped("boarding_school")
     run = law.data.trajectories[0]
@@ -329,3 +340,7 @@ def test_the_errors_of_the_boarding_schools_rates_and_of_who_was_ill_first_are_s
     order = [law.closed_form.names.index("beta"), law.closed_form.names.index("gamma"), 2]
     assert ours[np.ix_(order, order)] == pytest.approx(covariance, rel=2e-3)
     assert not ours[3].any() and not ours[:, 3].any()  # recovered, which was given
+    first, half = law.initial_estimates["0"]["in_bed"], student.ppf(0.975, left) * math.sqrt(covariance[2, 2])
+    assert first.stderr == pytest.approx(math.sqrt(covariance[2, 2]), rel=1e-3)
+    assert first.interval == pytest.approx((best[2] - half, best[2] + half), rel=1e-3)
+    assert first.identifiable and not first.fixed

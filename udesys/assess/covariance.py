@@ -29,11 +29,14 @@ class Covariance:
         values: (unknowns, unknowns), in the order of the closed form's `names`.
         mixed: (trajectories, unknowns, d) of the values with the initial values.
         starts: (trajectories, d, d) of the initial values.
+        determined: (trajectories, d) whether the data determine each initial value, where it is not held; None for a
+            run of an older version.
     """
 
     values: np.ndarray
     mixed: np.ndarray
     starts: np.ndarray
+    determined: np.ndarray | None = None
 
     @property
     def correlation(self) -> np.ndarray:
@@ -53,7 +56,13 @@ class Covariance:
 
     def of(self, trajectories) -> Covariance:
         """The same for some of the trajectories (places, or a mask)."""
-        return Covariance(values=self.values, mixed=self.mixed[trajectories], starts=self.starts[trajectories])
+        determined = None if self.determined is None else self.determined[trajectories]
+        return Covariance(
+            values=self.values,
+            mixed=self.mixed[trajectories],
+            starts=self.starts[trajectories],
+            determined=determined,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,15 +163,21 @@ def _covariance(system, free, n_values: int, starts: tuple[int, int]) -> tuple[C
     """Of the values that are free and all starts, and which values are identifiable; zeros without a system."""
     count, d = starts
     values, identifiable = np.zeros((n_values, n_values)), np.ones(n_values, bool)
-    mixed, of_starts = np.zeros((count, n_values, d)), np.zeros((count, d, d))
+    mixed, of_starts, determined = np.zeros((count, n_values, d)), np.zeros((count, d, d)), np.zeros((count, d), bool)
     if system is not None:
-        schur, _, blocks = system.reduced()
+        (schur, _, blocks), whole = system.reduced(), np.diag(system.hessian)
         if len(free):
-            values[np.ix_(free, free)], identifiable[free] = _inverse(schur[np.ix_(free, free)])
+            values[np.ix_(free, free)], identifiable[free] = _inverse(schur[np.ix_(free, free)], whole[free])
         pull = system.coupling @ blocks
         mixed = -values @ pull
         of_starts = blocks - np.swapaxes(pull, 1, 2) @ mixed
-    return Covariance(values=values, mixed=mixed, starts=of_starts), identifiable
+        own = schur + pull @ np.swapaxes(system.coupling, 1, 2)  # all starts but a trajectory's own eliminated
+        for k, coupling in enumerate(system.coupling[:, free]):
+            joint = np.block([[own[k][np.ix_(free, free)], coupling], [coupling.T, system.block[k]]])
+            told = _inverse(joint, np.concatenate([whole[free], np.diag(system.block[k])]))[1]
+            identifiable[free] &= told[: len(free)]
+            determined[k] = told[len(free) :]
+    return Covariance(values=values, mixed=mixed, starts=of_starts, determined=determined), identifiable
 
 
 def _noise(squares: np.ndarray, counts: np.ndarray, unknowns: int, given: np.ndarray) -> np.ndarray:
@@ -189,16 +204,19 @@ def _bounds_reached(refitter: Refitter, refit: Refit) -> list[float | None]:
     return reached
 
 
-def _inverse(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _inverse(matrix: np.ndarray, whole: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Inverse of a normal matrix, and which unknowns take no part in a null direction.
 
-    It is NaN where rounding left no such matrix, as of a chaotic law that one long simulation is fitted by.
+    It is NaN where rounding left no such matrix, as of a chaotic law that one long simulation is fitted by. `whole` is
+    its diagonal before other unknowns were eliminated, beside which what is left of an unknown may be rounding alone.
     """
     scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     with np.errstate(all="ignore"):
         scaled = matrix / np.outer(scale, scale)
     if not np.isfinite(scaled).all():
         return np.full_like(matrix, np.nan), np.ones(len(matrix), bool)
+    gone = np.diag(matrix) <= NULL * (np.diag(matrix) if whole is None else whole)
+    scaled[gone], scaled[:, gone] = 0.0, 0.0
     values, vectors = np.linalg.eigh(scaled)
     null = values < NULL * max(values.max(), 1e-300)
     inverse = (vectors[:, ~null] / values[~null]) @ vectors[:, ~null].T / np.outer(scale, scale)

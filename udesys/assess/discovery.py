@@ -198,6 +198,13 @@ class Discovery:
         return pd.DataFrame(edges)
 
     @property
+    def initial_estimates(self) -> dict[str, dict[str, Estimate]]:
+        """trajectory -> state -> how well its initial value is known; fixed where the model gives it."""
+        from udesys.assess.starts import initial_estimates
+
+        return initial_estimates(self)
+
+    @property
     def correlation(self) -> tuple[tuple[str, ...], np.ndarray]:
         """Labels of the estimated values, such as `alpha` and `NN1.c0`, and their correlations (values, values)."""
         names = tuple(n if isinstance(n, str) else ".".join(n) for n in self.closed_form.names)
@@ -318,6 +325,10 @@ class Discovery:
             **({"derived": {name: q.to_dict() for name, q in self.quantities.items()}} if self.quantities else {}),
             **({"profiles": {name: p.to_dict() for name, p in self.profiles.items()}} if self.profiles else {}),
             "initial": self.initial,
+            "initial_estimates": {
+                run: {state: _known(e) for state, e in estimates.items()}
+                for run, estimates in self.initial_estimates.items()
+            },
             **({"suggestions": self.suggestions.to_dict()} if self.suggestions else {}),
             "noise": self.noise,
             **({"noise_profile": self.noise_profile} if self.noise_profile else {}),
@@ -357,6 +368,11 @@ class Discovery:
 def _number(estimate: Estimate) -> dict:
     plain = estimate.to_dict()
     return {k: plain[k] for k in ("value", "stderr", "interval", *(("unit",) if plain["unit"] else ()))}
+
+
+def _known(estimate: Estimate) -> dict:
+    plain = estimate.to_dict()
+    return {k: plain[k] for k in ("value", "stderr", "interval", "fixed", "identifiable")}
 
 
 def _plain(value):

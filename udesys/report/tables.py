@@ -82,7 +82,7 @@ def constants_table(law) -> Table:
 
 
 def initial_table(law) -> Table:
-    """Initial values of every trajectory.
+    """Initial values of every trajectory, with the half widths of their 95 % intervals where they were estimated.
 
     Args:
         law: a Discovery.
@@ -90,11 +90,20 @@ def initial_table(law) -> Table:
     start = {run.name: float(run.t[0]) for run in law.data.trajectories}
     states = law.model.states
     rows = [
-        (run, f"{start[run]:.6g}", *(number_text(x0.get(s)) for s in states))
-        for run, x0 in law.initial.items()
+        (run, f"{start[run]:.6g}", *(_start_text(estimates[s]) for s in states))
+        for run, estimates in law.initial_estimates.items()
         if run in start
     ]
     return Table(header=("trajectory", law.data.time, *states), rows=rows)
+
+
+def _start_text(estimate) -> str:
+    """An initial value with its half width, or why it has none."""
+    value, half, *_ = estimate_cells(estimate)
+    if estimate.fixed:
+        return f"{value} (given)"
+    why = mark_of(estimate, None).lower()
+    return f"{value} ± {half}" if half != MISSING else f"{value} ({why})" if why else value
 
 
 # ------------------------------------------------------------------ errors and regions

@@ -97,7 +97,8 @@ def law_files(law: Discovery) -> dict[str, bytes | str]:
         "engines": law.engines,
         "idle_engines": law.idle_engines,
     }
-    arrays = {} if law.covariance is None else {name: getattr(law.covariance, name) for name in _COVARIANCES}
+    parts = {} if law.covariance is None else {name: getattr(law.covariance, name) for name in _COVARIANCES}
+    arrays = {name: part for name, part in parts.items() if part is not None}
     arrays |= {} if law.footing is None else _footing_arrays(law.footing)
     if law.diagnostics is not None:
         arrays |= {f"residuals.{name}": getattr(law.diagnostics, name) for name in _RESIDUALS}
@@ -192,7 +193,7 @@ def law_of(
         warnings=tuple(kept["warnings"]),
         engines=tuple(kept["engines"]),
         idle_engines=tuple(kept["idle_engines"]),
-        covariance=Covariance(**{name: arrays[name] for name in _COVARIANCES}) if "values" in arrays else None,
+        covariance=Covariance(**{n: arrays[n] for n in _COVARIANCES if n in arrays}) if "values" in arrays else None,
         fit=fit,
         footing=_footing(arrays, kept.get("degrees"), stiff=form.stiff),
         rivals=rivals,
