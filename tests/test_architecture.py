@@ -27,6 +27,7 @@ ROOMS = [
     ["report"],
     ["runs"],
     ["spec"],
+    ["repeating"],
     ["discover"],
     ["assess"],
     ["select"],
@@ -36,7 +37,7 @@ ROOMS = [
     ["model"],
     ["integrate"],
     ["data"],
-    ["errors", "progress"],
+    ["errors", "processes", "progress"],
 ]
 DEPTH = {room: depth for depth, line in enumerate(ROOMS) for room in line}
 RULE = "a room imports only from rooms below it: " + " > ".join(" | ".join(line) for line in ROOMS)

@@ -1,18 +1,16 @@
-"""Independent tasks on several processes, each on one thread."""
+"""Comparisons as independent tasks on several processes, with the count of finished ones on stderr."""
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 
 import typer
 
+from udesys import processes
 from udesys.errors import DataError
+from udesys.processes import one_thread_each
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+__all__ = ["attempt", "one_thread_each", "run_tasks", "share_of"]
 
 
 def run_tasks(function: Callable, tasks: Sequence[tuple], jobs: int, warm_up: Callable[[], None]) -> list:
@@ -24,19 +22,13 @@ def run_tasks(function: Callable, tasks: Sequence[tuple], jobs: int, warm_up: Ca
         jobs: processes at a time.
         warm_up: of a module, called once in every process before its first task.
     """
-    results: dict[int, object] = {}
-    context = multiprocessing.get_context("spawn")
-    with one_thread_each(), ProcessPoolExecutor(jobs, mp_context=context, initializer=warm_up) as pool:
-        place = {pool.submit(function, *task): k for k, task in enumerate(tasks)}
-        try:
-            for done in as_completed(place):
-                results[place[done]] = done.result()
-                typer.echo(f"\r{len(results)} of {len(tasks)} runs", nl=False, err=True)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # else leaving the pool runs what is still waiting
-            raise
+
+    def told(count: int) -> None:
+        typer.echo(f"\r{count} of {len(tasks)} runs", nl=False, err=True)
+
+    results = processes.run_tasks(function, tasks, jobs, warm_up, done=told)
     typer.echo("\r" + " " * 30 + "\r", nl=False, err=True)
-    return [results[k] for k in range(len(tasks))]
+    return results
 
 
 def share_of(tasks: Sequence, part: str) -> list:
@@ -65,20 +57,3 @@ def attempt(function: Callable) -> tuple[object, str]:
         return function(), ""
     except Exception as failure:
         return None, " ".join(f"{type(failure).__name__}: {failure}".split())
-
-
-@contextlib.contextmanager
-def one_thread_each(environment: Mapping[str, str] | None = None) -> Iterator[None]:
-    """The numeric libraries of processes started here use one thread.
-
-    Args:
-        environment: further variables of those processes.
-    """
-    wanted = {**dict.fromkeys(THREADS, "1"), **(environment or {})}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)  # read by the processes when they start
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)

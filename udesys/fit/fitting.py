@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from udesys.data import Dataset
 from udesys.errors import FitError
 from udesys.fit.attempt import Attempt, Setting, attempt, checked, finish, given_mask, prepare, rmse
 from udesys.fit.enough import check_enough
+from udesys.fit.identifiability import Identifiability, identifiability_of
 from udesys.fit.options import FitOptions
 from udesys.fit.outliers import are_outliers, outlying
 from udesys.fit.result import FitResult, residual_terms, theta_covariance
@@ -24,7 +26,7 @@ from udesys.progress import Portion
 CHECKED_DEFECT = 0.1  # of the noise: largest defect that a method with error control may find
 LARGEST_STATE = 1e6  # times the largest fitted one; beyond it a simulation has diverged
 SELF_CONSISTENT = 1.5  # simulated RMSE over node RMSE above which a warning is due
-NULL_STDERR = 1.0  # relative standard error of a parameter that the networks can absorb
+BARE_STDERR = 1.0  # relative standard error of a parameter that the hybrid barely determines
 STARTS = (  # activation, and weight of its prior at the start: noisy data ask for few weights, and find them from there
     ("tanh", 1.0),
     ("tanh", WEIGHT_PRIOR),
@@ -78,7 +80,8 @@ def fit(
                 "or give initial values."
             )
         best.problem.hold_given(best.unknowns.nodes)
-        return _result(best, model, data, seed, tuple(noise or ()), time.perf_counter() - began)
+        found = _result(best, model, data, seed, tuple(noise or ()), time.perf_counter() - began)
+        return replace(found, options=options)
 
 
 def _search(model, data, seed, noise, options, progress) -> Attempt:
@@ -193,6 +196,7 @@ def _result(best: Attempt, model, data, seed, given_noise, seconds) -> FitResult
     simulated = _simulated_errors(best)
     defect = max(best.defect, float(np.nanmax(best.checked_jumps, initial=0.0)))  # NaN: too stiff for the check
     parameters = _parameters(problem, unknowns)
+    open_ = identifiability_of(problem, unknowns, {name: value for name, (value, _) in parameters.items()})
     pieces = tuple(unknowns.nodes[a:b].copy() for a, b in zip(*problem.segments, strict=True))
     initial = {
         tr.name: {s: float(v) for s, v in zip(model.states, x[0], strict=True)}
@@ -219,7 +223,7 @@ def _result(best: Attempt, model, data, seed, given_noise, seconds) -> FitResult
         effective_weights=float(unknowns.effective or 0.0),
         largest_defect=defect,
         stages=best.stages,
-        warnings=_warnings(best, simulated, defect, parameters),
+        warnings=_warnings(best, simulated, defect, parameters, open_),
         seconds=seconds,
         problem=problem,
         unknowns=unknowns,
@@ -256,7 +260,7 @@ def _simulated_errors(best: Attempt) -> np.ndarray:
     return rmse(problem, states, unknowns)
 
 
-def _warnings(best: Attempt, simulated: np.ndarray, defect: float, parameters: dict) -> tuple[str, ...]:
+def _warnings(best: Attempt, simulated, defect: float, parameters: dict, open_: Identifiability) -> tuple[str, ...]:
     warnings = []
     problem, names = best.problem, best.problem.model.measurable
     if not (best.feasible and defect < CHECKED_DEFECT):
@@ -277,9 +281,11 @@ def _warnings(best: Attempt, simulated: np.ndarray, defect: float, parameters: d
         warnings.append(
             f"{far} of {int(problem.counts.sum())} measured values are outliers; the fit used a robust loss."
         )
+    warnings += open_.sentences
     for name, (value, stderr) in parameters.items():
-        if problem.model.slots and stderr > NULL_STDERR * abs(value):
+        if problem.model.slots and stderr > BARE_STDERR * abs(value) and name not in open_.names:
             warnings.append(
-                f"{name} is not determined by the hybrid (a network can absorb it); the closed form may tell it."
+                f"{name} is barely determined by the hybrid (its standard error, {stderr:.2g}, exceeds it); the closed "
+                "form may tell it better."
             )
     return tuple(warnings)

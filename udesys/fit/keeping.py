@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 import numpy as np
 
 from udesys.data import Dataset
+from udesys.fit.options import FitOptions
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.result import FitResult, residual_terms
 from udesys.fit.unknowns import StageReport, Unknowns
@@ -38,6 +39,7 @@ def taken_apart(fit: FitResult) -> tuple[dict[str, np.ndarray], dict]:
         arrays |= {f"{slot.name}.{part}": getattr(scale, part) for part in _SCALE_PARTS}
     plain = {entry.name: getattr(fit, entry.name) for entry in fields(FitResult) if entry.name not in _MADE_AGAIN}
     plain["stages"] = [asdict(stage) for stage in fit.stages]
+    plain["options"] = asdict(fit.options)
     plain["device"] = problem.device
     plain["unknowns"] = {name: getattr(unknowns, name) for name in _PLAIN_UNKNOWNS}
     layouts = zip(fit.model.slots, problem.field.layouts, strict=True)
@@ -64,7 +66,9 @@ def put_together(model: HybridODE, data: Dataset, arrays: Mapping[str, np.ndarra
     unknowns = Unknowns(**known, **{name: plain["unknowns"][name] for name in _PLAIN_UNKNOWNS})
     if unknowns.nodes.shape != (problem.n_nodes, problem.d) or unknowns.theta.shape != (problem.field.n_theta,):
         raise ValueError(f"nodes {unknowns.nodes.shape} and theta {unknowns.theta.shape} are of another problem")
+    plain = {"options": {}, **plain}  # which older versions did not keep
     kept = {e.name: plain[e.name] for e in fields(FitResult) if e.name not in _MADE_AGAIN}
+    kept["options"] = FitOptions(**kept["options"])
     kept["parameters"] = {name: tuple(pair) for name, pair in kept["parameters"].items()}
     kept["stages"] = tuple(StageReport(**{**stage, "notes": tuple(stage["notes"])}) for stage in kept["stages"])
     kept |= {name: tuple(kept[name]) for name in ("given_noise", "warnings")}

@@ -11,6 +11,8 @@ from udesys.data import Dataset
 from udesys.errors import FitError, did_you_mean
 from udesys.fit.elimination import symmetric_inverse
 from udesys.fit.evaluations import SOLVERS, TOLERANCE, count_evaluations
+from udesys.fit.identifiability import Identifiability, identifiability_of
+from udesys.fit.options import FitOptions
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import StageReport, Unknowns
 from udesys.model import HybridODE
@@ -65,6 +67,7 @@ class FitResult:
         stages: what each stage did.
         warnings: what the user should know.
         seconds: wall time.
+        options: what was not chosen from the data.
         problem: the data and the model as the fit arranged them.
         unknowns: nodes, weights and parameters at the end.
     """
@@ -91,6 +94,7 @@ class FitResult:
     stages: tuple[StageReport, ...]
     warnings: tuple[str, ...]
     seconds: float
+    options: FitOptions = field(default_factory=FitOptions, repr=False)
     problem: ShootingProblem = field(repr=False)
     unknowns: Unknowns = field(repr=False)
 
@@ -102,6 +106,11 @@ class FitResult:
         `udesys.fit.evaluations`). None where that gives up.
         """
         return count_evaluations(self.problem, self.unknowns)
+
+    @cached_property
+    def identifiability(self) -> Identifiability:
+        """What no such data tell of the hybrid's parameters and unmeasured states, and which combinations they do."""
+        return identifiability_of(self.problem, self.unknowns, {name: v for name, (v, _) in self.parameters.items()})
 
     def simulate(self, t, trajectory: int = 0) -> np.ndarray:
         """States (time, state) of one adaptive simulation of the hybrid from a trajectory's fitted start.
@@ -166,6 +175,7 @@ class FitResult:
             "seed": self.seed,
             "converged": self.converged,
             "parameters": {n: {"value": v, "stderr": s} for n, (v, s) in self.parameters.items()},
+            "identifiability": self.identifiability.to_dict(),
             "initial": {run: dict(x0) for run, x0 in self.initial.items()},
             "noise": dict(self.noise),
             "error": {"fit": dict(self.error), "nodes": dict(self.node_error)},
