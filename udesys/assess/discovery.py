@@ -13,6 +13,7 @@ import numpy as np
 from udesys.assess.bands import sampled_bands
 from udesys.assess.covariance import Covariance
 from udesys.assess.diagnostics import Diagnostics
+from udesys.assess.draws import Likelihood
 from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing, Rival
 from udesys.assess.forecast import Course, driving_along, simulate_law
@@ -174,7 +175,8 @@ class Discovery:
     def bands(self, t, trajectory: int = 0):
         """Where the law's states and observables are, given how well its constants and initial values are known.
 
-        Sampled from their covariance, with one seed; the noise of a measurement is not in it.
+        Sampled, with one seed: drawn by their covariance and weighed by how the draws fit the measurements. The noise
+        of a measurement is not in it, nor is what the data do not determine at all or hold at a bound.
 
         Args:
             t: as in `forecast`.
@@ -191,9 +193,8 @@ class Discovery:
         joint = None if self.covariance is None else self.covariance.joint(trajectory)
         course = Course(run.t[0], t, driving_along(self.model, self.data, self.heldout, run))
         edges = {self.data.time: t}
-        for name, low, high in zip(
-            self.model.measurable, *(b.T for b in sampled_bands(self.closed_form, x0, course, joint)), strict=True
-        ):
+        bands = sampled_bands(self.closed_form, x0, course, joint, self._likelihood(trajectory))
+        for name, low, high in zip(self.model.measurable, *(b.T for b in bands), strict=True):
             edges |= {f"{name} low": low, f"{name} high": high}
         return pd.DataFrame(edges)
 
@@ -210,6 +211,14 @@ class Discovery:
         names = tuple(n if isinstance(n, str) else ".".join(n) for n in self.closed_form.names)
         unknown = np.full((len(names),) * 2, np.nan)
         return names, unknown if self.covariance is None else self.covariance.correlation
+
+    def _likelihood(self, trajectory: int) -> Likelihood | None:
+        """Of the measurements, for the start of a trajectory; None where the law's footing was not kept."""
+        if self.footing is None:
+            return None
+        first = sum(len(run.t) for run in self.data.trajectories[:trajectory])
+        segment = int(np.searchsorted(self.footing.data.segments[0], first))
+        return Likelihood(self.footing, self.closed_form, segment)
 
     def derived(self, expression: str) -> Estimate:
         """The value of an expression of the constants, with its 95 % interval by the delta method.
