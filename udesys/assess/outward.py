@@ -72,8 +72,11 @@ class Outward:
         self.segments = footing.data.segments
         self.low, self.high = self._bounds()
         self.notes: list[str] = []
-        began = _Point(quantity(form.values)[0], math.inf, form.values, footing.x0)
-        self.best = self._optimum(began)
+        there = self.refitter.descend(form, form.values, footing.x0, iterations=0)
+        began = math.inf if there is None else there.cost
+        self.best = self._optimum(_Point(quantity(form.values)[0], began, form.values, footing.x0))
+        if began - self.best.cost > BETTER * self.quantile**2:
+            self._better_than(began)
         half = self.quantile * stderr
         size = abs(self.best.value) or 1.0
         self.half = half if np.isfinite(half) and half > 0 else None
@@ -92,6 +95,12 @@ class Outward:
             return start
         return _Point(self.quantity(point.values)[0], point.cost, point.values, point.x0)
 
+    def _better_than(self, cost: float) -> None:
+        self.notes = [
+            f"the profile found a better optimum at {self.best.value:.5g}, with squared errors lower by "
+            f"{cost - self.best.cost:.3g} in units of the noise: it counts from there"
+        ]
+
     # -------------------------------------------------------------- both sides
     def both_sides(self, told: Callable[[float], None]):
         """The points in order, the ends of the interval, infinite where open, and the notes.
@@ -107,10 +116,7 @@ class Outward:
                     sides.append(self._side(sign, notes, strict=left > 0))
             except _Lower as found:
                 before, self.best = self.best, self._optimum(found.point)
-                self.notes = [
-                    f"the profile found a better optimum at {self.best.value:.5g}, with squared errors lower by "
-                    f"{before.cost - self.best.cost:.3g} in units of the noise: it counts from there"
-                ]
+                self._better_than(before.cost)
                 continue
             (below, low), (above, high) = sides
             return [*reversed(below), self.best, *above], (low, high), [*self.notes, *notes]
