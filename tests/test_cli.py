@@ -17,7 +17,8 @@ from udesys.systems import get_system, write_system
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = [
-    "bench", "check", "discover", "doctor", "export", "fit", "forecast", "init", "profile", "recover", "report", "systems",
+    "bench", "check", "discover", "doctor", "export", "fit", "forecast", "init", "profile", "recover", "report", "suggest",
+    "systems",
 ]  # fmt: skip
 
 
