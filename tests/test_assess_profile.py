@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 import udesys as ud
 from udesys import cli
-from udesys.assess.derived import check_expressions, parsed
 from udesys.data import Dataset, Trajectory
 from udesys.errors import ModelError, UdesysError
 from udesys.model import HybridODE, Parameter
 from udesys.model import tree as T
+from udesys.model.derived import check_expressions, parse_derived
 from udesys.search import Library, SearchOptions
 from udesys.select.refit import Refitter
 from udesys.spec import load_spec
@@ -262,9 +262,9 @@ def test_a_derived_quantity_that_the_law_does_not_have_is_a_warning():
 
 
 def test_labels_are_told_from_names_that_look_like_them():
-    tree = parsed("NN1.c0/NN1_c0 + NN1[0].c0*NN1.c01")
+    tree = parse_derived("NN1.c0/NN1_c0 + NN1[0].c0*NN1.c01")
     assert T.symbols(tree) == {"NN1.c0", "NN1_c0", "NN1[0].c0", "NN1.c01"}
-    assert T.symbols(parsed("2.5*k - 1.e3*b")) == {"k", "b"}
+    assert T.symbols(parse_derived("2.5*k - 1.e3*b")) == {"k", "b"}
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from dataclasses import replace
 
 from udesys.assess.conclude import conclude
 from udesys.assess.covariance import uncertainty
-from udesys.assess.derived import check_expressions, quantities_of
+from udesys.assess.derived import quantities_of
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.simplify import simplify
 from udesys.data import Dataset
 from udesys.fit import FitOptions, FitResult, fit
 from udesys.model import HybridODE
+from udesys.model.derived import check_expressions
 from udesys.search import SearchOptions, chosen_engines, idle_engines, propose
 from udesys.search.dimensions import law_units
 from udesys.search.knowledge import for_model

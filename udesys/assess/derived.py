@@ -5,7 +5,6 @@ Source: Seber & Wild, Nonlinear Regression (1989), sec. 5.1 (the delta method).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,17 +16,13 @@ from udesys.assess.covariance import NULL, PART_OF_NULL
 from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing
 from udesys.errors import ModelError, UdesysError, did_you_mean
-from udesys.model import HybridODE
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm
-from udesys.model.grammar import RESERVED, parse_expression
+from udesys.model.derived import no_constant, parse_derived
 from udesys.model.program import Program
 
 if TYPE_CHECKING:
     from udesys.assess.discovery import Discovery
-
-_LABEL = re.compile(r"(?<![\w.])([A-Za-z_]\w*(?:\[\d+\])?)\.([A-Za-z_]\w*)(?!\.?\w)")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,32 +46,6 @@ class Quantity:
 def labels_of(form: ClosedForm) -> list[str]:
     """The estimated values of a law as they are printed: `alpha`, `NN1.c0`, in the order of its `names`."""
     return [name if isinstance(name, str) else ".".join(name) for name in form.names]
-
-
-def parsed(text: str) -> T.Tree:
-    """The tree of an expression, in which `NN1.c0` and `NN1[0].c0` are symbols beside the names.
-
-    Raises:
-        ModelError: the text is no expression.
-    """
-    text, labels = str(text), {}
-
-    def stand_in(match: re.Match) -> str:
-        name = re.sub(r"\W", "_", match[0])  # as long as what it stands for, so that places in messages are right
-        while name in text or labels.get(name, match[0]) != match[0]:
-            name += "_"
-        labels[name] = match[0]
-        return name
-
-    plain = _LABEL.sub(stand_in, text)
-    try:
-        tree = parse_expression(plain)
-    except ModelError as error:
-        told = str(error)
-        for name, label in labels.items():
-            told = told.replace(name, label)
-        raise ModelError(f"{text!r} is no expression of a law's constants: {told}") from None
-    return T.substitute(tree, {name: T.Symbol(label) for name, label in labels.items()})
 
 
 @dataclass(frozen=True)
@@ -121,11 +90,11 @@ def expression_of(form: ClosedForm, text: str) -> Expression:
         ModelError: the text is no expression, it holds a name that is no constant of the law, or nothing in it was
             estimated.
     """
-    tree, labels, model = parsed(text), labels_of(form), form.model
+    tree, labels, model = parse_derived(text), labels_of(form), form.model
     known = [*model.parameters, *(label for label in labels if label not in model.parameters)]
     for name in sorted(T.symbols(tree)):
         if name not in known:
-            raise ModelError(f"{_no_constant(model, name)}. {did_you_mean(name, known, listed='The constants are')}")
+            raise ModelError(f"{no_constant(model, name)}. {did_you_mean(name, known, listed='The constants are')}")
     if not T.symbols(tree) & set(labels):
         fixed = ", ".join(sorted(T.symbols(tree)))
         why = f"{fixed} was given, not estimated" if fixed else "there is no constant in it"
@@ -139,38 +108,6 @@ def expression_of(form: ClosedForm, text: str) -> Expression:
     if not (np.isfinite(value) and np.isfinite(slopes).all()):
         raise ModelError(f"{text!r} is not finite at the law's constants: it is {value:g} there.")
     return made
-
-
-def check_expressions(model: HybridODE, expressions: Mapping[str, str]) -> None:
-    """Refuse named expressions that no law of a model can have, as far as that is known before there is one.
-
-    Args:
-        model: the hybrid.
-        expressions: name -> expression.
-
-    Raises:
-        ModelError: a name is taken or no name, a text is no expression, or it holds what is no constant.
-    """
-    for name, text in expressions.items():
-        taken = "a parameter" if name in model.parameters else "a state" if name in model.states else ""
-        taken = taken or ("a reserved name" if name in RESERVED else "")
-        if taken or not _NAME.match(name):
-            raise ModelError(f"{name!r} is {taken or 'no name'}. Call the derived quantity by another name.")
-        for symbol in sorted(T.symbols(parsed(text))):
-            term, dot, _ = symbol.partition(".")
-            known = [*model.terms] if dot else [*model.parameters]
-            if (term if dot else symbol) not in known:
-                listed = "Missing terms are" if dot else "Parameters are"
-                raise ModelError(f"{name} = {text!r}: {_no_constant(model, symbol)}. "
-                                 f"{did_you_mean(term, known, listed=listed)}")  # fmt: skip
-
-
-def _no_constant(model: HybridODE, name: str) -> str:
-    kinds = {"a state": model.states, "an input": model.exogenous, "the time": ("t",), "a missing term": model.terms}
-    for kind, names in kinds.items():
-        if name in names:
-            return f"{name} is {kind}, and a derived quantity is made of constants"
-    return f"{name!r} is no constant of this law"
 
 
 def footing_of(law: Discovery) -> Footing:

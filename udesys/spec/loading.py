@@ -6,10 +6,10 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from udesys.assess.derived import check_expressions
 from udesys.errors import ModelError, nearest
 from udesys.fit.options import FitOptions
 from udesys.model import HybridODE, Network, Parameter
+from udesys.model.derived import check_expressions
 from udesys.spec.measurements import Signals, read_measurements, read_signals
 from udesys.spec.result import Spec, resolved
 from udesys.spec.search import read_search, search_warnings
