@@ -42,6 +42,51 @@ class Law(Discovery):
         law = self if self.profiles and not names else self.with_profiles(*names)
         return draw_profiles([law.profiles[name] for name in names or law.profiles])
 
+    def with_support(
+        self,
+        resamples: int = 100,
+        *,
+        jobs: int | None = None,
+        seed: int = 0,
+        kind: str | None = None,
+        progress: Callable | None = None,
+    ) -> Law:
+        """The same law with the support of its form: the share of discoveries on resampled data that find it.
+
+        Every repeat is the whole discovery, with the options, the given noise and the seed of this one; held-out data
+        stay aside. Its shares are in `support`, which prints itself, and are printed, drawn and saved with the law.
+
+        Args:
+            resamples: how many data sets are drawn, and the discovery repeated on each.
+            jobs: processes at a time, each on one thread; None takes as many as there are cores.
+            seed: of the data sets; the same seed gives the same answer with any number of processes.
+            kind: "parametric" draws normal noise of the law's size, "blocks" moves stretches of its residuals; None
+                takes blocks where the residuals are not white.
+            progress: called as progress("support", repeats done, text).
+
+        Raises:
+            UdesysError: an argument is not usable, an older version found the law, or its engines are not there.
+        """
+        from udesys.repeating import with_support
+
+        return Law(**vars(_shown(with_support, self, resamples, jobs=jobs, seed=seed, kind=kind, progress=progress)))
+
+    def plot_forecast(self, until: float, *, start: float | None = None, trajectory: str | None = None):
+        """A matplotlib Figure of the law forecast to a time, its band, the hybrid, and where it leaves the data.
+
+        Args:
+            until: the last time [the data's time unit].
+            start: where the forecast starts; the last fitted sample if None.
+            trajectory: its name; the first three if None.
+
+        Raises:
+            DataError: there is no such trajectory, or the times are not usable.
+            SolveError: the law blows up before `until`.
+        """
+        from udesys.report.forecast_figure import draw_forecast
+
+        return draw_forecast(self, until, start=start, trajectory=trajectory)
+
     def report(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the report alone: one page of HTML that loads nothing.
 

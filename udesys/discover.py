@@ -114,6 +114,7 @@ def recover(
         "assess": done - selected,
         "total": fitted.seconds + done - began,
     }
-    law = replace(conclude(fitted, selection, final, known, simpler, heldout, engines, timing), idle_engines=idle)
+    law = conclude(fitted, selection, final, known, simpler, heldout, engines, timing)
+    law = replace(law, idle_engines=idle, options=options)
     quantities, notes = quantities_of(law, derived or {})
     return replace(law, quantities=quantities, warnings=(*law.warnings, *notes))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from udesys.assess.derived import Quantity
     from udesys.assess.profile import Profile
     from udesys.assess.suggestions import Suggestions
+    from udesys.assess.support import Support
+    from udesys.search import SearchOptions
 
 SCHEMA = 1  # of result.json
 
@@ -104,6 +106,8 @@ class Discovery:
         quantities: name -> an expression of the constants that was asked for, with its interval.
         profiles: constant or derived quantity -> its profile likelihood, of those that were asked for.
         suggestions: experiments that could be made next, where they were asked for.
+        support: share of repeated discoveries that find its form, where they were asked for.
+        options: of the search that found it; None where they were not kept.
     """
 
     model: HybridODE
@@ -134,6 +138,8 @@ class Discovery:
     quantities: dict[str, Quantity] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict, repr=False)
     suggestions: Suggestions | None = field(default=None, repr=False)
+    support: Support | None = field(default=None, repr=False)
+    options: SearchOptions | None = field(default=None, repr=False)
 
     # -------------------------------------------------------------- reading
     @property
@@ -339,6 +345,7 @@ class Discovery:
                 for run, estimates in self.initial_estimates.items()
             },
             **({"suggestions": self.suggestions.to_dict()} if self.suggestions else {}),
+            **({"support": self.support.to_dict()} if self.support else {}),
             "noise": self.noise,
             **({"noise_profile": self.noise_profile} if self.noise_profile else {}),
             **({"simpler": self._simpler()} if self.simpler else {}),

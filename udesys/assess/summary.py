@@ -49,6 +49,7 @@ def summary(law) -> str:
         *_engines(law),
         *_how_sure(law),
         *_visited(law),
+        *([] if law.support is None else law.support.lines()),
         *([] if law.suggestions is None else law.suggestions.lines()),
         *(line for warning in law.warnings for line in _wrapped("Warning: ", warning)),
     ]

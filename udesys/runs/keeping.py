@@ -16,6 +16,7 @@ from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing, Rival
 from udesys.assess.profile import Profile
 from udesys.assess.suggestions import Suggestions
+from udesys.assess.support import Support
 from udesys.data import Dataset, Trajectory
 from udesys.fit import FitResult
 from udesys.fit.keeping import put_together, taken_apart
@@ -25,7 +26,11 @@ from udesys.model.closed_form import ClosedForm, Formula
 from udesys.model.plain import from_plain, to_plain
 from udesys.runs.files import from_exact_json, to_exact_json, to_json
 from udesys.runs.manifest import FIT, WEIGHTS
+from udesys.search.knowledge import TermKnowledge
+from udesys.search.library import Library
 from udesys.search.measurements import Measurements
+from udesys.search.options import SearchOptions
+from udesys.search.prior import Prior
 
 LAW, ARRAYS = "law.json", "law.safetensors"
 QUESTION, DATA = "question.json", "data.safetensors"
@@ -89,6 +94,8 @@ def law_files(law: Discovery) -> dict[str, bytes | str]:
         "quantities": {name: asdict(q) for name, q in law.quantities.items()},
         "profiles": {name: asdict(p) for name, p in law.profiles.items()},
         "suggestions": None if law.suggestions is None else law.suggestions.to_dict(),
+        "support": None if law.support is None else law.support.to_dict(),
+        "options": None if law.options is None else asdict(law.options),
         "diagnostics": None if law.diagnostics is None else _diagnostics_plain(law.diagnostics),
         "noise_profile": law.noise_profile,
         "simpler": [[name, str(value)] for name, value in law.simpler.items()],
@@ -186,6 +193,8 @@ def law_of(
         quantities={name: _quantity(q) for name, q in kept.get("quantities", {}).items()},
         profiles={name: _profile(p) for name, p in kept.get("profiles", {}).items()},
         suggestions=Suggestions.from_dict(kept["suggestions"]) if kept.get("suggestions") else None,
+        support=Support.from_dict(kept["support"]) if kept.get("support") else None,
+        options=_options(kept["options"]) if kept.get("options") else None,
         diagnostics=_diagnostics(kept.get("diagnostics"), arrays),
         noise_profile={name: tuple(parts) for name, parts in kept["noise_profile"].items()},
         simpler={tuple(n) if isinstance(n, list) else n: Fraction(value) for n, value in kept["simpler"]},
@@ -206,6 +215,12 @@ def _estimate(plain: Mapping) -> Estimate:
 
 def _quantity(plain: Mapping) -> Quantity:
     return Quantity(expression=plain["expression"], estimate=_estimate(plain["estimate"]))
+
+
+def _options(plain: Mapping) -> SearchOptions:
+    parts = {"library": Library(**plain["library"]), "prior": Prior(**plain["prior"])}
+    terms = {term: TermKnowledge(**known) for term, known in plain["terms"].items()}
+    return SearchOptions(**{**plain, **parts, "terms": terms})
 
 
 def _profile(plain: Mapping) -> Profile:
