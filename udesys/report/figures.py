@@ -13,7 +13,9 @@ from udesys.report.fit_figure import draw_fit
 from udesys.report.front_figure import draw_front, ranked
 from udesys.report.phase_figure import draw_phase
 from udesys.report.profile_figure import draw_profiles
+from udesys.report.residual_figure import draw_residuals
 from udesys.report.suggest_figure import draw_suggestion
+from udesys.report.support_figure import draw_support
 from udesys.report.term_figure import draw_along_time, draw_over_argument, draw_term
 from udesys.report.units import axis_units
 
@@ -25,7 +27,9 @@ __all__ = [
     "draw_over_argument",
     "draw_phase",
     "draw_profiles",
+    "draw_residuals",
     "draw_suggestion",
+    "draw_support",
     "draw_term",
     "has_correlation",
     "has_front",
@@ -39,8 +43,8 @@ def save_figures(law, folder, *, units=None, courses=None) -> list[Path]:
     Args:
         law: a Discovery.
         folder: `figures/fit.png`, `figures/term_<name>.png`, `figures/phase.png`, `figures/front.png`,
-            `figures/correlation.png`, `figures/profiles.png` and `figures/suggestion.png` are written into it, as far
-            as there is something to draw.
+            `figures/correlation.png`, `figures/profiles.png`, `figures/suggestion.png` and `figures/residuals.png` are
+            written into it, as far as there is something to draw.
         units: name -> unit, of columns, states and the time.
         courses: from `courses_of`, where they are there already.
 
@@ -61,8 +65,12 @@ def save_figures(law, folder, *, units=None, courses=None) -> list[Path]:
         pictures["correlation"] = draw_correlation(law)
     if law.profiles:
         pictures["profiles"] = draw_profiles(list(law.profiles.values()))
+    if law.support is not None:
+        pictures["support"] = draw_support(law.support)
     if law.suggestions is not None and law.suggestions.items:
         pictures["suggestion"] = draw_suggestion(law.suggestions, law, units=units)
+    if law.diagnostics is not None:
+        pictures["residuals"] = draw_residuals(law, units=units)
     files = []
     for name, picture in pictures.items():
         files.append(target / f"{name}.png")
