@@ -142,7 +142,7 @@ def _candidates(selection, final, data, heldout, columns, counts, starts) -> tup
 
 
 def _warnings(fitted, selection, final, known, columns, diagnostics: Diagnostics) -> tuple[str, ...]:
-    taken_up = ("is not determined by the hybrid", "are outliers")  # said below, of the law
+    taken_up = ("barely determined by the hybrid", "are outliers", *fitted.identifiability.sentences)  # said of the law
     warnings = [w for w in fitted.warnings if not any(words in w for words in taken_up)]
     missed = _missed(selection, final, columns)
     if missed:

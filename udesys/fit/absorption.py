@@ -20,6 +20,7 @@ CHANGE = (
     "change"  # with a space and a number, as no name of a formula's constant: how far a network becomes another one
 )
 POINTS = 120  # at which functions of the arguments alone are told from others
+MOST_HIDDEN, MOST_NODES = 8, 400  # functions with a network's formula, and nodes of one
 MOST_SQUARED = 6  # arguments whose squares and products are in the formula
 BEND = 0.05  # of a network's spread: size of a cubic that keeps the formula from being special
 ALONE = 1e-8  # of its slope: what a function of the arguments alone may have across them
@@ -65,8 +66,7 @@ def stand_in(model, parameters: dict[str, float], around: Surroundings, unmeasur
     formulas = {}
     for slot in model.slots:
         for term in slot.terms:
-            functions = [near[term], *hidden[term]]
-            functions = [f for f in dict.fromkeys(functions) if f != T.ZERO]
+            functions = [f for f in hidden[term] if f != T.ZERO]
             constants = {f"{CHANGE} {k}": 0.0 for k in range(len(functions))}
             added = [T.mul(T.Symbol(c), f) for c, f in zip(constants, functions, strict=True)]
             formulas[term] = Formula(T.total([near[term], *added]), constants)
@@ -109,38 +109,61 @@ def _product(trees) -> T.Tree:
 
 # ------------------------------------------------------------------ functions that could hide a constant
 def _hiding(model, plain: ClosedForm, near: dict[str, T.Tree], around: Surroundings, unmeasured):
-    """term -> functions of its arguments alone that make up for a change of something else, or of several."""
+    """term -> functions of its arguments alone that make up for a change of something else, or of several.
+
+    A network that changes so asks others to make up for it, as all do in a' = p - N(a), b' = N(a) - M(b).
+    """
     in_place, fixed = _calls_in_place(model, near), model.fixed_values
+    places = [(slot, call, k) for slot in model.slots for call in slot.calls for k in range(slot.n_outputs)]
     leverages = [
         {
-            output: T.substitute(T.substitute(T.derivative(right, output), in_place), fixed)
-            for output in in_place
-            if output in T.symbols(right)
+            call.output_name(k): T.substitute(T.substitute(T.derivative(right, call.output_name(k)), in_place), fixed)
+            for _, call, k in places
+            if call.output_name(k) in T.symbols(right)
         }
         for right in model.rhs
     ]
-    hidden: dict[str, list[T.Tree]] = {term: [] for term in near}
-    for slot in model.slots:
-        for call in slot.calls:
-            test = None
-            for k, term in enumerate(slot.terms):
-                output = call.output_name(k)
-                for i, by_output in enumerate(leverages):
-                    if by_output.get(output, T.ZERO) == T.ZERO:
-                        continue
-                    slopes = [T.derivative(plain.rhs[i], name) for name in model.estimated]
-                    slopes += _by_state(model, plain, i, unmeasured)
-                    slopes += [
-                        T.mul(leverage, T.substitute(in_place[other], fixed))
-                        for other, leverage in by_output.items()
-                        if other != output
-                    ]
-                    ratios = [_ratio(slope, by_output[output]) for slope in slopes if slope != T.ZERO]
-                    test = test or _OfArguments(model, plain, call, around)
-                    for function in test.functions(list(dict.fromkeys(ratios))):
-                        fitting = _in_arguments(function, slot, test.arguments, test.moving)
-                        hidden[term] += [fitting] if fitting is not None else []
+    owed = [
+        [*(T.derivative(right, name) for name in model.estimated), *_by_state(model, plain, i, unmeasured)]
+        for i, right in enumerate(plain.rhs)
+    ]
+    tests = {call: _OfArguments(model, plain, call, around) for slot in model.slots for call in slot.calls}
+    hidden: dict[str, list[T.Tree]] = {term: [tree] for term, tree in near.items()}
+    newest = {term: list(functions) for term, functions in hidden.items()}
+    for _ in range(len(model.slots) + 1):
+        found: dict[str, list[T.Tree]] = {term: [] for term in near}
+        for slot, call, k in places:
+            term, output, test = slot.terms[k], call.output_name(k), tests[call]
+            for by_output, slopes in zip(leverages, owed, strict=True):
+                if by_output.get(output, T.ZERO) == T.ZERO:
+                    continue
+                wanted = slopes + [
+                    T.mul(by_output[name], T.substitute(_at(f, other, at), fixed))
+                    for other, at, m in places
+                    if (name := at.output_name(m)) != output and by_output.get(name, T.ZERO) != T.ZERO
+                    for f in newest[other.terms[m]]
+                ]
+                ratios = dict.fromkeys(_ratio(slope, by_output[output]) for slope in wanted if slope != T.ZERO)
+                for function in test.functions([r for r in ratios if _nodes(r) <= MOST_NODES]):
+                    fitting = _in_arguments(function, slot, test.arguments, test.moving)
+                    room = len(hidden[term]) + len(found[term]) < MOST_HIDDEN
+                    if fitting is not None and room and test.new(function, [*hidden[term], *found[term]], slot):
+                        found[term].append(fitting)
+        owed, newest = [[] for _ in owed], found
+        for term, functions in found.items():
+            hidden[term] += functions
+        if not any(found.values()):
+            break
     return hidden
+
+
+def _nodes(tree: T.Tree) -> int:
+    return sum(1 for _ in T.walk(tree))
+
+
+def _at(function: T.Tree, slot, call) -> T.Tree:
+    """A function of a network's arguments at a call."""
+    return T.substitute(function, dict(zip(slot.arguments, call.args, strict=True)))
 
 
 def _by_state(model, plain: ClosedForm, i: int, unmeasured: frozenset[str]) -> list[T.Tree]:
@@ -160,7 +183,7 @@ def _by_state(model, plain: ClosedForm, i: int, unmeasured: frozenset[str]) -> l
 def _calls_in_place(model, near: dict[str, T.Tree]) -> dict[str, T.Tree]:
     """A network's output at a call -> the formula near it."""
     return {
-        call.output_name(k): T.substitute(near[term], dict(zip(slot.arguments, call.args, strict=True)))
+        call.output_name(k): _at(near[term], slot, call)
         for slot in model.slots
         for call in slot.calls
         for k, term in enumerate(slot.terms)
@@ -213,6 +236,18 @@ class _OfArguments:
         with np.errstate(all="ignore"):
             values = Program(trees, self.form.inputs).run(self.inputs)
         return np.stack([np.broadcast_to(np.asarray(v, float), POINTS) for v in values])
+
+    def new(self, function: T.Tree, known: list[T.Tree], slot) -> bool:
+        """Whether a function is no sum of known ones, these in the slot's names, at this call."""
+        fixed, at = self.form.model.fixed_values, dict(zip(slot.arguments, self.arguments, strict=True))
+        columns = self._run([function, *(T.substitute(T.substitute(f, at), fixed) for f in known)]).T
+        columns = columns[np.isfinite(columns).all(1)]
+        size = np.linalg.norm(columns, axis=0)
+        if size[0] == 0:
+            return False
+        target, basis = columns[:, 0] / size[0], columns[:, 1:][:, size[1:] > 0] / size[1:][size[1:] > 0]
+        rest = target - basis @ np.linalg.lstsq(basis, target, rcond=1e-12)[0]
+        return bool(np.linalg.norm(rest) > ALONE)
 
     def functions(self, ratios: list[T.Tree]) -> list[T.Tree]:
         """Those of the ratios that are functions of the arguments alone, then such sums of the others."""

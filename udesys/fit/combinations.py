@@ -37,21 +37,31 @@ class Changes:
     def of(self, tree: T.Tree) -> tuple:
         """For either set: values (samples,), changes (directions, samples) and the sizes of their parts, likewise."""
         if tree not in self._known:
-            self._known[tree] = tuple(self._about(found, tree) for found in self.found)
+            self._known[tree] = tuple(self._about(k, tree) for k in range(len(self.found)))
         return self._known[tree]
 
-    def _about(self, found: Directions, tree: T.Tree):
-        form, whole = found.form, T.substitute(tree, self.put_in)
-        names = form.inputs[: form.d + len(form.names)]
-        used = [(k, name) for k, name in enumerate(names) if name in T.symbols(whole)]
-        program = Program([whole, *(T.derivative(whole, name) for _, name in used)], form.inputs)
+    def _about(self, k: int, tree: T.Tree):
+        found, calls = self.found[k], [n for n in self.put_in if n in T.symbols(tree)]
+        form = found.form
+        if isinstance(tree, T.Symbol) and calls:
+            return self._about(k, self.put_in[tree.name])
+        names = [*form.inputs[: form.d + len(form.names)], *calls]
+        used = [name for name in names if name in T.symbols(tree)]
+        within = [self.of(T.Symbol(name))[k] for name in calls]
+        program = Program([tree, *(T.derivative(tree, name) for name in used)], [*form.inputs, *calls])
+        driving = () if found.u is None else found.u.T
         with np.errstate(all="ignore"):
-            driving = () if found.u is None else found.u.T
-            values = program.run([*found.x.T, *form.values, found.t, *driving])
+            values = program.run([*found.x.T, *form.values, found.t, *driving, *(value for value, *_ in within)])
         value, *slopes = (np.broadcast_to(np.asarray(v, float), found.t.shape) for v in values)
         change, size = np.zeros((2, len(found), len(found.t)))
-        for (k, _), slope in zip(used, slopes, strict=True):
-            own = found.states[:, :, k] if k < form.d else found.values[:, k - form.d, None]
+        for name, slope in zip(used, slopes, strict=True):
+            at = names.index(name)
+            if at < form.d:
+                own = found.states[:, :, at]
+            elif at < form.d + len(form.names):
+                own = found.values[:, at - form.d, None]
+            else:
+                own = within[calls.index(name)][1]
             change = change + slope * own
             size = size + np.abs(slope * own)
         return value, change, size

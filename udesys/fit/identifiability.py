@@ -31,6 +31,8 @@ def identifiability_of(problem, unknowns, parameters: dict[str, float]) -> Ident
     """
     model = problem.model
     unmeasured = frozenset(s for s, seen in zip(model.states, problem.measured, strict=False) if not seen)
+    if not unmeasured and all(model.parameters[name].prior is not None for name in model.estimated):
+        return Identifiability()
     try:
         with np.errstate(all="ignore"):
             around = _surroundings(problem, unknowns)
