@@ -43,8 +43,8 @@ def save_figures(law, folder, *, units=None, courses=None) -> list[Path]:
     Args:
         law: a Discovery.
         folder: `figures/fit.png`, `figures/term_<name>.png`, `figures/phase.png`, `figures/front.png`,
-            `figures/correlation.png`, `figures/profiles.png`, `figures/suggestion.png` and `figures/residuals.png` are
-            written into it, as far as there is something to draw.
+            `figures/correlation.png`, `figures/profiles.png`, `figures/support.png`, `figures/suggestion.png` and
+            `figures/residuals.png` are written into it, as far as there is something to draw.
         units: name -> unit, of columns, states and the time.
         courses: from `courses_of`, where they are there already.
 
