@@ -27,6 +27,8 @@ from udesys.select.refit import Refit
 if TYPE_CHECKING:
     from udesys.assess.discovery import Discovery
 
+LEAST_RISE = 0.05  # of a criterion, below which an experiment's noise no longer matters less
+
 
 class Check:
     """Refits the laws to the measurements with an experiment added.
@@ -43,8 +45,8 @@ class Check:
         self.floor = FLOOR * np.maximum(magnitude, 1e-300)
         self.before = [self._fit(one.refit, data, 0.0) for one in laws]
 
-    def deltas(self, design: Design, segment: int | None, predicted: np.ndarray) -> np.ndarray:
-        """Expected criterion of every law less that of the true one, after the experiment (true law, other law).
+    def deltas(self, design: Design, segment: int | None, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Expected criterion of every law less that of the true one, after the experiment and by what it rose.
 
         Args:
             design: the experiment.
@@ -52,13 +54,14 @@ class Check:
             predicted: (laws, time, m) of each law.
 
         Returns:
-            (laws, laws); NaN where the true law blows up or lags of the errors are lost, infinite where the other law
-            cannot be refitted.
+            Both (true law, other law); NaN where the true law blows up, or where errors have a memory, whose lags an
+            experiment breaks; infinite where the other law cannot be refitted.
         """
         data = self.law.footing.data
         found = np.full((len(self.laws),) * 2, np.nan)
+        rise = found.copy()
         if data.memory is not None and data.memory.any():
-            return found
+            return found, rise
         for m, true in enumerate(self.laws):
             if not np.isfinite(predicted[m]).all():
                 continue
@@ -71,13 +74,11 @@ class Check:
                 x0 = other.refit.x0 if segment is not None else np.concatenate([other.refit.x0, footing.x0[-1:]])
                 refit = None if k == m else refitter.refit(other.form, x0, iterations=ITERATIONS)
                 if k == m:
-                    found[m, k] = 0.0
-                elif refit is None:
-                    found[m, k] = math.inf
+                    rise[m, k] = 0.0
                 else:
-                    gain = self._gain(refit, k, footing.data, noise, length)
-                    found[m, k] = other.criterion + gain - true.criterion - own
-        return found
+                    rise[m, k] = math.inf if refit is None else self._gain(refit, k, footing.data, noise, length) - own
+                found[m, k] = other.criterion - true.criterion + rise[m, k]
+        return found, rise
 
     def _gain(self, refit: Refit, k: int, data: Measurements, noise: np.ndarray, length: float) -> float:
         """By how much an experiment raises the criterion of law k, refitted so."""
@@ -149,16 +150,18 @@ def solver_spacing(footing: Footing) -> float:
     return float(np.median(data.h / np.maximum(footing.steps[data.start], 1))) if len(data.h) else 1.0
 
 
-def chance_of_telling(delta: np.ndarray) -> np.ndarray:
-    """About how likely the noise of an experiment leaves a criterion that is expected at delta beyond reach.
+def chance_of_telling(delta: np.ndarray, rise: np.ndarray) -> np.ndarray:
+    """About how likely the noise of an experiment leaves a law's criterion beyond reach of the true one's.
 
     A ratio of likelihoods of two Gaussians of equal covariance has the variance of four times its mean.
 
     Args:
-        delta: expected criterion above that of the true law.
+        delta: expected criterion above that of the true law, after the experiment.
+        rise: the part of it that the experiment brings.
     """
     from scipy.stats import norm
 
-    with np.errstate(invalid="ignore", divide="ignore"):
-        spread = 2.0 * np.sqrt(np.maximum(delta, 1.0))
-        return np.where(np.isposinf(delta), 1.0, norm.cdf((np.where(np.isposinf(delta), 0.0, delta) - RIVAL) / spread))
+    sure = np.isposinf(delta)
+    with np.errstate(invalid="ignore"):
+        spread = 2.0 * np.sqrt(np.maximum(np.where(sure, 1.0, rise), LEAST_RISE))
+        return np.where(sure, 1.0, norm.cdf((np.where(sure, 0.0, delta) - RIVAL) / spread))

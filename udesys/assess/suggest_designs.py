@@ -20,7 +20,8 @@ MOST_TIMES = 60  # looked at between the samples of a trajectory, and as many ah
 MOST_TRAJECTORIES = 8  # looked at
 MOST_SAMPLES = 30  # of a new run, unless asked for
 LARGEST_RUN = 200  # samples that may be asked for
-STARTS = 128  # of new runs looked at first
+STARTS, LEAST_STARTS = 128, 32  # of new runs looked at first
+MOST_POINTS = 100_000  # times of all laws simulated for these
 REFINED, AROUND, REACHES = 3, 16, (0.12, 0.04)  # best starts looked around, how often, shares of the bounds
 WIDE = 10.0  # ratio of positive bounds from which half of the starts are spread by their logarithms
 
@@ -91,16 +92,17 @@ class NewRun:
         """(d,) which initial values are to be chosen."""
         return self.high > self.low
 
-    def starts(self, seed: int) -> np.ndarray:
-        """(starts, d) evenly spread by a scrambled Sobol sequence.
+    def starts(self, seed: int, n_laws: int) -> np.ndarray:
+        """(starts, d) evenly spread by a scrambled Sobol sequence; fewer where many laws take long.
 
         Source: Owen, J. Complexity 14 (1998) 466; through SciPy.
         """
-        found = self._between(_sobol(int(self.open.sum()), STARTS, seed))
+        grid = self.t if self.driving is None else self.driving.grid(self.t)
+        count = int(np.clip(2 ** int(np.log2(MOST_POINTS / (len(grid) * n_laws))), LEAST_STARTS, STARTS))
+        found = self._between(_sobol(int(self.open.sum()), count, seed))
         wide = self.open & (self.low > 0) & (self.high > WIDE * self.low)
         if wide.any():
-            half, share = found[STARTS // 2 :], found[STARTS // 2 :].copy()
-            width = np.where(self.open, self.high - self.low, 1.0)
+            half, width = found[count // 2 :], np.where(self.open, self.high - self.low, 1.0)
             share = (half - self.low) / width
             low, high = np.where(wide, self.low, 1.0), np.where(wide, self.high, 1.0)
             half[:] = np.where(wide, low * (high / low) ** share, half)

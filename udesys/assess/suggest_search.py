@@ -130,7 +130,7 @@ class Suggesting:
 
     def search_new(self, run: NewRun) -> None:
         """Look at new runs all over the bounds, then around the best ones."""
-        starts = run.starts(self.seed)
+        starts = run.starts(self.seed, len(self.laws))
         scores = self.add_new(run, starts)
         if not run.open.any():
             return
@@ -225,13 +225,15 @@ class Suggesting:
         if len(order) < len(leaders):
             self.notes.append(f"{len(order)} of {len(leaders)} laws that differ here are refitted to each experiment.")
         checked, shares = [leaders[k] for k in order], shared[order] / shared[order].sum()
+        if self.by == SEPARATION and len(leaders) == 1:
+            self.notes.append("No experiment looked at tells these laws apart.")
         check = Check(self.law, [self.laws[k] for k in checked]) if len(checked) > 1 else None
         rows = []
         for bundle, k in self.chosen(max(most, int(SPARE * most))):
-            deltas = None
+            deltas = rises = None
             if check is not None:
-                deltas = check.deltas(bundle.designs[k], bundle.segment, bundle.predicted[checked, k])
-            rows.append((self._suggestion(bundle, k, leaders, deltas, shares), (bundle, k)))
+                deltas, rises = check.deltas(bundle.designs[k], bundle.segment, bundle.predicted[checked, k])
+            rows.append((self._suggestion(bundle, k, leaders, deltas, rises, shares), (bundle, k)))
         if self.by == SEPARATION:
             rows.sort(key=lambda row: (-np.nan_to_num(row[0].told), -row[0].information))
         names = _labels(len(self.laws))
@@ -241,7 +243,7 @@ class Suggesting:
         )
         return tuple(row[0] for row in rows[:most]), standing, [row[1] for row in rows[:most]]
 
-    def _suggestion(self, bundle: _Bundle, k: int, leaders, deltas, shares) -> Suggestion:
+    def _suggestion(self, bundle: _Bundle, k: int, leaders, deltas, rises, shares) -> Suggestion:
         """An experiment with all that is expected of it."""
         names, separation, pair = _labels(len(self.laws)), 0.0, ()
         ratio = 0.5 * (bundle.ratio[:, :, k] + bundle.ratio[:, :, k].T)
@@ -258,7 +260,7 @@ class Suggesting:
             others = ~np.eye(len(deltas), dtype=bool)
             nearest = np.where(others, deltas, np.inf).min(1)[known]
             share = shares[known] / shares[known].sum()
-            chances = np.where(others, chance_of_telling(deltas), 1.0)[known]
+            chances = np.where(others, chance_of_telling(deltas, rises), 1.0)[known]
             delta, least = float(share @ np.minimum(nearest, 1e6)), float(nearest.min())
             settles = float(share @ chances.min(1))
             pairs = (share[:, None] * shares[None, :] * others[known]).sum()

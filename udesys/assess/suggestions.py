@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SEPARATION, SHRINK, CONSTANTS = "separation", "shrink", "constants"
 ALL_CONSTANTS = "all constants"
 LAWS_SHOWN = 8
+LARGE = 1000.0  # numbers above it say no more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,24 +184,40 @@ class Suggestions:
         for one in leaders[:LAWS_SHOWN]:
             same = [other.label for other in self.laws if other.group == one.label and other is not one]
             alike = f"   (alike here: {', '.join(same)})" if same else ""
-            lines += wrapped(f"  {one.label}  {100 * one.weight:3.0f} %  ", f"{one.text}{alike}")
+            lines += wrapped(f"  {one.label}  {100 * one.weight:3.0f} %  ", f"{one.text or 'the law'}{alike}")
         if len(leaders) > LAWS_SHOWN:
             lines.append(f"     and {len(leaders) - LAWS_SHOWN} more")
         if not self.items:
             return [*lines, *(line for note in self.notes for line in wrapped("Note: ", note))]
-        rows = [s.row() for s in self.items]
-        header = ("", *rows[0])
-        cells = [(f"  {k}", *(_cell(n, v) for n, v in row.items())) for k, row in enumerate(rows, 1)]
-        lines += printed_table(header, cells, "<<<<" + "".join(_align(name) for name in list(rows[0])[3:]))
+        rows = [self._printed(s) for s in self.items]
+        cells = [(f"  {k}", *row.values()) for k, row in enumerate(rows, 1)]
+        lines += printed_table(("", *rows[0]), cells, "<<<<" + ">" * (len(rows[0]) - 3))
         if self.items[0].pair:
             lines += wrapped("  ", _LEGEND)
         return [*lines, *(line for note in self.notes for line in wrapped("Note: ", note))]
 
+    def _printed(self, one: Suggestion) -> dict[str, str]:
+        """A row of the printed table; what is the same everywhere is left out."""
+        t, start = one.design.t, one.design.start
+        new = ", ".join(f"{s} = {v:.4g}" for s, v in start.items())
+        several = len({s.design.columns for s in self.items}) > 1
+        row = {
+            "experiment": f"new run, {new}" if start else f"trajectory {one.design.trajectory}",
+            self.time: f"{t[0]:.6g}" if len(t) == 1 else f"{t[0]:.6g} to {t[-1]:.6g} ({len(t)})",
+            "columns": ", ".join(one.design.columns) if several else "",
+        }
+        if one.pair:
+            row |= {"separation": f"{_number(one.separation)} {'-'.join(one.pair)}", "delta": _number(one.delta)}
+            row |= {"settles": _percent(one.settles), "told": _percent(one.told)}
+        for name, (before, after) in one.narrowing.items():
+            row[f"{name} narrower"] = _percent(1.0 - after / before)
+        return {**row, "inside": "yes" if one.inside else "no"}
+
 
 _LEGEND = (
-    "(separation: expected 2 ln of the likelihood ratio of the pair; delta after: expected criterion of the nearest "
-    f"wrong law above the true one's, beyond {RIVAL:g} it is out of reach; settles: how likely that is for all wrong "
-    "laws; told apart: the same for one of them, on average)"
+    "(separation: expected 2 ln of the ratio of likelihoods of two laws; delta: expected criterion of the nearest "
+    f"wrong law above the true one's, from {RIVAL:g} on it is out of reach; settles: how likely that is for all wrong "
+    "laws; told: for one of them, on average; inside: no state leaves what the data visited)"
 )
 _NUMBERS = ("separation", "told", "information", "delta", "least_delta", "settles")
 _RANKED = {
@@ -210,17 +227,11 @@ _RANKED = {
 }
 
 
-def _align(name: str) -> str:
-    return "<" if name in ("pair", "inside") else ">"
-
-
-def _cell(name: str, value) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str):
-        return value
+def _number(value: float) -> str:
     if math.isnan(value):
         return "n/a"
-    if name in ("settles", "told apart") or name.endswith("narrower"):
-        return f"{100 * value:.0f} %"
-    return f"{value:.1f}" if abs(value) < 1000 else f"{value:.2g}"
+    return f"{value:.1f}" if abs(value) < LARGE else f"over {LARGE:g}"
+
+
+def _percent(share: float) -> str:
+    return "n/a" if math.isnan(share) else f"{100 * share:.0f} %"
