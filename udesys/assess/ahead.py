@@ -56,10 +56,10 @@ def forecast_table(
     import pandas as pd
 
     runs = law.data.trajectories
-    places = range(len(runs)) if trajectory is None else [_place(law, trajectory)]
+    places = range(len(runs)) if trajectory is None else [place_of(law, trajectory)]
     frames, notes = [], []
     for place in places:
-        t = _times(law, place, until, start, step)
+        t = times_of(law, place, until, start, step)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             frame, bands = law.forecast(t, place), law.bands(t, place)
@@ -89,15 +89,24 @@ def table_json(table: pd.DataFrame) -> str:
     return table.to_json(orient="records", double_precision=15, indent=1) + "\n"
 
 
-def _place(law: Discovery, name: str) -> int:
+def place_of(law: Discovery, name: str) -> int:
+    """The place of a fitted trajectory.
+
+    Raises:
+        DataError: there is none of that name.
+    """
     names = [run.name for run in law.data.trajectories]
     if name not in names:
         raise DataError(f"there is no trajectory {name!r}. {did_you_mean(name, names, listed='The law was fitted to')}")
     return names.index(name)
 
 
-def _times(law: Discovery, place: int, until: float, start: float | None, step: float | None) -> np.ndarray:
-    """Equal steps from the start on, the last one cut to end at `until`."""
+def times_of(law: Discovery, place: int, until: float, start: float | None, step: float | None) -> np.ndarray:
+    """Equal steps from the start on, the last one cut to end at `until`; arguments as for `forecast_table`.
+
+    Raises:
+        DataError: the times are not usable.
+    """
     run = law.data.trajectories[place]
     start = float(run.t[-1]) if start is None else start
     step = float(np.median(np.diff(run.t))) if step is None else step

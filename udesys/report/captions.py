@@ -31,7 +31,9 @@ def fit_caption(law, drawn: list[Course], n_runs: int) -> tuple[str, str]:
     most = most_points(len(drawn))
     thinned = any(max(len(c.run.t), len(c.run.held_t)) > most for c in drawn)
     long = " Not all measurements are drawn, but their extremes are." if thinned else ""
-    caption = f"{listed(parts)}. {_what_lies_beyond(law, drawn)}".strip() + long
+    left = " Nothing is claimed where the law is marked broadly: it is outside of what the data visited there."
+    marked = left if any(course.outside.any() for course in drawn) else ""
+    caption = f"{listed(parts)}. {_what_lies_beyond(law, drawn)}".strip() + marked + long
     low, high = min(c.run.span[0] for c in drawn), max(c.run.span[1] for c in drawn)
     text = f"{listed(list(law.data.columns))} against {law.data.time} from {low:.6g} to {high:.6g}, {shown}."
     for j, column in enumerate(law.data.columns):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from udesys.assess.ahead import inside_visited
 from udesys.errors import SolveError
 from udesys.report.curves import Run, closed_form_curve, hybrid_curve, kept_rows, runs_of
 
@@ -29,6 +30,7 @@ class Course:
         hybrid: the fitted hybrid; None where there is none to be had, or it has no networks and is the law itself.
         band: lowest and highest (time, m) of the law at the times of `closed`, then of `beyond`; None where unknown.
         beyond: the forecast from the end of the record on; None where there is none.
+        outside: times of `closed`, then of `beyond`, at which the law is not fitted and leaves what the data visited.
     """
 
     run: Run
@@ -36,6 +38,7 @@ class Course:
     hybrid: tuple[np.ndarray, np.ndarray] | None
     band: tuple[np.ndarray, np.ndarray] | None
     beyond: tuple[np.ndarray, np.ndarray] | None
+    outside: np.ndarray
 
     @property
     def end(self) -> float:
@@ -67,7 +70,14 @@ def _course(law, run: Run, *, banded: bool) -> Course:
         hybrid=hybrid,
         band=_band(law, run, closed, beyond) if banded else None,
         beyond=beyond,
+        outside=_outside(law, run, closed, beyond),
     )
+
+
+def _outside(law, run: Run, closed, beyond) -> np.ndarray:
+    t, x = closed if beyond is None else map(np.concatenate, zip(closed, beyond, strict=True))
+    later = t > run.t[-1] if len(run.t) else np.ones(len(t), bool)
+    return later & ~inside_visited(law, dict(zip(law.model.measurable, x.T, strict=True)))
 
 
 def _forecast(law, run: Run, closed) -> tuple[np.ndarray, np.ndarray] | None:

@@ -57,19 +57,28 @@ class Run:
 
 def runs_of(law) -> tuple[list[Run], int]:
     """The trajectories to draw, and how many there are; some held-out ones are always among them."""
-    held = {} if law.heldout is None else {run.name: run for run in law.heldout.trajectories}
-    fitted, whole = [], []
+    fitted, whole = [fitted_run(law, k) for k in range(len(law.data.trajectories))], []
+    continued = {run.name for run in fitted if len(run.held_t)}
     empty = np.empty(0), np.empty((0, len(law.data.columns)))
-    for k, run in enumerate(law.data.trajectories):
-        rest = held.get(run.name)
-        rest = held.pop(run.name) if rest is not None and is_rest(law.model, run, rest) else None
-        held_t, held_y = empty if rest is None else (rest.t, rest.y)
-        fitted.append(Run(name=run.name, t=run.t, y=run.y, held_t=held_t, held_y=held_y, index=k))
-    for run in held.values():
-        whole.append(Run(name=run.name, t=empty[0], y=empty[1], held_t=run.t, held_y=run.y, index=None))
+    for run in () if law.heldout is None else law.heldout.trajectories:
+        if run.name not in continued:
+            whole.append(Run(name=run.name, t=empty[0], y=empty[1], held_t=run.t, held_y=run.y, index=None))
     kept = whole[: max(2, MOST_TRAJECTORIES - len(fitted))]
     drawn = [*fitted[: MOST_TRAJECTORIES - len(kept)], *kept]
     return drawn, len(fitted) + len(whole)
+
+
+def fitted_run(law, index: int) -> Run:
+    """A trajectory that was fitted, with its held-out rest.
+
+    Args:
+        law: a Discovery.
+        index: its place.
+    """
+    run, others = law.data.trajectories[index], () if law.heldout is None else law.heldout.trajectories
+    rest = next((held for held in others if held.name == run.name and is_rest(law.model, run, held)), None)
+    held_t, held_y = (np.empty(0), np.empty((0, len(law.data.columns)))) if rest is None else (rest.t, rest.y)
+    return Run(name=run.name, t=run.t, y=run.y, held_t=held_t, held_y=held_y, index=index)
 
 
 def kept_rows(*columns: np.ndarray, most: int = MOST_POINTS) -> np.ndarray:

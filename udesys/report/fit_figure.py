@@ -13,6 +13,7 @@ from udesys.report.curves import MOST_CURVE, Run, kept_rows, most_points
 from udesys.report.style import (
     BLACK,
     INK,
+    ORANGE,
     PANEL,
     SHADE,
     TRAJECTORY_COLOURS,
@@ -33,6 +34,7 @@ LEGEND_COLUMN = 1.6  # inches
 BAND = {"alpha": 0.25, "lw": 0, "zorder": 1}
 HYBRID_LINE = {"color": BLACK, "lw": 0.9, "ls": (0, (4, 2.5))}
 FORECAST_LINE = (0, (1.2, 1.2))
+OUTSIDE = {"color": ORANGE, "lw": 5.0, "alpha": 0.45, "zorder": 2, "solid_capstyle": "butt"}
 
 
 @styled
@@ -100,6 +102,7 @@ def _draw_course(panel, course: Course, j: int, colours, place: int, most: int) 
     shown = kept_rows(x[:, place], most=MOST_CURVE) if len(t) else slice(0)
     width = 1.7 if n <= LONG_SERIES else 1.0
     panel.plot(t[shown], x[shown, place], color=line, lw=width, zorder=4)
+    _mark_outside(panel, course, place, shown)
     if len(t) and t[-1] < run.span[1]:
         panel.axvline(t[-1], color=line, lw=0.8, ls=":", zorder=2)
         panel.annotate(f"diverges at {t[-1]:.4g}", (t[-1], 0.86), (4, 0), xycoords=("data", "axes fraction"),
@@ -114,6 +117,16 @@ def _draw_course(panel, course: Course, j: int, colours, place: int, most: int) 
         t, x = course.hybrid
         shown = kept_rows(x[:, place], most=MOST_CURVE)
         panel.plot(t[shown], x[shown, place], zorder=5, **HYBRID_LINE)
+
+
+def _mark_outside(panel, course: Course, place: int, shown) -> None:
+    """A line along what of the law is outside of what the data visited, wider than the law's own and behind it."""
+    (t, x), rows = course.closed, np.arange(len(course.closed[0]))[shown]
+    if course.beyond is not None:
+        rows = np.concatenate([rows, len(t) + np.arange(len(course.beyond[0]))])
+        t, x = map(np.concatenate, zip(course.closed, course.beyond, strict=True))
+    if course.outside[rows].any():
+        panel.plot(t[rows], np.where(course.outside, x[:, place], np.nan)[rows], **OUTSIDE)
 
 
 def _shade_what_is_not_fitted(panels, drawn: list[Course], end: float) -> None:
@@ -172,6 +185,8 @@ def _handles(drawn: list[Course]) -> list:
         handles.append(Patch(color=colour, label="95 % band", **BAND))
     if any(course.beyond is not None for course in drawn):
         handles.append(Line2D([], [], color=colour, lw=1.7, ls=FORECAST_LINE, label="forecast"))
+    if any(course.outside.any() for course in drawn):
+        handles.append(Line2D([], [], label="outside of what the data visited", **OUTSIDE))
     if any(course.hybrid is not None for course in drawn):
         handles.append(Line2D([], [], label="hybrid with networks", **HYBRID_LINE))
     return handles

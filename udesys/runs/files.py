@@ -60,9 +60,23 @@ def write_new(path: Path, content: bytes | str, *, force: bool = False, again: s
     Raises:
         UdesysError: it is there already, or cannot be written.
     """
-    if path.exists() and not force:
-        raise UdesysError(f"{path} is there already. Name another file, or replace it with {again}.")
+    refuse_present(path, force=force, again=again)
     write_whole(path, content)
+
+
+def refuse_present(path: Path | None, *, force: bool = False, again: str = "--force") -> None:
+    """Refuse a file that is there before the work for it is done.
+
+    Args:
+        path: the file; None where none was asked for.
+        force: it may be there.
+        again: how to ask for that.
+
+    Raises:
+        UdesysError: it is there.
+    """
+    if path is not None and path.exists() and not force:
+        raise UdesysError(f"{path} is there already. Name another file, or replace it with {again}.")
 
 
 def remedy_for(error: OSError) -> str:
