@@ -24,7 +24,7 @@ from udesys.report.style import (
 )
 
 MOST_PANELS = 12
-ACROSS = 3  # panels in a row
+ACROSS, LEAST_ACROSS = 3, 2.0  # panels in a row, and inches that one needs
 TALL = 2.3  # inches, of a row
 HIGHEST = 2.2  # thresholds that are shown
 WIDEST = 3.0  # intervals that a panel shows at most, on either side, where a profile goes on and on
@@ -32,21 +32,23 @@ CURVE_POINTS = 200
 
 
 @styled
-def draw_profiles(profiles: Sequence[Profile]) -> Picture:
+def draw_profiles(profiles: Sequence[Profile], *, width: float = WIDE) -> Picture:
     """Draw profiles: points and curve, dashed the parabola of the covariance, shaded the 95 % interval.
 
     An arrow points out of a panel on the side where an interval is open.
 
     Args:
         profiles: the first twelve are drawn.
+        width: of the picture [inches]; one panel alone is no wider than a phone.
     """
     drawn = list(profiles)[:MOST_PANELS]
-    across = min(ACROSS, len(drawn))
+    across = min(ACROSS, len(drawn), max(1, int(width / LEAST_ACROSS)))
     down = math.ceil(len(drawn) / across)
-    picture = Picture(WIDE if across > 1 else NARROW, 0.35 + TALL * down)
+    picture = Picture(width if len(drawn) > 1 else min(width, NARROW), 0.35 + TALL * down)
     panels = picture.subplots(down, across, squeeze=False)
     for panel, profile in zip(panels.flat, drawn, strict=False):
         _draw(panel, profile)
+        few_ticks(panel.xaxis, 5 if width > NARROW else 3)
     for panel in panels.flat[len(drawn) :]:
         panel.set_visible(False)
     for row in panels:
@@ -79,7 +81,6 @@ def _draw(panel, profile: Profile) -> None:
             panel.text(edge + 0.03 * inward, 0.54, "open", transform=panel.transAxes, ha=side, fontsize=8, color=INK)
     panel.set(xlim=(low, high), ylim=(0, HIGHEST))
     panel.set_xlabel(labelled(profile.name, {profile.name: profile.unit}))
-    few_ticks(panel.xaxis, 5)
 
 
 def _limits(profile: Profile) -> tuple[float, float]:
