@@ -9,29 +9,32 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from udesys.assess.support import FormShare, Support
-from udesys.report.style import BLUE, INK, SKY, VERMILLION, WIDE, Picture, plain, styled
+from udesys.assess.support_text import form_text
+from udesys.report.style import BLUE, INK, PANEL, SKY, VERMILLION, WIDE, Picture, plain, styled
 
 MOST_FORMS, MOST_TERMS = 10, 6  # bars; and of each missing term
-LONGEST_LINE = 46  # characters of a formula on one line
+LONGEST_LINE, LEAST_LINE = 46, 22  # characters of a formula on one line, across a page and across a phone
 LINE, BAR, AROUND = 0.165, 0.13, 0.9  # inches: a line of text, between two bars, and around the panel
-THICK, NUMBER = 0.62, 9.0  # of a bar, in its room; and how far its number reaches [% of all]
+THICK, NUMBER = 0.62, 9.0  # of a bar, in its room; and how far its number reaches [% of all across a page]
 REACH_MARK = {"ls": "", "marker": "|", "ms": 10, "mew": 1.6, "color": INK}
 
 
 @styled
-def draw_support(support: Support) -> Picture:
+def draw_support(support: Support, *, width: float = WIDE) -> Picture:
     """Draw the shares of the forms, a mark where each was within reach, and those of the additive terms.
 
     Args:
         support: of a law's form; the ten forms picked most often, and its own, are drawn.
+        width: of the picture [inches].
     """
+    line = LONGEST_LINE if width > PANEL else LEAST_LINE
     forms = [support.form, *(form for form in support.forms if form.near)][:MOST_FORMS]
-    names = [_name(form) for form in forms]
+    names = [_name(form, line) for form in forms]
     terms = [(term, text, n) for term, counts in support.summands.items() for text, n in _most(counts)]
     several = len(support.summands) > 1
-    labels = [_broken(f"{term}: {text}" if several else text) for term, text, _ in terms]
+    labels = [_broken(f"{term}: {text}" if several else text, line) for term, text, _ in terms]
     heights = [_height(names), _height(labels)]
-    picture = Picture(WIDE, AROUND + sum(heights) + (AROUND if terms else 0.0))
+    picture = Picture(width, AROUND + sum(heights) + (AROUND if terms else 0.0))
     panels = picture.subplots(2 if terms else 1, 1, squeeze=False, height_ratios=heights if terms else None)[:, 0]
     share = 100.0 / support.resamples
     colours = [VERMILLION, *[BLUE] * (len(forms) - 1)]
@@ -47,7 +50,7 @@ def draw_support(support: Support) -> Picture:
         *([Patch(color=BLUE, label="other forms")] if len(forms) > 1 else []),
         Line2D([], [], label="within reach of the best", **REACH_MARK),
     ]
-    picture.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    picture.legend(handles=handles, loc="outside upper center", ncols=len(handles) if width > PANEL else 2)
     return picture
 
 
@@ -62,8 +65,9 @@ def _bars(panel, names: list[str], shares: list[float], colours: list[str], mark
         places.append(at + 0.5 * (lines * LINE + BAR))
         at += lines * LINE + BAR
     panel.barh(places, shares, height=THICK * (LINE + BAR), color=colours, zorder=2)
+    room = NUMBER * WIDE / panel.figure.get_figwidth()
     for place, value, mark in zip(places, shares, marks or shares, strict=True):
-        after = 1.0 + (mark if mark < value + NUMBER else value)
+        after = 1.0 + (mark if mark < value + room else value)
         panel.text(after, place, f"{value:.0f} %", va="center", fontsize=8.5, color=INK, zorder=4)
     panel.set(xlim=(0, 108), ylim=(at, 0))
     panel.set_xticks(range(0, 101, 20))
@@ -72,14 +76,14 @@ def _bars(panel, names: list[str], shares: list[float], colours: list[str], mark
     return places
 
 
-def _name(form: FormShare) -> str:
-    if len(form.residuals) == 1:
-        return _broken(next(iter(form.residuals.values())))
-    return "\n".join(_broken(f"{term} = {text}") for term, text in form.residuals.items())
+def _name(form: FormShare, line: int) -> str:
+    if len(form.residuals) < 2:
+        return _broken(form_text(form), line)
+    return "\n".join(_broken(f"{term} = {text}", line) for term, text in form.residuals.items())
 
 
-def _broken(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, LONGEST_LINE, subsequent_indent="   ")) or text
+def _broken(text: str, line: int) -> str:
+    return "\n".join(textwrap.wrap(text, line, subsequent_indent="   ")) or text
 
 
 def _most(counts: dict[str, int]) -> list[tuple[str, int]]:
