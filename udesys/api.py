@@ -27,6 +27,19 @@ class Law(Discovery):
 
         return draw_fit(self) if term is None else draw_term(self, term)
 
+    def plot_residuals(self):
+        """A matplotlib Figure of what the law leaves of the data, in units of the noise, beside the hybrid's.
+
+        Raises:
+            UdesysError: an older version found the law.
+        """
+        from udesys.errors import UdesysError
+        from udesys.report.figures import draw_residuals
+
+        if self.diagnostics is None:
+            raise UdesysError("this law was found without residual diagnostics. Discover it again.")
+        return draw_residuals(self)
+
     def plot_profiles(self, *names: str):
         """A matplotlib Figure of profile likelihoods, made where they are not there.
 

@@ -98,14 +98,9 @@ class Diagnostics:
         parts += self.remarks
         if not parts:
             n = sum(check.n for check in self.pooled)
-            told = f", and the hybrid follows no better ({p_text(self.lack_of_fit)})" if self.compared else ""
-            parts = [f"{n} in all: white, normal, of one size, without outliers{told}"]
+            told = ", and no larger than the hybrid's" if np.isfinite(self.lack_of_fit) else ""
+            parts = [f"{n} in all, white, normal, of one size, without outliers{told}"]
         return "; ".join(parts) + "."
-
-    @property
-    def compared(self) -> bool:
-        """Whether the closed form could be compared with the hybrid by their residual sums of squares."""
-        return bool(np.isfinite(self.lack_of_fit))
 
     def to_dict(self) -> dict:
         """Plain values for JSON, without the residuals themselves."""
@@ -159,7 +154,7 @@ def odd_words(checks: Sequence[ResidualCheck]) -> tuple[str, ...]:
         checks: of the columns without such structure.
     """
     kinds = {
-        "repeat themselves from sample to sample, as the hybrid's do": [
+        "repeat themselves from sample to sample, which the hybrid does not explain either": [
             c.ljung_box if c.repeated > 0 else 1.0 for c in checks
         ],
         "are not normal": [c.normality for c in checks],

@@ -154,15 +154,15 @@ class _Residuals:
     def _lack_of_fit(self, pooled) -> float:
         """p-value of the gain of the hybrid on the closed form, every column by its own noise.
 
-        NaN where even the hybrid's residuals are correlated: their number then says nothing of their degrees of
-        freedom.
+        NaN without a network, and where even the hybrid's residuals are correlated: their number then says nothing of
+        their degrees of freedom.
         """
         correlated = holm(np.array([c.hybrid_ljung_box if c.hybrid_repeated > 0 else np.nan for c in pooled]))
         counts = self.mask.sum(0)
         used = [j for j in self.columns.values() if counts[j] and not self.exact[j]]
         total, (closed, hybrid) = counts[used].sum(), self.spent
         degrees, left = max(hybrid - closed, 2.0, float(len(self.model.terms))), total - hybrid
-        if left < 1.0 or (correlated < LEVEL).any():
+        if not self.model.terms or left < 1.0 or (correlated < LEVEL).any():
             return float("nan")
         squares = [(e[:, used] ** 2).sum(0) for e in (self.closed, self.hybrid)]
         noise = np.maximum(squares[1] / (counts[used] * left / total), 1e-300)
