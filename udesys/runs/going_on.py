@@ -158,12 +158,15 @@ def assess_into(
         The law with what was added.
 
     Raises:
-        UdesysError: there is no law, another process holds the run, or what `assess` raises.
+        UdesysError: there is no law, another process holds the run, it was stopped, or what `assess` raises.
     """
     path = open_run(folder).path
     with locked(path, Path(folder)):
         there = open_run(folder)
-        law = assess(there.law())
+        try:
+            law = assess(there.law())
+        except KeyboardInterrupt:
+            raise UdesysError(f"stopped; nothing was changed in {folder}.") from None
         _taken_up(there).put({RESULT: result_text(law), **law_files(law), **illustrate(law)})
     return law
 
