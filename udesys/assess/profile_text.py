@@ -43,14 +43,18 @@ def profile_lines(profiles: Mapping[str, Profile]) -> list[str]:
     if not profiles:
         return []
     header = ("Profiles", "value", "95 % by covariance", "95 % by profile", "unit")
-    lines = aligned(header, [(f"  {p.name}", *_cells(p), p.unit) for p in profiles.values()], "<><<<")
+    lines = aligned(header, [(f"  {p.name}", *profile_cells(p), p.unit) for p in profiles.values()], "<><<<")
     for p in profiles.values():
         lines += [line for note in p.notes for line in wrapped(f"    {p.name}: ", note)]
     return lines
 
 
-def _cells(p: Profile) -> tuple[str, str, str]:
-    """Value, and the two intervals, all to the digits that the narrower end of what is known allows."""
+def profile_cells(p: Profile) -> tuple[str, str, str]:
+    """Value, and the two intervals, all to the digits that the narrower end of what is known allows.
+
+    Args:
+        p: a profile; an end that is open is called that.
+    """
     halves = [0.5 * (p.covariance_interval[1] - p.covariance_interval[0]), *(abs(end - p.value) for end in p.interval)]
     half = min((h for h in halves if math.isfinite(h) and h > 0), default=math.nan)
     size = max(abs(p.value), half) if math.isfinite(half) else math.inf

@@ -16,6 +16,7 @@ from udesys.report.style import (
     BLACK,
     FAINT,
     INK,
+    PANEL,
     TRAJECTORY_COLOURS,
     WIDE,
     Picture,
@@ -35,7 +36,7 @@ HYBRID = {"color": BLACK, "lw": 0.9, "ls": (0, (4, 2.5))}
 
 
 @styled
-def draw_residuals(law, *, width: float = WIDE, units: Mapping[str, str] | None = None) -> Picture:
+def draw_residuals(law, *, width: float = WIDE, titled: bool = True, units: Mapping[str, str] | None = None) -> Picture:
     """Draw every column's residuals in units of the noise: along time, against each other, against normal noise.
 
     Points are the closed form's, broken lines the hybrid's. White normal noise leaves nineteen of twenty between the
@@ -44,12 +45,13 @@ def draw_residuals(law, *, width: float = WIDE, units: Mapping[str, str] | None 
 
     Args:
         law: a Discovery with diagnostics.
-        width: of the picture [inches].
+        width: of the picture [inches]; in a narrow one the time is across it, and the other two are below.
+        titled: put the name of the data on top.
         units: name -> unit, of the time.
     """
     found, columns = law.diagnostics, law.data.columns
-    picture = Picture(width, 0.9 + 1.75 * max(len(columns), 1.3))
-    panels = picture.subplots(len(columns), 3, squeeze=False, gridspec_kw={"width_ratios": (3.2, 1.0, 1.0)})
+    picture = Picture(width, 0.9 + (1.75 if width > PANEL else 3.1) * max(len(columns), 1.3))
+    panels = _panels(picture, len(columns))
     ends = np.cumsum(found.lengths)
     spans = [slice(b - n, b) for n, b in zip(found.lengths, ends, strict=True)]
     for j, (column, row) in enumerate(zip(columns, panels, strict=True)):
@@ -59,14 +61,24 @@ def draw_residuals(law, *, width: float = WIDE, units: Mapping[str, str] | None 
         row[0].set_title(_words(found.pooled[j]), loc="right", color=INK, pad=4)
         _draw_correlations(row[1], found, j, (ends - found.lengths, ends))
         _draw_quantiles(row[2], found, j, height)
-    panels[0, 1].set_title("autocorrelation", color=INK, pad=4)
-    panels[0, 2].set_title("quantiles", color=INK, pad=4)
+    for row in panels[: 1 if width > PANEL else None]:
+        row[1].set_title("autocorrelation", color=INK, pad=4)
+        row[2].set_title("quantiles", color=INK, pad=4)
     for panel, text in zip(panels[-1], (labelled(law.data.time, units), "lag", "of normal noise"), strict=True):
         panel.set_xlabel(text)
-    few_ticks(panels[-1, 0].xaxis, round(0.55 * TICKS_PER_INCH * width))
+    few_ticks(panels[-1, 0].xaxis, round((0.55 if width > PANEL else 0.9) * TICKS_PER_INCH * width))
     picture.align_ylabels(panels[:, 0])
-    _title_and_legends(picture, law, min(len(spans), MOST_TRAJECTORIES))
+    _title_and_legends(picture, law, min(len(spans), MOST_TRAJECTORIES), titled=titled)
     return picture
+
+
+def _panels(picture: Picture, n: int) -> np.ndarray:
+    """(columns, 3) panels, three in a row, or the first above the other two."""
+    if picture.get_figwidth() > PANEL:
+        return picture.subplots(n, 3, squeeze=False, gridspec_kw={"width_ratios": (3.2, 1.0, 1.0)})
+    grid = picture.add_gridspec(2 * n, 2)
+    places = [(grid[2 * j, :], grid[2 * j + 1, 0], grid[2 * j + 1, 1]) for j in range(n)]
+    return np.array([[picture.add_subplot(place) for place in row] for row in places])
 
 
 def _height(closed: np.ndarray) -> float:
@@ -153,10 +165,11 @@ def _words(check) -> str:
     return ", ".join(parts)
 
 
-def _title_and_legends(picture: Picture, law, drawn: int) -> None:
+def _title_and_legends(picture: Picture, law, drawn: int, *, titled: bool) -> None:
     total = len(law.diagnostics.lengths)
     some = "" if drawn == total else f"   {drawn} of {total} trajectories along time"
-    picture.suptitle(f"{plain(law.data.source)}: residuals{some}", fontweight="bold")
+    if titled:
+        picture.suptitle(f"{plain(law.data.source)}: residuals{some}", fontweight="bold")
     colour = TRAJECTORY_COLOURS[0] if drawn == 1 else INK
     handles = [
         Line2D([], [], ls="", marker="o", ms=4.5, mec=colour, mfc="white", label="closed form"),
@@ -169,4 +182,6 @@ def _title_and_legends(picture: Picture, law, drawn: int) -> None:
             Line2D([], [], ls="", marker="s", color=run_colours(k, drawn)[0], label=short(name))
             for k, name in enumerate(names)
         ]
-    picture.legend(handles=handles, loc="outside lower center", ncols=max(2, int(WIDE / LEGEND_COLUMN)))
+    picture.legend(
+        handles=handles, loc="outside lower center", ncols=max(2, int(picture.get_figwidth() / LEGEND_COLUMN))
+    )
