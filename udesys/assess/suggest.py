@@ -71,6 +71,7 @@ def suggest(
     if not fresh:
         states = ", ".join(law.model.states)
         search.notes.append(f"New runs are suggested between bounds of their starts alone ({states}).")
+    named = {s: law.model.states.index(s) for s in initial or {}}
     best = picture_of(search, items, laws, places[0], trajectories, fresh)
     return Suggestions(
         source=law.data.source,
@@ -78,6 +79,7 @@ def suggest(
         by=search.by,
         laws=laws,
         items=items,
+        initial={} if fresh is None else {s: (float(fresh.low[k]), float(fresh.high[k])) for s, k in named.items()},
         notes=tuple(search.notes),
         seed=seed,
         best=best,

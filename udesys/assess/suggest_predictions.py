@@ -9,6 +9,7 @@ import numpy as np
 
 from udesys.assess.covariance import Covariance, joint_covariance
 from udesys.assess.suggest_designs import NewRun, Running
+from udesys.assess.summary import picked_of
 from udesys.integrate.driving import Driving
 from udesys.model.closed_form import ClosedForm
 from udesys.select.refit import Refit
@@ -57,7 +58,7 @@ def standing_laws(law: Discovery) -> tuple[list[Standing], int]:
         law: what was discovered, with a footing.
     """
     refitter = law.footing.refitter(law.model)
-    asked = [(law.closed_form, law.footing.x0, law.candidates[0].criterion)]
+    asked = [(law.closed_form, law.footing.x0, picked_of(law).criterion)]
     asked += [(r.closed_form, r.x0, r.criterion) for r in law.rivals]
     found, lost = [], 0
     for form, x0, criterion in asked:

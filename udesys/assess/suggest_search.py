@@ -263,8 +263,8 @@ class Suggesting:
             chances = np.where(others, chance_of_telling(deltas, rises), 1.0)[known]
             delta, least = float(share @ np.minimum(nearest, 1e6)), float(nearest.min())
             settles = float(share @ chances.min(1))
-            pairs = (share[:, None] * shares[None, :] * others[known]).sum()
-            told = float((share[:, None] * shares[None, :] * others[known] * chances).sum() / pairs)
+            wrong = shares * others[known]
+            told = float(share @ ((wrong * chances).sum(1) / wrong.sum(1)))
         narrowing = {name: (float(b[k, 0]), float(b[k, 1])) for name, b in bundle.narrowing.items()}
         return Suggestion(
             design=bundle.designs[k],

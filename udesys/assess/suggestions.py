@@ -45,7 +45,7 @@ class Suggestion:
         separation: expected 2 ln of the ratio of likelihoods of the two laws of `pair`, averaged over which is true,
             by linearised predictions.
         pair: labels of the two laws that it separates most, by their weights; empty without rivals.
-        told: about how likely a wrong law is beyond reach of the true one afterwards, averaged over both; NaN where
+        told: about how likely a wrong law is beyond reach of the true one afterwards, by their weights; NaN where
             nothing could be simulated. The experiments are ranked by it where they are to tell laws apart.
         information: least that is to be learnt about which law is true [nats].
         delta: expected criterion of the nearest wrong law above the true one's, by simulation and refits, averaged
@@ -68,30 +68,6 @@ class Suggestion:
     narrowing: dict[str, tuple[float, float]]
     inside: bool
 
-    @property
-    def what(self) -> str:
-        """Trajectory or start."""
-        if self.design.trajectory is not None:
-            return f"trajectory {self.design.trajectory}"
-        return "new run from " + ", ".join(f"{s} = {v:.4g}" for s, v in self.design.start.items())
-
-    @property
-    def when(self) -> str:
-        """The times."""
-        t = self.design.t
-        return f"{t[0]:.6g}" if len(t) == 1 else f"{len(t)} x {t[0]:.6g} to {t[-1]:.6g}"
-
-    def row(self) -> dict[str, object]:
-        """As a row of a table."""
-        row = {"what": self.what, "when": self.when, "columns": ", ".join(self.design.columns)}
-        if self.pair:
-            pair = "-".join(self.pair)
-            row |= {"separation": self.separation, "pair": pair, "delta after": self.delta, "settles": self.settles}
-            row["told apart"] = self.told
-        for name, (before, after) in self.narrowing.items():
-            row[f"{name} narrower"] = 1.0 - after / before
-        return {**row, "inside": self.inside}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestions:
@@ -104,6 +80,7 @@ class Suggestions:
             "constants", all of them, where no rival stands.
         laws: the pick, then its rivals as they were compared.
         items: the experiments.
+        initial: state -> bounds of new runs' starts, as they were given.
         notes: what should be known of them, in words.
         seed: of the starts that were looked at.
         best: what a figure of the first one needs: `curves` (what each law predicts along time), `strip` (separation
@@ -115,6 +92,7 @@ class Suggestions:
     by: str
     laws: tuple[StandingLaw, ...]
     items: tuple[Suggestion, ...]
+    initial: dict[str, tuple[float, float]]
     notes: tuple[str, ...]
     seed: int
     best: dict = field(default_factory=dict, repr=False)
@@ -130,9 +108,29 @@ class Suggestions:
         """A pandas DataFrame with a row for each experiment, the best first."""
         import pandas as pd
 
-        frame = pd.DataFrame([s.row() for s in self.items])
-        frame.insert(0, "rank", range(1, len(frame) + 1))
-        return frame
+        rows = []
+        for rank, one in enumerate(self.items):
+            t = one.design.t
+            row = {"rank": rank + 1, "experiment": self.what(rank), "from": t[0], "to": t[-1], "samples": len(t)}
+            row["columns"] = ", ".join(one.design.columns)
+            if one.pair:
+                row |= {"separation": one.separation, "pair": "-".join(one.pair), "delta": one.delta}
+                row |= {"settles": one.settles, "told": one.told}
+            row |= {f"{name} narrower": 1.0 - after / before for name, (before, after) in one.narrowing.items()}
+            rows.append({**row, "inside": one.inside})
+        return pd.DataFrame(rows)
+
+    def what(self, rank: int = 0) -> str:
+        """Which trajectory an experiment goes on, or where a new run starts.
+
+        Args:
+            rank: which experiment, from 0.
+        """
+        design = self.items[rank].design
+        if design.trajectory is not None:
+            return f"trajectory {design.trajectory}"
+        chosen = {s: v for s, v in design.start.items() if s in self.initial}
+        return "new run, " + ", ".join(f"{s} = {v:.4g}" for s, v in chosen.items())
 
     def rows(self, rank: int = 0) -> pd.DataFrame:
         """A pandas DataFrame of what would be measured: one row for each time, empty cells to be filled in.
@@ -169,7 +167,9 @@ class Suggestions:
             kept = {"pair": tuple(one["pair"]), "inside": one["inside"], "narrowing": narrowing}
             items.append(Suggestion(design=Design(**design), **numbers, **kept))
         laws = tuple(StandingLaw(**one) for one in plain["laws"])
-        return cls(**{**plain, "laws": laws, "items": tuple(items), "notes": tuple(plain["notes"])})
+        initial = {state: tuple(bounds) for state, bounds in plain["initial"].items()}
+        made = {"laws": laws, "items": tuple(items), "initial": initial, "notes": tuple(plain["notes"])}
+        return cls(**{**plain, **made})
 
     def __str__(self) -> str:
         return "\n".join(line.rstrip() for line in self.lines())
@@ -189,20 +189,19 @@ class Suggestions:
             lines.append(f"     and {len(leaders) - LAWS_SHOWN} more")
         if not self.items:
             return [*lines, *(line for note in self.notes for line in wrapped("Note: ", note))]
-        rows = [self._printed(s) for s in self.items]
+        rows = [self._printed(rank) for rank in range(len(self.items))]
         cells = [(f"  {k}", *row.values()) for k, row in enumerate(rows, 1)]
         lines += printed_table(("", *rows[0]), cells, "<<<<" + ">" * (len(rows[0]) - 3))
         if self.items[0].pair:
             lines += wrapped("  ", _LEGEND)
         return [*lines, *(line for note in self.notes for line in wrapped("Note: ", note))]
 
-    def _printed(self, one: Suggestion) -> dict[str, str]:
-        """A row of the printed table; what is the same everywhere is left out."""
-        t, start = one.design.t, one.design.start
-        new = ", ".join(f"{s} = {v:.4g}" for s, v in start.items())
-        several = len({s.design.columns for s in self.items}) > 1
+    def _printed(self, rank: int) -> dict[str, str]:
+        """A row of the printed table; columns that are the same everywhere are left out."""
+        one, several = self.items[rank], len({s.design.columns for s in self.items}) > 1
+        t = one.design.t
         row = {
-            "experiment": f"new run, {new}" if start else f"trajectory {one.design.trajectory}",
+            "experiment": self.what(rank),
             self.time: f"{t[0]:.6g}" if len(t) == 1 else f"{t[0]:.6g} to {t[-1]:.6g} ({len(t)})",
             "columns": ", ".join(one.design.columns) if several else "",
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -28,7 +29,8 @@ LAW_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)
 BAND = {"alpha": 0.2, "lw": 0, "zorder": 1}
 MARKED = {"ls": "", "marker": "v", "ms": 6, "mfc": BLACK, "mec": BLACK, "zorder": 5, "clip_on": False}
 NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
-LONGEST_LAW = 60  # characters of a formula in the legend
+LAW_CHARACTERS, TITLE_CHARACTERS = 11, 10  # per inch: of a formula in the legend, of a panel's title
+TICKS_PER_INCH = 1.5
 SCORES = {
     "separation": "information about which\nlaw is true [nats]",
     "shrink": "share by which the\nintervals are narrower",
@@ -37,13 +39,16 @@ SCORES = {
 
 
 @styled
-def draw_suggestion(suggestions, law=None, *, width: float = 7.0, units: Mapping[str, str] | None = None) -> Picture:
+def draw_suggestion(
+    suggestions, law=None, *, width: float = 7.0, titled: bool = True, units: Mapping[str, str] | None = None
+) -> Picture:
     """Draw the predictions of the laws that stand with their 95 % bands, and the suggested measurements.
 
     Args:
         suggestions: of a Discovery.
         law: the Discovery, whose measurements are drawn where a running trajectory is measured once more.
         width: of the picture [inches].
+        titled: say on top what to measure.
         units: name -> unit, of columns and of the time.
     """
     curves = suggestions.best["curves"]
@@ -57,7 +62,7 @@ def draw_suggestion(suggestions, law=None, *, width: float = 7.0, units: Mapping
         _draw_column(panel, suggestions, law, column, t)
         panel.set_ylabel(labelled(column, units))
         panel.set_xlim(t[0], t[-1])
-        few_ticks(panel.xaxis, 10)
+        few_ticks(panel.xaxis, min(10, round(TICKS_PER_INCH * panel.figure.get_figwidth())))
     for panel in panels[: len(columns) - 1 + bool(strip)]:
         panel.tick_params(labelbottom=False)
     if strip:
@@ -66,7 +71,8 @@ def draw_suggestion(suggestions, law=None, *, width: float = 7.0, units: Mapping
     if chart:
         _draw_map(panels[-1], suggestions, chart, units)
     picture.align_ylabels(panels)
-    picture.suptitle(plain(_title(suggestions)), fontweight="bold")
+    if titled:
+        picture.suptitle(plain(_title(suggestions)), fontweight="bold")
     _legend(picture, suggestions, law)
     return picture
 
@@ -101,9 +107,9 @@ def _draw_strip(panel, suggestions, strip, t: np.ndarray) -> None:
     if len(suggestions.items[0].design.t) == 1:
         panel.axvline(suggestions.items[0].design.t[0], color=BLACK, lw=0.9, ls=":")
     panel.set(xlim=(t[0], t[-1]), ylim=(0.0, None))
-    few_ticks(panel.xaxis, 10)
+    few_ticks(panel.xaxis, min(10, round(TICKS_PER_INCH * panel.figure.get_figwidth())))
     few_ticks(panel.yaxis, 3)
-    panel.set_title(plain(f"by one measurement of {strip['column']}: {_score(suggestions)}"), loc="left", color=INK)
+    _set_title(panel, f"by one measurement of {strip['column']}: {_score(suggestions)}")
 
 
 def _draw_map(panel, suggestions, chart, units) -> None:
@@ -112,7 +118,7 @@ def _draw_map(panel, suggestions, chart, units) -> None:
     score = np.array([np.nan if v is None else v for v in chart["score"]], float)
     best = suggestions.items[0].design.start
     panel.set_xlabel(labelled(f"start of {states[0]}", None))
-    panel.set_title("by linearised predictions; marked: the best by simulation", loc="left", color=INK)
+    _set_title(panel, "by linearised predictions; marked: the best by simulation")
     if len(states) == 1:
         order = np.argsort(starts[:, 0])
         panel.plot(starts[order, 0], score[order], color=INK, lw=1.0, marker="o", ms=2.5)
@@ -127,13 +133,18 @@ def _draw_map(panel, suggestions, chart, units) -> None:
     panel.figure.colorbar(dots, ax=panel, label=SCORES[suggestions.by])
 
 
+def _set_title(panel, text: str) -> None:
+    lines = textwrap.wrap(text, round(TITLE_CHARACTERS * panel.figure.get_figwidth()))
+    panel.set_title(plain("\n".join(lines)), loc="left", color=INK)
+
+
 def _title(suggestions) -> str:
     """What to do, in a line."""
     best = suggestions.items[0]
     if best.design.trajectory is None:
-        return f"Next experiment: {best.what}"
+        return f"Next experiment: {suggestions.what()}"
     when = f"{suggestions.time} = {best.design.t[0]:.6g}"
-    return f"Next experiment: {', '.join(best.design.columns)} at {when}, {best.what}"
+    return f"Next experiment: {', '.join(best.design.columns)} at {when}, {suggestions.what()}"
 
 
 def _score(suggestions) -> str:
@@ -144,10 +155,10 @@ def _legend(picture, suggestions, law) -> None:
     """Which colour is which law; what the marks are."""
     drawn = next(iter(suggestions.best["curves"]["columns"].values()))
     laws = {one.label: one for one in suggestions.laws}
-    handles = []
+    handles, longest = [], round(LAW_CHARACTERS * picture.get_figwidth())
     for colour, label in zip(LAW_COLOURS, drawn, strict=False):
         text = laws[label].text or "the law"
-        text = text if len(text) <= LONGEST_LAW else f"{text[: LONGEST_LAW - 3]}..."
+        text = text if len(text) <= longest else f"{text[: longest - 3]}..."
         handles.append(Line2D([], [], color=colour, lw=1.6, label=plain(f"{label}  {text}")))
     if law is not None and suggestions.items[0].design.trajectory is not None:
         run = short(suggestions.items[0].design.trajectory)
