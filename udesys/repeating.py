@@ -16,7 +16,7 @@ import numpy as np
 
 from udesys.assess.discovery import Discovery
 from udesys.assess.resampling import Resampling, resampling_of
-from udesys.assess.support import Form, Outcome, Support, form_of, support_of
+from udesys.assess.support import Outcome, form_of, support_of
 from udesys.discover import LAST_ITERATIONS, discover
 from udesys.errors import UdesysError
 from udesys.fit import FitOptions
@@ -37,7 +37,6 @@ class Question:
         model: the hybrid.
         resampling: what the data sets are drawn from.
         closed_form: the law that is examined.
-        nodes: (samples, d) states of the law's footing, at which a refit may start.
         noise: column -> standard deviation, where it was given.
         options, fit_options: of the discovery.
         law_seed: of the discovery.
@@ -84,7 +83,7 @@ def with_support(
     if law.fit is None:
         raise UdesysError("this law has no fit, whose options and noise its repeats need. Load the run as a whole.")
     began, jobs = time.perf_counter(), min(jobs or available(), resamples)
-    question = _question(law, resampling_of(law, kind), seed)
+    question = question_of(law, resampling_of(law, kind), seed)
 
     def told(count: int) -> None:
         if progress is not None:
@@ -107,7 +106,17 @@ def with_support(
     return replace(law, support=support)
 
 
-def _question(law: Discovery, resampling: Resampling, seed: int) -> Question:
+def question_of(law: Discovery, resampling: Resampling, seed: int) -> Question:
+    """What the repeats of a discovery are told.
+
+    Args:
+        law: what was discovered, with its fit.
+        resampling: what the data sets are drawn from.
+        seed: of the resampling.
+
+    Raises:
+        SearchError: an engine that the law was found with is not there.
+    """
     options = replace(law.options or SearchOptions(), engines=law.engines)
     chosen_engines(options)  # the repeats ask the engines that the law was found with
     return Question(
@@ -157,10 +166,10 @@ def repeat(question: Question, number: int) -> Outcome:
         return Outcome(picked=None, failure=_short(f"{kind}{failure}"))
     picked = form_of(law.closed_form)
     near = {form.key: form for form in (picked, *(form_of(rival.closed_form) for rival in law.rivals))}
-    return Outcome(picked=picked, near=tuple(near.values()), values=_refitted(question, law, picked))
+    return Outcome(picked=picked, near=tuple(near.values()), values=_refitted(question, law))
 
 
-def _refitted(question: Question, law: Discovery, picked: Form) -> tuple[float, ...] | None:
+def _refitted(question: Question, law: Discovery) -> tuple[float, ...] | None:
     """The values of the examined form at its best on the repeat's data; None where that does not simulate."""
     footing = law.footing
     starts = footing.nodes[footing.data.segments[0]]
@@ -178,6 +187,3 @@ def _died(task: tuple, how: str) -> Outcome:
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 3]}..."
-
-
-__all__ = ["Question", "Support", "repeat", "with_support"]

@@ -34,7 +34,8 @@ class Resampling:
 
     Attributes:
         data: the measurements.
-        simulated: (samples, columns) of the law, from its own starts.
+        simulated: (samples, columns) of the law, from its own starts; where laws were compared over windows (chaos),
+            from the start of every window.
         noise: (samples, columns) standard deviation of its noise.
         seen: (samples, columns) whether there is a measurement that the law was fitted to.
         residuals: (samples, columns) in units of `noise`, centred, as large as the errors behind them, NaN where
@@ -123,7 +124,7 @@ def _noise(law, column: str, simulated: np.ndarray) -> np.ndarray:
     if column in law.noise_profile:
         absolute, relative = law.noise_profile[column]
         return np.sqrt(absolute**2 + (relative * simulated) ** 2)
-    return np.full(len(simulated), law.noise[column])
+    return np.full(len(simulated), max(law.noise[column], 1e-300))
 
 
 def with_residuals(found: Resampling, error: np.ndarray, unknowns: int) -> Resampling:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_FORMS, MOST_TERMS = 10, 8  # shown; and additive terms of each missing one
 ROOM = WIDTH - 40  # characters of a formula
+NOTHING_MISSING = "the law as it was given"
 
 
 def support_lines(support: Support) -> list[str]:
@@ -72,6 +73,8 @@ def form_text(form: FormShare) -> str:
     Args:
         form: with a formula for each missing term.
     """
+    if not form.residuals:
+        return NOTHING_MISSING
     if len(form.residuals) == 1:
         return next(iter(form.residuals.values()))
     return ", ".join(f"{term} = {text}" for term, text in form.residuals.items())
@@ -104,7 +107,7 @@ def _form_lines(form: FormShare) -> list[str]:
     for term, text in form.residuals.items():
         whole = f"{term} = {text}" if len(form.residuals) > 1 else text
         lines += textwrap.wrap(whole, ROOM, subsequent_indent="    ") or [whole]
-    return lines
+    return lines or [NOTHING_MISSING]
 
 
 def _interval(low: float, high: float) -> str:
