@@ -125,6 +125,21 @@ def test_a_stiff_law_has_the_same_profile():
     assert stiff.profile("k").interval == pytest.approx(law.profile("k").interval, rel=1e-3)
 
 
+def test_windows_with_starts_of_their_own_agree_with_scipy():
+    ys, law = decay()
+    footing, parts = law.footing, (slice(0, 12), slice(12, 25))
+    cut = replace(footing.data, segments=(np.array([0, 12]), np.array([12, 25])))
+    x0 = np.array([[ys[0][0]], [ys[0][12]]])
+    profile = replace(law, footing=replace(footing, data=cut, x0=x0)).profile("k")
+
+    def squares(k):
+        return sum(least_squares(lambda a, p=p: a * np.exp(-k * TIMES[p]) - ys[0][p], 1.0).cost * 2 for p in parts)
+
+    limit = squares(profile.value) + profile.threshold * law.noise["x"] ** 2
+    ends = [brentq(lambda k: squares(k) - limit, *sorted((profile.value, end))) for end in (-2.0, 5.0)]
+    assert profile.interval == pytest.approx(ends, abs=END * (ends[1] - ends[0]) / 2)
+
+
 def test_an_expression_has_the_profile_of_what_it_is_a_function_of():
     law = decay()[1]
     low, high = law.profile("k").interval

@@ -100,11 +100,10 @@ def expression_of(form: ClosedForm, text: str) -> Expression:
         why = f"{fixed} was given, not estimated" if fixed else "there is no constant in it"
         raise ModelError(f"{text!r} has one value alone: {why}. Estimated are {', '.join(labels) or 'none'}.")
     try:
-        tree = T.substitute(tree, model.fixed_values)
+        made = Expression(str(text), T.substitute(tree, model.fixed_values), tuple(labels))
+        value, slopes = made(form.values)
     except ArithmeticError as error:
-        raise ModelError(f"{text!r}, with the fixed values in place: {error} Correct it.") from None
-    made = Expression(str(text), tree, tuple(labels))
-    value, slopes = made(form.values)
+        raise ModelError(f"{text!r} has no value, or no slope, at the law's constants: {error}") from None
     if not (np.isfinite(value) and np.isfinite(slopes).all()):
         raise ModelError(f"{text!r} is not finite at the law's constants: it is {value:g} there.")
     return made

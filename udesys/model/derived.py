@@ -17,6 +17,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 def parse_derived(text: str) -> T.Tree:
     """The tree of an expression, in which `NN1.c0` and `NN1[0].c0` are symbols beside the names.
 
+    Args:
+        text: in the equation language but for these labels.
+
     Raises:
         ModelError: the text is no expression.
     """
@@ -65,7 +68,12 @@ def check_expressions(model: HybridODE, expressions: Mapping[str, str]) -> None:
 
 
 def no_constant(model: HybridODE, name: str) -> str:
-    """That a name is no constant of a model's law, and what it is, for a message."""
+    """That a name is no constant of a model's law, and what it is, for a message.
+
+    Args:
+        model: the hybrid.
+        name: the name.
+    """
     kinds = {"a state": model.states, "an input": model.exogenous, "the time": ("t",), "a missing term": model.terms}
     for kind, names in kinds.items():
         if name in names:
