@@ -1,9 +1,11 @@
 """Tasks on several processes: their order, what they raise, and what becomes of a process that dies."""
 
 import math
+import multiprocessing
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -33,6 +35,15 @@ def test_a_process_that_dies_is_told_by_its_task_and_the_others_go_on():
     assert found == [((k,), f"its process ended with exit status {k}") for k in (3, 4, 5)]
     with pytest.raises(Died, match="exit status 7"):
         run_tasks(os._exit, [(7,)], 1)
+
+
+def test_an_interruption_ends_all_processes():
+    def stop(count):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks(time.sleep, [(0.0,), (600.0,)], 2, done=stop)
+    assert not multiprocessing.active_children()
 
 
 def test_every_process_is_warmed_up_with_what_all_tasks_share():
