@@ -100,7 +100,7 @@ def forecast_once(level: float, seed: int) -> Run:
 
     import numpy as np
 
-    from udesys.assess.beside import last_values
+    from udesys.assess.beside import hybrid_course, last_values
     from udesys.assess.forecast import simulate_law
     from udesys.discover import discover
     from udesys.errors import SolveError
@@ -124,7 +124,7 @@ def forecast_once(level: float, seed: int) -> Run:
         formulas={term: r.expression for term, r in law.residuals.items()},
         law=relative_error(simulated, true),
         limit=relative_error(simulate_law(form, x0, 0.0, t), true),
-        hybrid=relative_error(law.fit.simulate(t), true),
+        hybrid=relative_error(hybrid_course(law.fit, law.fit.states[0][0], 0.0, t), true),
         persistence=relative_error(np.broadcast_to(last, true.shape), true),
         inside=inside,
         seconds=seconds,
