@@ -54,6 +54,7 @@ class _Residuals:
         self.fit = Fitted(*self._slopes(selection))
         self.null = white_residuals(self.mask, self.fit)
         self.piece = pieces_of(self.t, self.segments)
+        self.excluded = fitted.problem.mask - data.mask > 0
         starts = float(data.free.sum() * len(self.segments[0]))
         self.spent = float(self.fit.rank), fitted.effective_weights + len(self.model.estimated) + starts
         self.unit = self._unit()
@@ -95,7 +96,7 @@ class _Residuals:
             degrees=self.spent,
             structure=structure,
             warnings=structure_words([(c, self._where(c.column)) for c in pooled if c.column in structure]),
-            remarks=odd_words([c for c in pooled if c.column not in structure]),
+            remarks=(*odd_words([c for c in pooled if c.column not in structure]), *self._left_out()),
             t=self.t,
             lengths=tuple(int(b - a) for a, b in zip(*self.segments, strict=True)),
             closed=self.closed[:, used] * scale,
@@ -131,8 +132,8 @@ class _Residuals:
             lags=series.lags,
             ljung_box=float("nan") if exact else series.p_value(closed, null),
             hybrid_ljung_box=series.p_value(hybrid, None),
-            repeated=series.repeated(closed) / self.unit[j] ** 2,
-            hybrid_repeated=series.repeated(hybrid) / self.unit[j] ** 2,
+            repeated=series.repeated(closed) / float(self.unit[j]) ** 2,
+            hybrid_repeated=series.repeated(hybrid) / float(self.unit[j]) ** 2,
             normality=float("nan") if exact else _normality(size),
             heteroscedasticity=float("nan") if exact else _uneven(size, self.simulated[places[seen], j], places[seen]),
             outliers=0 if exact else self._outliers(size),
@@ -150,6 +151,20 @@ class _Residuals:
     def _outliers(self, size: np.ndarray) -> int:
         cells, degrees = max(self.mask.sum(), 1.0), max(self.mask.sum() - self.spent[0] - 1.0, 1.0)
         return int((np.abs(size) > stats.t.isf(0.5 * LEVEL / cells, degrees)).sum())
+
+    def _left_out(self) -> tuple[str, ...]:
+        """Columns whose outliers, left out of the refit, follow each other as gross errors do not."""
+        odd = []
+        for column, j in self.columns.items():
+            out, pairs = self.excluded[:, j], 0
+            for a, b in zip(*self.segments, strict=True):
+                pairs += int((out[a + 1 : b] & out[a : b - 1]).sum())
+            by_chance = out.sum() ** 2 / max(self.fitted.problem.mask[:, j].sum(), 1.0)
+            if stats.poisson.sf(pairs - 1, by_chance) < LEVEL / len(self.columns):
+                odd.append(column)
+        return (f"the values of {', '.join(odd)} that were left out follow each other: a course, no outliers",) * bool(
+            odd
+        )
 
     def _lack_of_fit(self, pooled) -> float:
         """p-value of the gain of the hybrid on the closed form, every column by its own noise.
