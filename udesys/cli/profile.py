@@ -19,7 +19,7 @@ def command(
     name: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME ...]",
+            metavar="NAME",
             help="A constant, a derived quantity or an expression such as alpha/delta; all of the law otherwise. "
             "Write -- before one that begins with a minus.",
         ),
