@@ -29,6 +29,8 @@ TALL = 2.3  # inches, of a row
 HIGHEST = 2.2  # thresholds that are shown
 WIDEST = 3.0  # intervals that a panel shows at most, on either side, where a profile goes on and on
 CURVE_POINTS = 200
+TICKS, FEWER_TICKS = 5, 3
+LONG_NUMBERS = 0.01  # size of numbers below which they are long
 
 
 @styled
