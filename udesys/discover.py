@@ -13,6 +13,7 @@ from udesys.assess.conclude import conclude
 from udesys.assess.covariance import uncertainty
 from udesys.assess.derived import quantities_of
 from udesys.assess.discovery import Discovery, RankedModel, Residual
+from udesys.assess.identifiability import with_identifiability
 from udesys.assess.simplify import simplify
 from udesys.data import Dataset
 from udesys.fit import FitOptions, FitResult, fit
@@ -115,6 +116,6 @@ def recover(
         "total": fitted.seconds + done - began,
     }
     law = conclude(fitted, selection, final, known, simpler, heldout, engines, timing)
-    law = replace(law, idle_engines=idle, options=options)
+    law = with_identifiability(replace(law, idle_engines=idle, options=options))
     quantities, notes = quantities_of(law, derived or {})
     return replace(law, quantities=quantities, warnings=(*law.warnings, *notes))

@@ -24,6 +24,7 @@ from udesys.model.closed_form import ClosedForm
 
 if TYPE_CHECKING:
     from udesys.assess.derived import Quantity
+    from udesys.assess.identifiability import LawIdentifiability
     from udesys.assess.profile import Profile
     from udesys.assess.suggestions import Suggestions
     from udesys.assess.support import Support
@@ -89,7 +90,8 @@ class Discovery:
         noise: measured column -> standard deviation of the noise.
         noise_profile: column -> (absolute [data units], relative) parts of noise that grows with what is measured:
             sd^2 = absolute^2 + (relative * value)^2; only where the residuals show it.
-        error: {"fit": {column: RMSE}, "heldout": {...}} of one plain simulation of the closed form [data units].
+        error: {"fit": {column: RMSE}, "heldout": {...}} of one plain simulation of the closed form [data units]; beside
+            the latter "heldout_hybrid" of the hybrid, and "heldout_persistence" of values that stay what they were.
         simpler: parameter or (term, constant) -> a simple fraction that it may be; empty where none is offered.
         simpler_criterion: change of the criterion with these fixed and the rest refitted.
         candidates: ranked models, the pick first.
@@ -103,6 +105,8 @@ class Discovery:
         footing: the measurements as they were weighted; None for a run of an older version.
         diagnostics: of the residuals, beside the hybrid's; None for a run of an older version.
         rivals: the other laws within reach of the best, lowest criterion first, with their constants in place.
+        identifiability: what the form made identifiable, and what still appears together only; None where it was not
+            looked for.
         quantities: name -> an expression of the constants that was asked for, with its interval.
         profiles: constant or derived quantity -> its profile likelihood, of those that were asked for.
         suggestions: experiments that could be made next, where they were asked for.
@@ -135,6 +139,7 @@ class Discovery:
     footing: Footing | None = field(default=None, repr=False)
     diagnostics: Diagnostics | None = field(default=None, repr=False)
     rivals: tuple[Rival, ...] = field(default=(), repr=False)
+    identifiability: LawIdentifiability | None = None
     quantities: dict[str, Quantity] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict, repr=False)
     suggestions: Suggestions | None = field(default=None, repr=False)
@@ -337,6 +342,7 @@ class Discovery:
                 for term, r in self.residuals.items()
             },
             "parameters": {name: e.to_dict() for name, e in self.parameters.items()},
+            **({} if self.identifiability is None else {"identifiability": self.identifiability.to_dict()}),
             **({"derived": {name: q.to_dict() for name, q in self.quantities.items()}} if self.quantities else {}),
             **({"profiles": {name: p.to_dict() for name, p in self.profiles.items()}} if self.profiles else {}),
             "initial": self.initial,

@@ -300,7 +300,10 @@ def _how_sure(law) -> list[str]:
     sentences = []
     if law.candidates and law.residuals:
         sentences.append(_rivals_sentence(law))
-    unknown = [name for name, estimate in estimates_of(law).items() if not estimate.identifiable]
+    found = law.identifiability
+    sentences += [] if found is None else found.sentences
+    said = frozenset() if found is None else found.names
+    unknown = [name for name, e in estimates_of(law).items() if not e.identifiable and name not in said]
     if unknown:
         sentences.append(f"These data do not determine {', '.join(unknown)}.")
     return _wrapped("How sure: ", " ".join(sentences)) if sentences else []

@@ -170,8 +170,10 @@ class _Reader:
         """Findings by the smallest part of the law that is determined, one for all names with the same."""
         groups: dict[tuple, list[str]] = {}
         for name in [*alone, *self.states]:
-            part, relative = smallest_part(self.changes, self.trees, name, self.inside), False
-            if part is None and name not in self.states:
+            unseen = name not in self.states and self._unseen([name])
+            part = None if unseen else smallest_part(self.changes, self.trees, name, self.inside)
+            relative = False
+            if part is None and not unseen and name not in self.states:
                 part = smallest_part(self.at_rest, self.trees, name, self.inside)
                 relative = part is not None
             calls = [] if part is None else self._calls(part)

@@ -14,6 +14,7 @@ from udesys.assess.diagnostics import Diagnostics, ResidualCheck
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing, Rival
+from udesys.assess.identifiability import LawIdentifiability
 from udesys.assess.profile import Profile
 from udesys.assess.suggestions import Suggestions
 from udesys.assess.support import Support
@@ -91,6 +92,7 @@ def law_files(law: Discovery) -> dict[str, bytes | str]:
             for term, r in law.residuals.items()
         },
         "parameters": {name: asdict(e) for name, e in law.parameters.items()},
+        **({} if law.identifiability is None else {"identifiability": law.identifiability.to_dict()}),
         "quantities": {name: asdict(q) for name, q in law.quantities.items()},
         "profiles": {name: asdict(p) for name, p in law.profiles.items()},
         "suggestions": None if law.suggestions is None else law.suggestions.to_dict(),
@@ -190,6 +192,7 @@ def law_of(
         closed_form=form,
         residuals=residuals,
         parameters={name: _estimate(e) for name, e in kept["parameters"].items()},
+        identifiability=_identifiability(kept.get("identifiability")),
         quantities={name: _quantity(q) for name, q in kept.get("quantities", {}).items()},
         profiles={name: _profile(p) for name, p in kept.get("profiles", {}).items()},
         suggestions=Suggestions.from_dict(kept["suggestions"]) if kept.get("suggestions") else None,
@@ -207,6 +210,10 @@ def law_of(
         footing=_footing(arrays, kept.get("degrees"), stiff=form.stiff),
         rivals=rivals,
     )
+
+
+def _identifiability(plain: Mapping | None) -> LawIdentifiability | None:
+    return None if plain is None else LawIdentifiability.from_dict(plain)
 
 
 def _estimate(plain: Mapping) -> Estimate:
