@@ -15,8 +15,8 @@ from udesys import api, cli
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing, Rival
-from udesys.assess.suggest_check import chance_of_telling
-from udesys.assess.suggest_designs import parsed_starts
+from udesys.assess.suggest_check import chance_of_telling, extended
+from udesys.assess.suggest_designs import Design, parsed_starts
 from udesys.assess.suggest_utility import expected_ratios, information, overlaps, variance_after
 from udesys.assess.suggestions import Suggestions
 from udesys.errors import DataError, ModelError, UdesysError
@@ -216,6 +216,29 @@ def test_the_expected_delta_is_that_of_refits_to_the_measurement_each_law_predic
     assert one.delta == pytest.approx(weights @ deltas, rel=1e-4)
     assert one.least_delta == pytest.approx(min(deltas), rel=1e-4)
     assert 0 < one.settles <= 1 and one.told == pytest.approx(one.settles)
+
+
+@pytest.mark.parametrize("segment", [0, 1, None])
+def test_an_experiment_is_put_in_its_place_and_changes_nothing_for_the_law_that_predicts_it(segment):
+    y, lo = between_line_and_parabola(), np.array([0, 4])
+    law = law_of(TWO[:1], y)
+    two = replace(law.footing.data, segments=(lo, np.array([4, 8])))
+    law = replace(
+        law,
+        data=dataset(["x"], (T[:4], y[:4, None]), (T[4:], y[4:, None])),
+        footing=replace(law.footing, data=two, x0=y[lo, None]),
+    )
+    slope = law.closed_form.values[0]
+    t = np.array([T[4 * (segment or 0)] + 0.2, 5.0])
+    start, first = (2.0, t[0]) if segment is None else (y[4 * segment], T[4 * segment])
+    design = Design(trajectory=None if segment is None else str(segment + 1), start={}, t=tuple(t), columns=("x",))
+    footing, added = extended(law, design, segment, (start + slope * (t - first))[:, None])
+    ends = [np.arange(a, b) for a, b in zip(*footing.data.segments, strict=True)]
+    assert [len(rows) for rows in ends] == [4 + 2 * (k == segment) for k in (0, 1)] + [2] * (segment is None)
+    assert all((np.diff(footing.data.t[rows]) > 0).all() for rows in ends)
+    assert sorted(footing.data.t) == pytest.approx(sorted([*T, *t])) and added.tolist() == [[1], [1]]
+    before, after = (f.refitter(law.model).refit(law.closed_form, f.x0, iterations=0) for f in (law.footing, footing))
+    assert after.cost == pytest.approx(before.cost, rel=1e-9)
 
 
 def test_laws_that_predict_the_same_are_one_group_and_nothing_is_promised():
