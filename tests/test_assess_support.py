@@ -286,7 +286,7 @@ def test_the_command_adds_the_support_to_the_run(tmp_path):
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["support"]["form"] == {"residuals": {"NN": "c0*x**2"}, "picked": 2, "near": 2}
     law = ud.load_run(tmp_path / "run")
-    assert law.support.to_dict() == result["support"]
+    assert law.support == Support.from_dict(result["support"])
     assert law.options == decay().options and law.fit.options == decay().fit.options
     assert (tmp_path / "run" / "figures" / "support.png").exists()
 
