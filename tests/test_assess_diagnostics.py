@@ -141,7 +141,7 @@ def test_a_law_without_its_term_is_told_with_where_and_by_how_much(short):
     assert short.diagnostics.structure == ("prey", "predator")
     assert "prey (Ljung-Box p < 1e-9, RMSE" in warning and "times the hybrid's, half of it from t = 0" in warning
     assert "no law tried explains" not in " ".join(short.warnings)  # said once
-    assert "those of prey, predator have structure that the hybrid's have not" in " ".join(str(short).split())
+    assert "those of prey, predator have structure that the hybrid explains" in " ".join(str(short).split())
     check = short.diagnostics.pooled[0]
     assert check.repeated > 10 > 1 > check.hybrid_repeated
     assert short.diagnostics.lack_of_fit < 1e-9

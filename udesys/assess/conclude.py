@@ -171,9 +171,9 @@ def _warnings(fitted, selection, final, known, columns, diagnostics: Diagnostics
     wandering = [c for c, j in columns.items() if selection.worth[j] < counts[j]]
     if wandering:
         worth = ", ".join(f"{c} {counts[columns[c]]:.0f} as {selection.worth[columns[c]]:.0f}" for c in wandering)
-        why = "" if diagnostics.warnings else " no law tried explains the data down to their noise."
+        why = "rows" if diagnostics.warnings else "no law tried explains the data down to their noise. Rows"
         warnings.append(
-            f"the residuals wander:{why} Rows are counted for what they are worth ({worth}), and intervals are widened "
+            f"the residuals wander: {why} are counted for what they are worth ({worth}), and intervals are widened "
             "accordingly."
         )
     return tuple(warnings)

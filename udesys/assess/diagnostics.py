@@ -94,7 +94,7 @@ class Diagnostics:
     def __str__(self) -> str:
         parts = []
         if self.structure:
-            parts.append(f"those of {', '.join(self.structure)} have structure that the hybrid's have not")
+            parts.append(f"those of {', '.join(self.structure)} have structure that the hybrid explains")
         parts += self.remarks
         if not parts:
             n = sum(check.n for check in self.pooled)
@@ -128,10 +128,9 @@ def structure_words(told: Sequence[tuple[ResidualCheck, str]]) -> tuple[str, ...
     if not told:
         return ()
     columns = "; ".join(_told(check, where) for check, where in told)
-    return (
-        f"the closed form leaves structure that the hybrid does not: {columns}. A term is missing, or its form was "
-        "not in reach.",
-    )
+    left = any(check.hybrid_ljung_box < LEVEL and check.hybrid_repeated > 0 for check, _ in told)
+    which = "of which the hybrid leaves less" if left else "that the hybrid does not"
+    return (f"the closed form leaves structure {which}: {columns}. A term is missing, or its form was not in reach.",)
 
 
 def _told(check: ResidualCheck, where: str) -> str:
