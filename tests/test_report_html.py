@@ -9,10 +9,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from laws import dataset, discovered, once
+from laws import dataset, discover, discovered, half_known, lotka_volterra, once
 
 from udesys.assess.covariance import Covariance
+from udesys.assess.derived import Quantity
 from udesys.assess.estimate import Estimate
+from udesys.assess.identifiability import LawIdentifiability, Together
+from udesys.assess.profile import Profile
+from udesys.assess.support import FormShare, Support
 from udesys.data import Dataset, Trajectory
 from udesys.discover import Discovery, RankedModel, Residual
 from udesys.model import HybridODE, Parameter
@@ -22,10 +26,13 @@ from udesys.model.mathml import NAMESPACE
 from udesys.report.curves import inked, kept_rows
 from udesys.report.html import report_html, write_report
 from udesys.report.svg import SVG
+from udesys.search import SearchOptions
 
 VERSIONS = {"udesys": "0.1.0", "numpy": "2.4.6", "julia": None}
+FORECAST, KINDS = "udesys forecast RUN --until T", ("wide", "narrow")
 HOSTILE = "<script>alert(1)</script>"
 BREAKING = '"><img src="http://evil.example/x.png" onerror=alert(1)></style></svg>'
+SPLIT = (slice(26), slice(26, None))
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 
@@ -45,21 +52,43 @@ def made_law(equations, formula, constants, *, runs, columns=("x",), heldout=Non
         values=0.01**2 * (0.5 * np.eye(n) + 0.5), mixed=np.zeros((len(runs), n, d)), starts=np.zeros((len(runs), d, d))
     )
     rmse = dict.fromkeys(columns, 0.02)
-    best = RankedModel(residuals={"NN": residual.expression}, criterion=-210.3, delta=1.5, n_constants=n, error=rmse,
-                       heldout_error={}, complexity=5, engines={"NN": "sparse"})
+    best = RankedModel(
+        residuals={"NN": residual.expression},
+        criterion=-210.3,
+        delta=1.5,
+        n_constants=n,
+        error=rmse,
+        heldout_error={},
+        complexity=5,
+        engines={"NN": "sparse"},
+    )
     rivals = [
         replace(best, residuals={"NN": text}, delta=delta, criterion=best.criterion + delta - 1.5, n_constants=n + more)
         for text, delta, more in (("c0*x + c1", 0.0, 1), ("c0*x/(c1 + x)", 3.0, 1), ("c0*exp(x)", 80.0, 0))
     ]
     lost = replace(best, residuals={"NN": "c0*tan(x)"}, criterion=np.inf, delta=np.inf, diverged=True, error={})
     return Discovery(
-        model=asked, data=data, heldout=heldout, seed=3, status="ok", closed_form=form, residuals={"NN": residual},
-        parameters={p: estimate(0.2) if p in asked.estimated else Estimate(value=v.start, fixed=True, unit=v.unit)
-                    for p, v in asked.parameters.items()},
-        initial={run.name: dict.fromkeys(asked.states, 0.5) for run in data.trajectories}, noise=rmse,
+        model=asked,
+        data=data,
+        heldout=heldout,
+        seed=3,
+        status="ok",
+        closed_form=form,
+        residuals={"NN": residual},
+        parameters={
+            p: estimate(0.2) if p in asked.estimated else Estimate(value=v.start, fixed=True, unit=v.unit)
+            for p, v in asked.parameters.items()
+        },
+        initial={run.name: dict.fromkeys(asked.states, 0.5) for run in data.trajectories},
+        noise=rmse,
         error={"fit": rmse, **({"heldout": dict.fromkeys(columns, 0.05)} if heldout else {})},
-        candidates=(best, *rivals, lost), visited=dict.fromkeys((*asked.states, *asked.exogenous), (0.1, 3.9)),
-        warnings=(), timing_s={"total": 2.8}, engines=("sparse", "operon"), idle_engines=("pysr",), fit=None,
+        candidates=(best, *rivals, lost),
+        visited=dict.fromkeys((*asked.states, *asked.exogenous), (0.1, 3.9)),
+        warnings=(),
+        timing_s={"total": 2.8},
+        engines=("sparse", "operon"),
+        idle_engines=("pysr",),
+        fit=None,
         covariance=known if covariance else None,
     )
 
@@ -81,6 +110,36 @@ def driven():
         covariates=["temperature"], observe={"signal": "2*x"},
         parameters={"g": Parameter(9.81, unit="m/s^2", fixed=True), "m": 2.0},
     )  # fmt: skip
+
+
+@once
+def examined():
+    """Lotka-Volterra with a part held out and everything that can be asked of a law."""
+    data = lotka_volterra()
+    fitted, later = (replace(data, trajectories=(data.trajectories[0].rows(part),)) for part in SPLIT)
+    model = half_known(alpha=Parameter(1.0, bounds=(0, 5), unit="1/h"))
+    options, derived = SearchOptions(engines=("sparse",)), {"saturation": "-alpha/NN1.c0"}
+    law = discover(model, fitted, heldout=later, options=options, derived=derived)
+    law = law.with_profiles().with_support(2, jobs=1)
+    return replace(law, suggestions=law.suggest({"prey": (0.2, 2), "predator": (0.1, 5)}, most=4))
+
+
+def profiled(name, **changes):
+    """A profile whose misfit is the parabola of the covariance, from -1 to 1 and a little beyond."""
+    values = np.linspace(-1.2, 1.2, 13)
+    known = {"expression": name, "value": 0.0, "values": tuple(values), "costs": tuple(4.0 * values**2)}
+    known |= {"threshold": 4.0, "interval": (-1.0, 1.0), "covariance_interval": (-1.0, 1.0)}
+    return Profile(**{"name": name, **known, **changes})
+
+
+def repeated(law, **changes):
+    """The support of a law's form by 40 repeats, put together by hand."""
+    own, other = law.residuals["NN"].expression, "c0*x/(c1 + x)"
+    forms = [FormShare(residuals={"NN": text}, picked=n, near=m) for text, n, m in ((own, 30, 36), (other, 8, 12))]
+    known = {"resamples": 40, "failed": 2, "failures": {"no formula simulates the data": 2}, "kind": "parametric"}
+    known |= {"block_length": 0, "seed": 0, "form": forms[0], "forms": (forms[1],), "seconds": 9.0}
+    known |= {"terms": {"NN": {own: 30, other: 8}}, "summands": {"NN": {"c0*x": 30, other: 8}}}
+    return Support(**{**known, "intervals": {"a": (0.15, 0.26)}, **changes})
 
 
 class Page(HTMLParser):
@@ -137,8 +196,21 @@ def islands(html: str, tag: str):
     return [ElementTree.fromstring(found) for found in re.findall(rf"<{tag}\b.*?</{tag}>", html, re.DOTALL)]
 
 
-PLAIN = (discovered, driven, decay)
+def headings(html: str, kind="h2") -> list[str]:
+    return re.findall(rf"<{kind}[^>]*>(.*?)</{kind}>", html)
+
+
+def rows_of(html: str, label: str) -> list[list[str]]:
+    """Texts of the cells of a table, row by row; the first one is its header."""
+    table = html.split(f'aria-label="{label}"')[1].split("</table>")[0]
+    rows = re.findall(r'<tr role="row"[^>]*>(.*?)</tr>', table, re.DOTALL)
+    cells = [re.findall(r"<t[dh][ >].*?</t[dh]>", row, re.DOTALL) for row in rows]
+    return [[" ".join(re.sub(r"<[^>]*>", "", cell).split()) for cell in row] for row in cells]
+
+
+PLAIN = (discovered, driven, decay, examined)
 LAWS = {"discovered": discovered, "driven": driven, "decay": decay, "three runs": lambda: decay(3)}
+LAWS["examined"] = examined
 
 
 # --- structure ---------------------------------------------------------------------------------------
@@ -155,11 +227,11 @@ def test_the_page_is_well_formed_loads_nothing_and_describes_every_figure(name):
     assert {value for attributes in read.all("use") for key, value in attributes.items() if "href" in key} <= {
         f"#{a['id']}" for _, a, _ in read.elements if "id" in a
     }
-    assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!#)", html)
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!#|data:image/png;base64,)", html)
     assert not re.findall(r"url\((?!#)", html) and "@import" not in html
     identities = [a["id"] for _, a, _ in read.elements if "id" in a]
     assert len(identities) == len(set(identities))
-    assert html.count("http") == html.count('xmlns') + html.count("http-equiv")  # namespaces load nothing
+    assert html.count("http") == html.count("xmlns") + html.count("http-equiv")  # namespaces load nothing
     for figure in islands(html, "svg"):
         assert figure.tag == f"{{{SVG}}}svg" and figure.attrib["role"] == "img"
         assert len(figure.attrib["aria-label"]) > 40 and re.search(r"\d", figure.attrib["aria-label"])
@@ -190,14 +262,25 @@ def test_the_versions_of_this_moment_are_named_unless_given():
 
 
 def test_the_order_is_warnings_law_doubt_data_terms_candidates_constants_and_how_to_reproduce():
-    law = replace(discovered(), warnings=("beware",))
-    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", report_html(law, versions=VERSIONS))
-    assert headings[:6] == [
-        "Warning", "The law", "What the data cannot tell", "The data and the law", "NN1(prey, predator)",
-        "NN2(prey, predator)",
+    law = replace(examined(), warnings=("beware",))
+    html = report_html(law, versions=VERSIONS)
+    assert [h for h in headings(html) if h != "Rivals, term by term"] == [
+        "Warning", "The law", "What the data cannot tell", "The data and the law", "Residuals",
+        "NN1(prey, predator)", "NN2(prey, predator)", "Phase plane", "Candidates", "Parameters", "Next experiment",
+        "Noise and errors", "Region visited", "What can be asked next", "How to reproduce",
     ]  # fmt: skip
-    rest = ["Phase plane", "Candidates", "Parameters", "Noise and errors", "Region visited", "How to reproduce"]
-    assert [h for h in headings[6:] if h != "Rivals, term by term"] == rest
+    assert headings(html, "h3") == ["Structure support", "Profiles"]
+
+
+def test_what_was_not_asked_for_has_no_section_and_is_named_at_the_end():
+    html = html_of(decay())
+    assert not {"Residuals", "Next experiment", "What can be asked next"} & set(headings(html))  # an older version's
+    assert headings(html, "h3") == [] and "Derived" not in html
+    html = html_of(discovered())
+    assert "Residuals" in headings(html) and "Next experiment" not in headings(html) and headings(html, "h3") == []
+    commands = re.findall(r"<dt><code>(.*?)</code>", html)
+    assert commands == [f"udesys {verb} RUN" for verb in ("profile", "support", "suggest")] + [FORECAST]
+    assert re.findall(r"<dt><code>(.*?)</code>", html_of(examined())) == [FORECAST]
 
 
 def test_constants_are_said_with_their_intervals_in_words():
@@ -318,6 +401,113 @@ def test_simple_fractions_noise_profiles_and_correlations_are_said():
     assert "the strongest are a and NN.c0 +0.50" in text
 
 
+# --- what was asked of a law -------------------------------------------------------------------------
+
+
+def test_what_the_hybrid_left_open_and_what_the_law_still_does_is_said_once():
+    product = "a and NN.c0 appear together only. a*NN.c0 = -0.060, 95 % interval [-0.070, -0.050]."
+    known = LawIdentifiability(resolved={"b": "b, which NN(x) could absorb, is determined by the form found."},
+                               together=(Together(names=("a", "NN.c0"), words=product),) * 2)  # fmt: skip
+    nothing = {"identifiable": False, "stderr": np.nan, "interval": (np.nan, np.nan)}
+    law = replace(decay(), identifiability=known, parameters={"a": estimate(0.2, **nothing)})
+    text = page(law).text
+    assert "b, which NN(x) could absorb, is determined by the form found." in text
+    assert text.count(product) == 1 and "They do not determine" not in text
+
+
+def test_profiles_stand_beside_the_covariance_and_open_ends_are_said():
+    wide = profiled("NN.c0", interval=(-1.0, np.inf), notes=("the law stays as good up to 12.",))
+    law = replace(decay(), profiles={"a": profiled("a", unit="1/h"), "NN.c0": wide})
+    html, text = report_html(law, versions=VERSIONS), page(law).text
+    header, first, second = rows_of(html, "Intervals by covariance and by profile")
+    assert header == ["name", "value", "95 % by covariance", "95 % by profile", "unit", "note"]
+    assert first[:5] == ["a", "0.0", "[-1.0, 1.0]", "[-1.0, 1.0]", "1/h"]
+    assert second == ["NN.c0", "0.0", "[-1.0, 1.0]", "[-1.0, open]", "", "the law stays as good up to 12."]
+    assert "The 95 % interval of NN.c0 by its profile has no upper end: the law fits almost as well far above." in text
+    assert "of a by its profile has" not in text
+    below = replace(law, profiles={"a": profiled("a", interval=(-np.inf, 1.0))})
+    assert "has no lower end: the law fits almost as well far below." in page(below).text
+    both = replace(law, profiles={"a": profiled("a", interval=(-np.inf, np.inf))})
+    assert "has neither a lower nor an upper end: the law fits almost as well far either way." in page(both).text
+
+
+def test_derived_quantities_have_their_interval_in_words_and_in_a_table():
+    ratio = Quantity(expression="a/NN.c0", estimate=estimate(-0.67))
+    law = replace(decay(), quantities={"ratio": ratio})
+    assert "ratio = a/NN.c0 is -0.670, and between -0.690 and -0.650 with 95 % confidence." in page(law).text
+    rows = rows_of(report_html(law, versions=VERSIONS), "Derived quantities")
+    assert rows[1] == ["ratio", "-0.670", "0.020", "[-0.690, -0.650]", "a/NN.c0"]
+
+
+def test_support_is_said_as_shares_of_forms_terms_and_constants():
+    law = replace(decay(), support=repeated(decay()))
+    html, text = report_html(law, versions=VERSIONS), page(law).text
+    assert "This form was picked in 30 (75 %) of them, and was within reach of the best in 36 (90 %)." in text
+    assert "1 other form was picked, the next most often in 8 (20 %)." in text
+    assert "2 (5 %) of them gave no law: no formula simulates the data (2)." in text
+    forms = rows_of(html, "Forms that were found")
+    assert [row[1:] for row in forms] == [["picked", "within reach"], ["75 %", "90 %"], ["20 %", "30 %"]]
+    assert [row[::2] for row in rows_of(html, "Terms of these forms")[1:]] == [["NN", "75 %"], ["NN", "20 %"]]
+    constants = rows_of(html, "Parameters and constants")
+    assert constants[1][constants[0].index("95 % of repeats")] == "[0.150, 0.260]"
+    moved = replace(law, support=repeated(law, kind="blocks", block_length=4, failed=0, failures={}))
+    assert "with the residuals moved in blocks of 4 rows." in page(moved).text and "gave no law" not in page(moved).text
+
+
+def test_residuals_have_a_sentence_a_figure_and_a_table_that_is_folded_where_it_is_long():
+    law = discovered()
+    html = html_of(law)
+    assert Page(html).text.count(f"{str(law.diagnostics)[1:]}") >= 1
+    header, *rows = rows_of(html, "Tests of the residuals")
+    assert [row[0] for row in rows] == ["prey", "predator"] and "trajectory" not in header
+    check = law.diagnostics.pooled[0]
+    cells = dict(zip(header, rows[0], strict=True))
+    assert cells["residuals"] == "31" and cells["white (p)"] == f"{check.ljung_box:.2g}"
+    assert re.search(r"<details open>\s*<summary>Tests of the residuals", html)
+    many = replace(law.diagnostics, checks=tuple(replace(check, trajectory=str(k)) for k in range(20)),
+                   lengths=(16, 15), structure=("prey",))  # fmt: skip
+    html = report_html(replace(law, diagnostics=many), versions=VERSIONS)
+    assert re.search(r"<details>\s*<summary>Tests of the residuals", html)
+    assert [row[1] for row in rows_of(html, "Tests of the residuals")[:4]] == ["trajectory", "all", "all", "0"]
+    assert str(many)[1:] in Page(html).text and "structure" in str(many)
+    assert html.split('aria-label="Tests of the residuals"')[1].split("</table>")[0].count('class="marked"') == 1
+    lost = replace(check, ljung_box=np.nan, normality=1e-12)
+    html = report_html(replace(law, diagnostics=replace(law.diagnostics, pooled=(lost, check))), versions=VERSIONS)
+    assert "&lt; 1e-9" in html and "too short a series to tell" in html
+
+
+def test_the_error_on_what_was_held_out_stands_beside_that_of_others():
+    law = decay()
+    known = {"heldout": {"x": 0.05}, "heldout_hybrid": {"x": np.inf}, "heldout_persistence": {"x": 0.7}}
+    text = page(replace(law, error={**law.error, **known})).text
+    what = "0.05 by the law, the hybrid with networks diverges and 0.7 by values that stay what they were."
+    assert f"RMSE on what was held out of x: {what}" in text
+    assert "held out" not in page(law).text
+
+
+def test_the_next_experiment_is_said_drawn_and_ranked():
+    law = examined()
+    asked, html = law.suggestions, html_of(law)
+    header, *rows = rows_of(html, "Suggested experiments")
+    assert len(rows) == len(asked) == 4 and [row[0] for row in rows] == list("1234")
+    assert header[:4] == ["", "experiment", "t", "columns"] and header[-1] == "inside"
+    assert [row[1] for row in rows] == [asked.what(k) for k in range(4)]
+    assert f"{100 * asked[0].told:.0f} %" == rows[0][header.index("told")]
+    assert asked.what() in Page(html).text.split("Next experiment")[1][:80]
+    assert "tells the laws that stand apart best of all that was looked at." in Page(html).text
+    assert all(escape(note) in html for note in asked.notes)
+    assert [row[0] for row in rows_of(html, "Laws that stand")[1:]] == [one.label for one in asked.laws
+                                                                        if one.group == one.label]  # fmt: skip
+    none = replace(law, suggestions=replace(asked, items=(), best={}))
+    assert "Next experiment" not in headings(report_html(none, versions=VERSIONS))
+
+
+def test_every_figure_across_the_page_is_there_for_a_desk_and_for_a_phone():
+    html = html_of(examined())
+    wide, narrow = (re.findall(rf'<div class="{kind}"><svg[^>]*aria-label="([^"]*)"', html) for kind in KINDS)
+    assert wide == narrow and len(set(wide)) == 5  # the law, residuals, support, profiles, the next experiment
+
+
 # --- text from others --------------------------------------------------------------------------------
 
 
@@ -330,8 +520,12 @@ def hostile_law():
     return replace(
         law, data=data, warnings=(HOSTILE, BREAKING, "{% raw %}"), engines=(HOSTILE,), status=HOSTILE,
         candidates=(law.candidates[0], odd), initial={run.name: {"x": 0.5} for run in runs},
-        parameters={"a": estimate(0.2, unit=HOSTILE)}, visited={HOSTILE: (0, 1)},
+        parameters={"a": estimate(0.2, unit=HOSTILE)}, visited={"x": (0.1, 3.9), HOSTILE: (0, 1)},
         covariance=Covariance(values=np.zeros((2, 2)), mixed=np.zeros((4, 2, 1)), starts=np.zeros((4, 1, 1))),
+        profiles={HOSTILE: profiled(HOSTILE, unit=BREAKING, notes=(HOSTILE,))},
+        quantities={"ratio": Quantity(expression=BREAKING, estimate=estimate(1.0))},
+        support=repeated(law, form=FormShare(residuals={"NN": BREAKING}, picked=3, near=4), failures={HOSTILE: 2}),
+        identifiability=LawIdentifiability(resolved={"a": HOSTILE}, together=(Together(names=("a",), words=BREAKING),)),
     )  # fmt: skip
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from udesys.assess.diagnostics import p_text
+from udesys.assess.profile_text import profile_cells
 from udesys.assess.summary import RIVAL_DELTA, number_text, picked_of
+from udesys.assess.support_text import form_text
 from udesys.report.courses import Course
 from udesys.report.curves import argument_texts, formula_text, formula_values, most_points
 from udesys.report.front_figure import front_of, ranked
+from udesys.report.profile_figure import MOST_PANELS as PROFILES_DRAWN
 from udesys.report.term_figure import BAND, MOST_PANELS
-from udesys.report.words import count, listed, rivals_of, strongest_correlations
+from udesys.report.words import count, listed, residual_sentence, rivals_of, strongest_correlations, suggestion_sentence
 
+NOT_TOLD = "too short a series to tell"
 LONG_LIST = 8  # entries named one by one
 
 
@@ -175,3 +180,71 @@ def correlation_caption(law) -> tuple[str, str]:
     strongest = listed(strongest_correlations(law))
     caption = f"Correlations of the estimates: the strongest are {strongest}. Blue is negative, orange positive."
     return caption, f"Correlations of {listed(list(law.correlation[0]))}. The strongest are {strongest}."
+
+
+def residual_caption(law) -> tuple[str, str]:
+    """Caption and text of the residuals.
+
+    Args:
+        law: a Discovery with diagnostics.
+    """
+    caption = (
+        "What the law leaves of the data, in standard deviations of the noise (points), and what the hybrid leaves "
+        "(broken): along time, its correlation with itself so many samples later, and its quantiles against those of "
+        "normal noise. White normal noise stays between the thin lines nineteen times of twenty, and on the diagonal."
+    )
+    told = []
+    for check in law.diagnostics.pooled:
+        white = p_text(check.ljung_box) if np.isfinite(check.ljung_box) else NOT_TOLD
+        normal = p_text(check.normality) if np.isfinite(check.normality) else NOT_TOLD
+        told.append(f"{check.column}: {count(check.n, 'residual')}, white {white}, normal {normal}")
+    return caption, f"Residuals of the law. {'; '.join(told)}. {residual_sentence(law)}"
+
+
+def profiles_caption(law) -> tuple[str, str]:
+    """Caption and text of the profiles.
+
+    Args:
+        law: a Discovery with profiles.
+    """
+    all_drawn = len(law.profiles) <= PROFILES_DRAWN
+    some = "" if all_drawn else f" The first {PROFILES_DRAWN} of {len(law.profiles)} are drawn."
+    caption = (
+        "Profile likelihoods: how the misfit rises as one value is moved and all else follows (points are refits); at "
+        "1 the 95 % interval ends, which is shaded. Broken: the parabola that the covariance takes it for. Where the "
+        f"two agree, the interval by the covariance can be trusted.{some}"
+    )
+    found = [(p.name, *profile_cells(p)) for p in law.profiles.values()]
+    told = [f"{name} {value}, by profile {profile}, by covariance {plain}" for name, value, plain, profile in found]
+    return caption, f"Profile likelihoods and 95 % intervals. {'; '.join(told)}."
+
+
+def support_caption(law) -> tuple[str, str]:
+    """Caption and text of the shares of forms and terms.
+
+    Args:
+        law: a Discovery with support.
+    """
+    found = law.support
+    caption = (
+        f"Above, how many of {count(found.resamples, 'repeat')} picked each form (bars), and in how many it was within "
+        "reach of the best (marks). Below, how many picked a form with each of these terms."
+    )
+    forms = [found.form, *(form for form in found.forms if form.picked)][:LONG_LIST]
+    told = [f"{form_text(form) or 'the law'}: picked in {form.picked}, within reach in {form.near}" for form in forms]
+    return caption, f"Structure support from {count(found.resamples, 'repeat')}. {'; '.join(told)}."
+
+
+def suggestion_caption(law) -> tuple[str, str]:
+    """Caption and text of the best suggested experiment.
+
+    Args:
+        law: a Discovery with suggestions.
+    """
+    best = law.suggestions.best
+    parts = ["What each law predicts, with 95 % bands, and where to measure (triangles)"]
+    parts += ["how much one more measurement would tell at each time"] if best.get("strip") else []
+    parts += ["how much a new run would tell, by its start"] if best.get("map") else []
+    curves = next(iter(best["curves"]["columns"].values()))
+    laws = [f"{one.label} {one.text or 'the law'}" for one in law.suggestions.laws if one.label in curves]
+    return f"{'; '.join(parts)}.", f"{suggestion_sentence(law)} Drawn are the predictions of {listed(laws)}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,16 @@ from udesys.report.figures import (
     draw_front,
     draw_over_argument,
     draw_phase,
+    draw_profiles,
+    draw_suggestion,
     has_correlation,
     has_front,
     safe_name,
 )
 from udesys.report.phase_figure import planes
-from udesys.report.style import NARROW, WIDE
+from udesys.report.residual_figure import draw_residuals
+from udesys.report.style import NARROW, WIDE, Picture
+from udesys.report.support_figure import draw_support
 from udesys.report.svg import inline_svg
 from udesys.report.units import axis_units
 
@@ -34,6 +38,7 @@ FILE = "report.html"
 RIVALS_IN_WORDS = 3
 CANDIDATES_SHOWN = 12  # of the table; the others are folded away
 RUNS_SHOWN = 12  # whose initial values are not
+ROWS_SHOWN = 8  # of residuals, forms and terms that are not
 MOST_ARGUMENTS = 6  # of a term, each with a figure
 
 
@@ -100,20 +105,25 @@ def report_html(
         "rivals": words.rivals_of(law),
         "picked": picked_of(law) if law.candidates else None,
         "closest": _closest(law),
+        "support": _support(law),
         "fit": _fit_figure(law, courses, units),
+        "residuals": _residuals(law, units),
         "phase": _phase_figures(law, courses, units),
         "front": _front_figure(law),
         "correlation": _correlation_figure(law),
         "constants": tables.constants_table(law),
+        "derived": tables.derived_table(law),
+        "profiles": _profiles(law),
         "initial": tables.initial_table(law),
         "errors": tables.errors_table(law),
         "visited": tables.visited_table(law, units),
         "candidates": tables.candidates_table(law) if law.candidates and law.residuals else None,
+        "next": _next(law, units),
         "has_constants": bool(estimates_of(law)),
         "spec": spec,
         "command": command,
         "versions": {name: version for name, version in versions.items() if version},
-        "shown": {"candidates": CANDIDATES_SHOWN, "runs": RUNS_SHOWN},
+        "shown": {"candidates": CANDIDATES_SHOWN, "runs": RUNS_SHOWN, "rows": ROWS_SHOWN},
     }
     return _template().render(page)
 
@@ -161,10 +171,56 @@ def _figure(name: str, about: tuple[str, str], **pictures) -> Figure:
     )
 
 
+def _across(name: str, about: tuple[str, str], draw: Callable[[float], Picture]) -> Figure:
+    """A figure across the page, drawn once for a desk and once for a phone."""
+    return _figure(name, about, wide=draw(WIDE), narrow=draw(NARROW))
+
+
 def _fit_figure(law, courses, units) -> Figure:
-    widths = {"wide": WIDE, "narrow": NARROW}
-    pictures = {k: draw_fit(law, courses=courses, width=w, titled=False, units=units) for k, w in widths.items()}
-    return _figure("fit", captions.fit_caption(law, *courses), **pictures)
+    drawn = {"courses": courses, "titled": False, "units": units}
+    return _across("fit", captions.fit_caption(law, *courses), lambda width: draw_fit(law, width=width, **drawn))
+
+
+def _residuals(law, units) -> dict | None:
+    """Figure and table of the residuals."""
+    if law.diagnostics is None:
+        return None
+    draw = functools.partial(draw_residuals, law, titled=False, units=units)
+    figure = _across("residuals", captions.residual_caption(law), lambda width: draw(width=width))
+    return {"figure": figure, "table": tables.residuals_table(law)}
+
+
+def _support(law) -> dict | None:
+    """Figure and tables of the support."""
+    if law.support is None:
+        return None
+    figure = _across("support", captions.support_caption(law), lambda width: draw_support(law.support, width=width))
+    return {"figure": figure, "forms": tables.support_table(law), "terms": tables.summands_table(law)}
+
+
+def _profiles(law) -> dict | None:
+    """Figure and table of the profiles; one profile alone does not go across the page."""
+    if not law.profiles:
+        return None
+    about, those = captions.profiles_caption(law), list(law.profiles.values())
+    alone = len(those) == 1
+    figure = (
+        _figure("profiles", about, panel=draw_profiles(those))
+        if alone
+        else _across("profiles", about, lambda width: draw_profiles(those, width=width))
+    )
+    return {"figure": figure, "alone": alone, "table": tables.profiles_table(law)}
+
+
+def _next(law, units) -> dict | None:
+    """Figure and tables of the suggested experiments."""
+    asked = law.suggestions
+    if asked is None or not asked.items:
+        return None
+    draw = functools.partial(draw_suggestion, asked, law, titled=False, units=units)
+    figure = _across("next", captions.suggestion_caption(law), lambda width: draw(width=width))
+    laws = tables.standing_table(law) if len(asked.laws) > 1 else None
+    return {"figure": figure, "laws": laws, "table": tables.suggestions_table(law)}
 
 
 def _terms(law, units) -> list[dict]:

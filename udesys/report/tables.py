@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from udesys.assess.diagnostics import LEAST_P, ResidualCheck
+from udesys.assess.profile_text import profile_cells
 from udesys.assess.summary import (
     MISSING,
     RIVAL_DELTA,
@@ -20,6 +22,7 @@ from udesys.assess.summary import (
     picked_of,
     rounded,
 )
+from udesys.report.words import when
 
 ERROR_TITLES = {
     "fit": "RMSE of the fit",
@@ -27,6 +30,7 @@ ERROR_TITLES = {
     "heldout_hybrid": "of the hybrid with networks",
     "heldout_persistence": "of persistence",
 }
+LARGE = 1000.0  # expected differences of criteria above it say no more
 MOST_ERROR_COLUMNS = 4  # measured columns whose errors each candidate shows one by one
 
 
@@ -46,7 +50,7 @@ class Table:
 
 
 class Forms(dict):
-    """A cell of formulas: term -> text; the template writes them in MathML."""
+    """A cell of formulas: term -> text; the template writes them in MathML, without the term where that is empty."""
 
 
 def without_empty_columns(table: Table) -> Table:
@@ -76,9 +80,45 @@ def constants_table(law) -> Table:
             marked.append(k)
         stderr = "" if e.fixed else rounded(e.stderr, e.stderr, abs(e.value))
         half = "" if e.fixed else half
-        rows.append((name, value, stderr, half, interval, unit, start, mark or ("given" if e.fixed else "estimated")))
-    header = ("name", "value", "standard error", "± 95 %", "95 % interval", "unit", "start", "status")
+        repeated = _interval(law.support.intervals.get(name)) if law.support else ""
+        known = (name, value, stderr, half, interval, repeated)
+        rows.append((*known, unit, start, mark or ("given" if e.fixed else "estimated")))
+    known = ("name", "value", "standard error", "± 95 %", "95 % interval", "95 % of repeats")
+    header = (*known, "unit", "start", "status")
     return without_empty_columns(Table(header=header, rows=rows, marked=tuple(marked)))
+
+
+def derived_table(law) -> Table:
+    """Derived quantities with their intervals by the delta method.
+
+    Args:
+        law: a Discovery.
+    """
+    rows = [
+        (name, *estimate_cells(q.estimate)[:3], q.expression, mark_of(q.estimate, None).lower())
+        for name, q in law.quantities.items()
+    ]
+    header = ("derived quantity", "value", "± 95 %", "95 % interval", "expression", "status")
+    return without_empty_columns(Table(header=header, rows=rows))
+
+
+def profiles_table(law) -> Table:
+    """The interval by the covariance beside that by the profile, and what is to be said of it.
+
+    Args:
+        law: a Discovery.
+    """
+    rows = [(p.name, *profile_cells(p), p.unit, " ".join(p.notes)) for p in law.profiles.values()]
+    header = ("name", "value", "95 % by covariance", "95 % by profile", "unit", "note")
+    marked = tuple(k for k, p in enumerate(law.profiles.values()) if p.open_low or p.open_high)
+    return without_empty_columns(Table(header=header, rows=rows, marked=marked))
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    if ends is None:
+        return ""
+    half, size = 0.5 * (ends[1] - ends[0]), max(map(abs, ends))
+    return f"[{', '.join(rounded(end, half, size) for end in ends)}]"
 
 
 def initial_table(law) -> Table:
@@ -135,6 +175,101 @@ def visited_table(law, units: Mapping[str, str]) -> Table:
         for name, (low, high) in law.visited.items()
     ]
     return without_empty_columns(Table(header=("name", "kind", "lowest", "highest", "unit"), rows=rows))
+
+
+def residuals_table(law) -> Table:
+    """Tests of what the law leaves of each column, of all trajectories together and of each.
+
+    Args:
+        law: a Discovery with diagnostics.
+    """
+    found = law.diagnostics
+    several = len(found.lengths) > 1
+    checks = [*found.pooled, *(found.checks if several else ())]
+    header = (
+        "column", "trajectory", "residuals", "RMSE", "hybrid's RMSE", "white (p)", "hybrid's (p)", "normal (p)",
+        "of one size (p)", "outliers",
+    )  # fmt: skip
+    rows = [_check_cells(check, several) for check in checks]
+    marked = tuple(k for k, check in enumerate(found.pooled) if check.column in found.structure)
+    return without_empty_columns(Table(header=header, rows=rows, marked=marked))
+
+
+def _check_cells(check: ResidualCheck, several: bool) -> tuple:
+    tests = (check.ljung_box, check.hybrid_ljung_box, check.normality, check.heteroscedasticity)
+    errors = tuple(number_text(error) if np.isfinite(error) else "" for error in (check.rmse, check.hybrid_rmse))
+    trajectory = (check.trajectory or "all") if several else ""
+    return (check.column, trajectory, f"{check.n:,}", *errors, *map(_p_cell, tests), str(check.outliers))
+
+
+def _p_cell(p: float) -> str:
+    return "" if not np.isfinite(p) else f"{p:.2g}" if p >= float(LEAST_P) else f"< {LEAST_P}"
+
+
+# ------------------------------------------------------------------ support and suggestions
+def support_table(law) -> Table:
+    """How often each form was picked and within reach, the law's own first.
+
+    Args:
+        law: a Discovery with support.
+    """
+    n, own = law.support.resamples, law.support.form
+    forms = [own, *(form for form in law.support.forms if form.near)]
+    rows = [(Forms(form.residuals), _percent(form.picked / n), _percent(form.near / n)) for form in forms]
+    return Table(header=("form", "picked", "within reach"), rows=rows, marked=(0,))
+
+
+def summands_table(law) -> Table:
+    """How often each additive term was in the form that was picked.
+
+    Args:
+        law: a Discovery with support.
+    """
+    n, counts = law.support.resamples, law.support.summands.items()
+    rows = [(term, Forms({"": text}), _percent(k / n)) for term, those in counts for text, k in those.items()]
+    return Table(header=("missing term", "with the term", "in the pick"), rows=rows)
+
+
+def standing_table(law) -> Table:
+    """The laws that experiments are to tell apart, with the letters that stand for them.
+
+    Args:
+        law: a Discovery with suggestions.
+    """
+    laws = law.suggestions.laws
+    rows = []
+    for one in laws:
+        if one.group == one.label:
+            alike = ", ".join(other.label for other in laws if other.group == one.label and other is not one)
+            rows.append((one.label, one.text or "the law", _percent(one.weight), alike))
+    return without_empty_columns(Table(header=("", "law", "weight", "not told from it by any"), rows=rows))
+
+
+def suggestions_table(law) -> Table:
+    """Suggested experiments, the best first.
+
+    Args:
+        law: a Discovery with suggestions, one at least.
+    """
+    rows, asked = [], law.suggestions
+    for k, one in enumerate(asked.items):
+        row = [("", str(k + 1)), ("experiment", asked.what(k)), (asked.time, when(one.design.t))]
+        row.append(("columns", ", ".join(one.design.columns)))
+        if one.pair:
+            row += [("separation", f"{_large(one.separation)} ({'-'.join(one.pair)})"), ("delta", _large(one.delta))]
+            row += [("settles", _percent(one.settles)), ("told", _percent(one.told))]
+        row += [(f"{name} narrower", _percent(1.0 - after / before)) for name, (before, after) in one.narrowing.items()]
+        rows.append([*row, ("inside", "yes" if one.inside else "no")])
+    header = tuple(title for title, _ in rows[0])
+    return Table(header=header, rows=[tuple(text for _, text in row) for row in rows], marked=(0,))
+
+
+def _large(value: float) -> str:
+    return MISSING if not np.isfinite(value) else f"{value:.1f}" if abs(value) < LARGE else f"over {LARGE:g}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if np.isfinite(share) else MISSING
 
 
 # ------------------------------------------------------------------ candidates

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from udesys.assess.summary import RIVAL_DELTA, estimate_cells, estimates_of, mark_of, picked_of
+from udesys.assess.resampling import PARAMETRIC
+from udesys.assess.summary import RIVAL_DELTA, error_text, estimate_cells, estimates_of, mark_of, picked_of
 
 LEVEL = "with 95 % confidence"
+STAYING = "values that stay what they were"
+MOST_REASONS = 3  # why repeats found no law
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,17 +58,24 @@ def listed(words: list[str]) -> str:
 
 # ------------------------------------------------------------------ the constants
 def constant_sentences(law) -> list[str]:
-    """One sentence on each parameter and each constant of the formulas.
+    """One sentence on each parameter, each constant of the formulas and each derived quantity.
 
     Args:
         law: a Discovery.
     """
-    return [_constant_sentence(law, name, estimate) for name, estimate in estimates_of(law).items()]
+    derived = {f"{name} = {quantity.expression}": quantity.estimate for name, quantity in law.quantities.items()}
+    named = {_called(law, name): (name, estimate) for name, estimate in estimates_of(law).items()}
+    named |= {who: ("", estimate) for who, estimate in derived.items()}
+    return [_constant_sentence(law, who, name, estimate) for who, (name, estimate) in named.items()]
 
 
-def _constant_sentence(law, name: str, estimate) -> str:
+def _called(law, name: str) -> str:
+    """A parameter by its name, a constant of a formula as that of its term."""
     owner, _, constant = name.rpartition(".") if name not in law.parameters else ("", "", name)
-    who = f"{constant} of {owner}" if owner else name
+    return f"{constant} of {owner}" if owner else name
+
+
+def _constant_sentence(law, who: str, name: str, estimate) -> str:
     value, _, _, unit, _ = estimate_cells(estimate)
     value = f"{value} {unit}" if unit else value
     if estimate.fixed:
@@ -117,9 +128,13 @@ def doubt_sentences(law) -> list[str]:
     sentences = []
     if law.residuals and law.candidates:
         sentences.append(_rivals_sentence(law))
-    open_ones = [name for name, estimate in estimates_of(law).items() if not estimate.identifiable]
+    found = law.identifiability
+    sentences += [] if found is None else found.sentences
+    told = frozenset() if found is None else found.names
+    open_ones = [name for name, e in estimates_of(law).items() if not e.identifiable and name not in told]
     if open_ones:
         sentences.append(f"They do not determine {listed(open_ones)}.")
+    sentences += [_open_sentence(profile) for profile in law.profiles.values() if profile.open_low or profile.open_high]
     if law.visited:
         ranges = [f"{name} from {low:.4g} to {high:.4g}" for name, (low, high) in law.visited.items()]
         sentences.append(f"Nothing is claimed outside of what they visited: {listed(ranges)}.")
@@ -144,6 +159,121 @@ def _rivals_sentence(law) -> str:
     )
 
 
+def _open_sentence(profile) -> str:
+    """A profile whose interval has no end on one side, or on both."""
+    if profile.open_low and profile.open_high:
+        ends, way = "neither a lower nor an upper end", "either way"
+    else:
+        ends, way = ("no lower end", "below") if profile.open_low else ("no upper end", "above")
+    return f"The 95 % interval of {profile.name} by its profile has {ends}: the law fits almost as well far {way}."
+
+
+def support_sentences(law) -> list[str]:
+    """How often the law's form was found where its discovery was repeated.
+
+    Args:
+        law: a Discovery with support.
+    """
+    found = law.support
+    n, own = found.resamples, found.form
+    blocks = f"the residuals moved in blocks of {count(found.block_length, 'row')}"
+    how = "noise drawn anew" if found.kind == PARAMETRIC else blocks
+    sentences = [
+        f"The discovery was repeated on {count(n, 'data set')} simulated from the law with {how}. This form was picked "
+        f"in {_share(own.picked, n)} of them, and was within reach of the best in {_share(own.near, n)}."
+    ]
+    others = [form for form in found.forms if form.picked]
+    if others:
+        most = f"the next most often in {_share(others[0].picked, n)}"
+        sentences.append(f"{count(len(others), 'other form was', 'other forms were')} picked, {most}.")
+    if found.failed:
+        why = "; ".join(f"{reason} ({times})" for reason, times in list(found.failures.items())[:MOST_REASONS])
+        sentences.append(f"{_share(found.failed, n)} of them gave no law: {why}.")
+    return sentences
+
+
+def _share(number: int, n: int) -> str:
+    """A number of n with its percentage."""
+    return f"{number} ({100 * number / n:.0f} %)"
+
+
+# ------------------------------------------------------------------ errors
+def residual_sentence(law) -> str:
+    """Whether what the law leaves of the data is noise.
+
+    Args:
+        law: a Discovery with diagnostics.
+    """
+    text = str(law.diagnostics)
+    return f"{text[0].upper()}{text[1:]}"
+
+
+def heldout_sentences(law) -> list[str]:
+    """How far the law misses each column that was held out, beside the hybrid and values that stay what they were.
+
+    Args:
+        law: a Discovery.
+    """
+    kinds = {"heldout": "the law", "heldout_hybrid": "the hybrid with networks", "heldout_persistence": STAYING}
+    found = []
+    for column in law.data.columns:
+        errors = {who: law.error[kind].get(column) for kind, who in kinds.items() if law.error.get(kind)}
+        known = [_missed(who, error) for who, error in errors.items() if error is not None]
+        found += [f"RMSE on what was held out of {column}: {listed(known)}."] if known else []
+    return found
+
+
+def _missed(who: str, error: float) -> str:
+    return f"{who} diverges" if math.isinf(error) else f"{error_text(error)} by {who}"
+
+
+# ------------------------------------------------------------------ what to do next
+def suggestion_sentence(law) -> str:
+    """The best of the suggested experiments.
+
+    Args:
+        law: a Discovery with suggestions.
+    """
+    asked = law.suggestions
+    best = asked.items[0]
+    measured = f"{listed(list(best.design.columns))} at {asked.time} {when(best.design.t)}"
+    what = f"{measured} in {asked.what()}" if best.design.trajectory is not None else f"A {asked.what()}: {measured}"
+    does = {
+        "separation": "tells the laws that stand apart best",
+        "shrink": "narrows the named intervals most",
+        "constants": "narrows the intervals of all constants most, as no rival stands",
+    }
+    return f"{what} {does[asked.by]} of all that was looked at."
+
+
+def when(t: Sequence[float]) -> str:
+    """Times of measurements: `1923`, or `0 to 10 (21 times)`.
+
+    Args:
+        t: at least one, increasing.
+    """
+    return f"{t[0]:.6g}" if len(t) == 1 else f"{t[0]:.6g} to {t[-1]:.6g} ({len(t)} times)"
+
+
+def asked_next(law) -> dict[str, str]:
+    """Command -> what it would add, of what was not asked for yet; RUN stands for the folder of the run.
+
+    Args:
+        law: a Discovery.
+    """
+    if law.footing is None:
+        return {}
+    asks = {}
+    if law.closed_form.names and not law.profiles:
+        asks["udesys profile RUN"] = "how far each constant can go while all others make up for it"
+    if law.support is None and law.residuals:
+        asks["udesys support RUN"] = "how often this form is found where the discovery is repeated with other noise"
+    if law.suggestions is None:
+        asks["udesys suggest RUN"] = "where to measure next"
+    return {**asks, "udesys forecast RUN --until T": "the law simulated on to the time T, with its band"}
+
+
+# ------------------------------------------------------------------ forms
 def difference(law, rival) -> str:
     """How a rival differs from the pick in constants and criterion.
 
