@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from udesys.api import Law
-from udesys.assess.diagnostics import odd_words, p_text
+from udesys.assess.diagnostics import odd_words, p_text, structure_words
 from udesys.assess.whiteness import Fitted, Series, holm, pieces_of, white_residuals
 from udesys.bench.diagnostics import removals, right_form, system_of
 from udesys.data import Dataset, Trajectory
@@ -225,6 +225,13 @@ def test_gross_errors_and_noise_that_grows_are_remarked(right):
         "2 of prey are outliers",
     )
     assert p_text(0.031) == "p = 0.03" and p_text(0.0) == "p < 1e-9"
+
+
+def test_where_no_column_is_sure_alone_the_sums_of_squares_are_told(right):
+    check = replace(right.diagnostics.pooled[0], ljung_box=0.4, rmse=1.01, hybrid_rmse=1.0)
+    (warning,) = structure_words([(check, "")], 2e-5)
+    assert "prey (RMSE 1 % above the hybrid's); sums of squares, F test p = 2e-05." in warning
+    assert structure_words([], 2e-5) == ()
 
 
 def test_exact_data_and_the_right_law_have_no_residuals_to_speak_of():

@@ -119,17 +119,20 @@ def _without(check: ResidualCheck, name: str) -> dict:
 
 
 # ------------------------------------------------------------------ words
-def structure_words(told: Sequence[tuple[ResidualCheck, str]]) -> tuple[str, ...]:
+def structure_words(told: Sequence[tuple[ResidualCheck, str]], lack_of_fit: float) -> tuple[str, ...]:
     """The warning of structure that the closed form leaves and the hybrid does not; none where there is none.
 
     Args:
         told: of every column with structure, its check and where most of it lies, in words.
+        lack_of_fit: p-value of the sums of squares, told where no column alone is sure.
     """
     if not told:
         return ()
     columns = "; ".join(_told(check, where) for check, where in told)
     left = any(check.hybrid_ljung_box < LEVEL and check.hybrid_repeated > 0 for check, _ in told)
     which = "of which the hybrid leaves less" if left else "that the hybrid does not"
+    alone = any(check.ljung_box < SAID for check, _ in told)
+    columns += "" if alone else f"; sums of squares, F test {p_text(lack_of_fit)}"
     return (f"the closed form leaves structure {which}: {columns}. A term is missing, or its form was not in reach.",)
 
 
@@ -137,7 +140,10 @@ def _told(check: ResidualCheck, where: str) -> str:
     """One column's structure: how sure, how much, and where."""
     sure = f"Ljung-Box {p_text(check.ljung_box)}" if check.ljung_box < SAID else ""
     ratio = check.rmse / max(check.hybrid_rmse, 1e-300)
-    much = f"RMSE {ratio:.0f} times the hybrid's" if ratio >= 10 else f"RMSE {ratio:.2g} times the hybrid's"
+    if ratio < 1.1:
+        much = f"RMSE {100 * (ratio - 1):.2g} % above the hybrid's"
+    else:
+        much = f"RMSE {ratio:.0f} times the hybrid's" if ratio >= 10 else f"RMSE {ratio:.2g} times the hybrid's"
     return f"{check.column} ({', '.join(filter(None, (sure, much, where)))})"
 
 

@@ -95,7 +95,7 @@ class _Residuals:
             lack_of_fit=lack,
             degrees=self.spent,
             structure=structure,
-            warnings=structure_words([(c, self._where(c.column)) for c in pooled if c.column in structure]),
+            warnings=structure_words([(c, self._where(c.column)) for c in pooled if c.column in structure], lack),
             remarks=(*odd_words([c for c in pooled if c.column not in structure]), *self._left_out()),
             t=self.t,
             lengths=tuple(int(b - a) for a, b in zip(*self.segments, strict=True)),
