@@ -6,7 +6,7 @@ Every claim is checked about two sets of values, for about one, such as a = b = 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
@@ -117,7 +117,7 @@ def smallest_part(changes: Changes, trees: Sequence[T.Tree], of: str, inside: di
 def _parts(changes: Changes, tree: T.Tree, of: str, inside) -> Iterator[T.Tree]:
     """Determined parts of a tree that hold a name."""
     for node in T.walk(tree):
-        if of not in _names(node, inside):
+        if of not in names_in(node, inside):
             continue
         if isinstance(node, T.Symbol) and node.name not in inside:
             continue
@@ -136,11 +136,11 @@ def _parts(changes: Changes, tree: T.Tree, of: str, inside) -> Iterator[T.Tree]:
             continue
         for count in range(2, len(moving) + 1):
             for chosen in itertools.combinations(moving, count):
-                if any(of in _names(part, inside) for _, part in chosen) and stays(chosen):
+                if any(of in names_in(part, inside) for _, part in chosen) and stays(chosen):
                     yield join(chosen)
 
 
-def _names(tree: T.Tree, inside) -> frozenset[str]:
+def names_in(tree: T.Tree, inside: Mapping[str, frozenset[str]]) -> frozenset[str]:
     """Names in a tree, those in the arguments of its networks included."""
     own = T.symbols(tree)
     return own.union(*(inside[name] for name in own if name in inside))

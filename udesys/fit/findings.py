@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from udesys.fit.absorption import CHANGE
-from udesys.fit.combinations import Block, Changes, blocks_of, constant_combinations, smallest_part
+from udesys.fit.combinations import Block, Changes, blocks_of, constant_combinations, names_in, smallest_part
 from udesys.fit.responses import INVOLVED, NULL, Directions, Record, null_directions, symbols_of, windows_of
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm
@@ -225,7 +225,7 @@ class _Reader:
         )  # fmt: skip
 
     def _absorbed(self, part: T.Tree, relative: bool, names: list[str], calls: list[str]) -> str:
-        own = [t for t in _summands(part) if T.symbols(t) & set(names)]
+        own = [t for t in _summands(part) if names_in(t, self.inside) & set(names)]
         apart = len(own) < len(_summands(part)) and not any(self._calls(t) for t in own)
         what = listed([T.to_text(t) for t in own]) if apart else _it(names)
         their = "their sum " if apart and len(_summands(part)) == 2 and part.op == "add" else ""
