@@ -125,7 +125,8 @@ def test_every_figure_is_saved_under_a_safe_name_and_is_the_same_every_time(two_
 def test_the_front_and_the_correlations_are_saved_where_there_are_some(tmp_path):
     law = discovered()
     names = [file.name for file in save_figures(law, tmp_path)]
-    assert names == ["fit.png", "term_NN1.png", "term_NN2.png", "phase.png", "front.png", "correlation.png"]
+    assert names == ["fit.png", "term_NN1.png", "term_NN2.png", "phase.png", "front.png", "correlation.png",
+                     "residuals.png"]  # fmt: skip
     shown = words(draw_front(law))
     assert {"number of constants", "criterion above the lowest", "picked", "the data cannot tell (below 6)"} <= shown
     assert {"NN1.c0", "NN2.c0", "1.00"} <= words(draw_correlation(law))
