@@ -5,7 +5,7 @@ import base64
 import pytest
 from chromium import chromium, find_chromium
 from laws import discovered
-from test_report_html import VERSIONS, decay, driven, hostile_law, html_of
+from test_report_html import VERSIONS, decay, driven, examined, hostile_law, html_of
 
 from udesys.report.html import report_html
 
@@ -62,6 +62,7 @@ def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     long = "a_name_that_is_as_long_as_names_of_columns_in_real_tables_sometimes_are"
     laws = {"discovered": html_of(discovered()), "driven": html_of(driven()), "decay": html_of(decay())}
+    laws["examined"] = html_of(examined())
     laws["hostile"] = report_html(hostile_law(), spec="x" * 500, command=long * 4, versions=VERSIONS)
     for name, html in laws.items():
         (folder / f"{name}.html").write_text(html, encoding="utf-8")
@@ -70,7 +71,7 @@ def pages(tmp_path_factory):
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["discovered", "driven", "decay", "hostile"])
+@pytest.mark.parametrize("name", ["discovered", "driven", "decay", "examined", "hostile"])
 def test_a_page_fits_its_window_says_no_error_and_loads_nothing(browser, pages, name, width, dark):
     browser.open(pages[name], width=width, dark=dark)
     size = browser.value("[document.documentElement.scrollWidth, window.innerWidth]")
@@ -108,10 +109,11 @@ def test_a_trouble_would_be_seen(browser, tmp_path):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_of_the_two_sizes_of_a_figure_one_is_shown_and_its_words_can_be_read(browser, pages, width):
-    browser.open(pages["discovered"], width=width)
+    browser.open(pages["examined"], width=width)
     shown = "[...document.querySelectorAll('{}')].filter((e) => e.checkVisibility()).length"
     wide, narrow = (browser.value(shown.format(kind)) for kind in (".wide", ".narrow"))
-    assert (wide, narrow) == ((0, 1) if width < 600 else (1, 0))
+    across = 5  # the law, its residuals, support, profiles and the next experiment
+    assert (wide, narrow) == ((0, across) if width < 600 else (across, 0))
     sizes = browser.value(
         "[...document.querySelectorAll('svg text')].filter((e) => e.checkVisibility())"
         ".map((e) => e.getScreenCTM().a ** 2 + e.getScreenCTM().b ** 2).map((s) => 8 * Math.sqrt(s))"
@@ -120,7 +122,7 @@ def test_of_the_two_sizes_of_a_figure_one_is_shown_and_its_words_can_be_read(bro
 
 
 def test_on_paper_a_dark_page_is_white_and_nothing_is_cut_off(browser, pages):
-    browser.open(pages["discovered"], width=700, dark=True, media="print")
+    browser.open(pages["examined"], width=700, dark=True, media="print")
     assert browser.value("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert browser.value("document.documentElement.scrollWidth <= window.innerWidth") is True
     pdf = base64.b64decode(browser.call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)["data"])

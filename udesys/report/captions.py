@@ -228,7 +228,8 @@ def support_caption(law) -> tuple[str, str]:
     found = law.support
     caption = (
         f"Above, how many of {count(found.resamples, 'repeat')} picked each form (bars), and in how many it was within "
-        "reach of the best (marks). Below, how many picked a form with each of these terms."
+        "reach of the best (marks); of those never picked a few are drawn. Below, how many picked a form with each of "
+        "these terms."
     )
     forms = [found.form, *(form for form in found.forms if form.picked)][:LONG_LIST]
     told = [f"{form_text(form) or 'the law'}: picked in {form.picked}, within reach in {form.near}" for form in forms]

@@ -66,7 +66,8 @@ def draw_residuals(law, *, width: float = WIDE, titled: bool = True, units: Mapp
         row[2].set_title("quantiles", color=INK, pad=4)
     for panel, text in zip(panels[-1], (labelled(law.data.time, units), "lag", "of normal noise"), strict=True):
         panel.set_xlabel(text)
-    few_ticks(panels[-1, 0].xaxis, round((0.55 if width > PANEL else 0.9) * TICKS_PER_INCH * width))
+    for panel in panels[:, 0]:
+        few_ticks(panel.xaxis, round((0.55 if width > PANEL else 0.9) * TICKS_PER_INCH * width))
     picture.align_ylabels(panels[:, 0])
     _title_and_legends(picture, law, min(len(spans), MOST_TRAJECTORIES), titled=titled)
     return picture

@@ -78,14 +78,17 @@ def draw_suggestion(
 
 
 def _draw_column(panel, suggestions, law, column: str, t: np.ndarray) -> None:
-    """Curves and bands of the laws, what was measured, and where to measure."""
+    """Curves and bands of the laws, what was measured, and where to measure.
+
+    The axis holds the law itself and what was measured, and of the others what is not far from these.
+    """
     best, known = suggestions.items[0], []
     for colour, curve in zip(LAW_COLOURS, suggestions.best["curves"]["columns"][column].values(), strict=False):
         mean, sd = (np.array([np.nan if v is None else v for v in curve[part]], float) for part in ("mean", "sd"))
         least = 0.0 if law is not None and column in law.model.positive else -np.inf
         panel.fill_between(t, np.maximum(mean - NORMAL_95 * sd, least), mean + NORMAL_95 * sd, color=colour, **BAND)
         panel.plot(t, mean, color=colour, lw=1.6, zorder=3)
-        known.append(mean)
+        known = known or [mean]
     run = None if law is None else next((r for r in law.data.trajectories if r.name == best.design.trajectory), None)
     if run is not None:
         y = run.y[:, law.data.columns.index(column)]

@@ -13,7 +13,8 @@ from udesys.assess.support_text import form_text
 from udesys.report.style import BLUE, INK, PANEL, SKY, VERMILLION, WIDE, Picture, plain, styled
 
 MOST_FORMS, MOST_TERMS = 10, 6  # bars; and of each missing term
-LONGEST_LINE, LEAST_LINE = 46, 22  # characters of a formula on one line, across a page and across a phone
+MOST_UNPICKED = 3  # forms that were within reach alone
+LONGEST_LINE, LEAST_LINE = 46, 26  # characters of a formula on one line, across a page and across a phone
 LINE, BAR, AROUND = 0.165, 0.13, 0.9  # inches: a line of text, between two bars, and around the panel
 THICK, NUMBER = 0.62, 9.0  # of a bar, in its room; and how far its number reaches [% of all across a page]
 REACH_MARK = {"ls": "", "marker": "|", "ms": 10, "mew": 1.6, "color": INK}
@@ -24,11 +25,13 @@ def draw_support(support: Support, *, width: float = WIDE) -> Picture:
     """Draw the shares of the forms, a mark where each was within reach, and those of the additive terms.
 
     Args:
-        support: of a law's form; the ten forms picked most often, and its own, are drawn.
+        support: of a law's form; the ten forms picked most often, its own among them, are drawn.
         width: of the picture [inches].
     """
     line = LONGEST_LINE if width > PANEL else LEAST_LINE
-    forms = [support.form, *(form for form in support.forms if form.near)][:MOST_FORMS]
+    picked = [support.form, *(form for form in support.forms if form.picked)]
+    near = [form for form in support.forms if form.near and not form.picked]
+    forms = [*picked, *near[:MOST_UNPICKED]][:MOST_FORMS]
     names = [_name(form, line) for form in forms]
     terms = [(term, text, n) for term, counts in support.summands.items() for text, n in _most(counts)]
     several = len(support.summands) > 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -241,8 +242,15 @@ def standing_table(law) -> Table:
     for one in laws:
         if one.group == one.label:
             alike = ", ".join(other.label for other in laws if other.group == one.label and other is not one)
-            rows.append((one.label, one.text or "the law", _percent(one.weight), alike))
+            rows.append((one.label, _forms(one.text, law.residuals) or "the law", _percent(one.weight), alike))
     return without_empty_columns(Table(header=("", "law", "weight", "not told from it by any"), rows=rows))
+
+
+def _forms(text: str, terms: Iterable[str]) -> Forms:
+    """Formulas from the name of a law, such as `NN1 = c0*x, NN2 = c0*y`."""
+    heads = "|".join(re.escape(term) for term in terms)
+    parts = re.split(rf"(?:^|, )({heads}) = ", text)[1:] if heads else []
+    return Forms(zip(parts[::2], parts[1::2], strict=True))
 
 
 def suggestions_table(law) -> Table:

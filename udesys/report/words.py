@@ -184,7 +184,7 @@ def support_sentences(law) -> list[str]:
     ]
     others = [form for form in found.forms if form.picked]
     if others:
-        most = f"the next most often in {_share(others[0].picked, n)}"
+        most = f"{'the most frequent of them ' * (len(others) > 1)}in {_share(others[0].picked, n)}"
         sentences.append(f"{count(len(others), 'other form was', 'other forms were')} picked, {most}.")
     if found.failed:
         why = "; ".join(f"{reason} ({times})" for reason, times in list(found.failures.items())[:MOST_REASONS])
@@ -235,15 +235,14 @@ def suggestion_sentence(law) -> str:
         law: a Discovery with suggestions.
     """
     asked = law.suggestions
-    best = asked.items[0]
-    measured = f"{listed(list(best.design.columns))} at {asked.time} {when(best.design.t)}"
-    what = f"{measured} in {asked.what()}" if best.design.trajectory is not None else f"A {asked.what()}: {measured}"
-    does = {
-        "separation": "tells the laws that stand apart best",
-        "shrink": "narrows the named intervals most",
-        "constants": "narrows the intervals of all constants most, as no rival stands",
+    design = asked.items[0].design
+    measured = f"{listed(list(design.columns))} measured at {asked.time} {when(design.t)}"
+    aims = {
+        "separation": "To tell the laws that stand apart",
+        "shrink": "To narrow the intervals that were named",
+        "constants": "No rival stands; to narrow the intervals of all constants",
     }
-    return f"{what} {does[asked.by]} of all that was looked at."
+    return f"{aims[asked.by]}, the best experiment looked at is {asked.what()}, with {measured}."
 
 
 def when(t: Sequence[float]) -> str:
