@@ -165,6 +165,19 @@ def test_three_constants_in_two_products():
     assert found == "a, b and c appear together only: a*b and a*c are determined, none of them by itself."
 
 
+def test_a_swinging_rod_tells_two_ratios_of_its_mass_length_inertia_and_friction():
+    def rhs(t, s):
+        return [s[1], 60 * np.sin(s[0]) - 0.1 * s[1]]
+
+    data = measured(rhs, [[2.0, 0.0]], [np.arange(0, 4, 0.04)], ("q", "q'"), noise=0.005)
+    build = {"a": Parameter(0.15), "m": Parameter(0.16), "k": Parameter(4e-4), "I": Parameter(2e-4)}
+    found = sentences("q'' = (a*m*9.81*sin(q) - k*q')/(m*a^2 + I)", data, parameters=build)
+    assert found == (
+        "a, m and k are not determined: a*m/k is.",
+        "I is not determined: only k/(m*a**2 + I) is.",
+    )
+
+
 @pytest.mark.parametrize("kind", ["product", "sum"])
 def test_equal_values_do_not_mix_up_a_product_and_a_sum(kind):
     # At a = b = 2 both are 4, and change alike.

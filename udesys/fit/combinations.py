@@ -123,21 +123,29 @@ def _parts(changes: Changes, tree: T.Tree, of: str, inside) -> Iterator[T.Tree]:
             continue
         if changes.moves(node) and changes.unchanged(node):
             yield node
-        if not isinstance(node, T.Operation):
-            continue
-        if node.op in ("add", "sub"):
-            flat, stays, join = _terms(node), changes.sum_unchanged, _sum
-        elif node.op in ("mul", "div"):
-            flat, stays, join = _factors(node), changes.product_unchanged, _product
-        else:
-            continue
-        moving = [part for part in flat if not changes.unchanged(part[1])]
-        if len(moving) > MOST_PARTS:
-            continue
-        for count in range(2, len(moving) + 1):
-            for chosen in itertools.combinations(moving, count):
-                if any(of in names_in(part, inside) for _, part in chosen) and stays(chosen):
-                    yield join(chosen)
+        for flat, stays, join in _chains(changes, node):
+            moving = [part for part in flat if not changes.unchanged(part[1])]
+            if len(moving) > MOST_PARTS:
+                continue
+            for count in range(2, len(moving) + 1):
+                for chosen in itertools.combinations(moving, count):
+                    if any(of in names_in(part, inside) for _, part in chosen) and stays(chosen):
+                        yield join(chosen)
+
+
+def _chains(changes: Changes, node: T.Tree):
+    """A node as a sum or as a product, and as the product with each of its terms where one factor is a sum."""
+    if not isinstance(node, T.Operation):
+        return
+    if node.op in ("add", "sub"):
+        yield _terms(node), changes.sum_unchanged, _sum
+    if node.op in ("mul", "div"):
+        flat = _factors(node)
+        yield flat, changes.product_unchanged, _product
+        for k, (exponent, factor) in enumerate(flat):
+            if exponent == 1 and isinstance(factor, T.Operation) and factor.op in ("add", "sub"):
+                for _, term in _terms(factor):
+                    yield [*_factors(term), *flat[:k], *flat[k + 1 :]], changes.product_unchanged, _product
 
 
 def names_in(tree: T.Tree, inside: Mapping[str, frozenset[str]]) -> frozenset[str]:
