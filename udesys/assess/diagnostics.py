@@ -172,4 +172,5 @@ def odd_words(checks: Sequence[ResidualCheck]) -> tuple[str, ...]:
         if odd:
             found.append(f"those of {', '.join(f'{name} ({p_text(p)})' for name, p in odd)} {words}")
     outliers = [f"{c.outliers} of {c.column}" for c in checks if c.outliers]
-    return (*found, *([f"{', '.join(outliers)} are outliers"] if outliers else []))
+    are = "is an outlier" if sum(c.outliers for c in checks) == 1 else "are outliers"
+    return (*found, *([f"{', '.join(outliers)} {are}"] if outliers else []))
