@@ -11,7 +11,7 @@ from udesys.assess.summary import estimates_of, picked_of
 from udesys.errors import ModelError
 from udesys.model import mathml
 from udesys.model.grammar import parse_expression
-from udesys.report import captions, tables, words
+from udesys.report import asked_tables, captions, tables, words
 from udesys.report.courses import Course, courses_of
 from udesys.report.curves import call_text
 from udesys.report.figures import (
@@ -195,7 +195,7 @@ def _support(law) -> dict | None:
     if law.support is None:
         return None
     figure = _across("support", captions.support_caption(law), lambda width: draw_support(law.support, width=width))
-    return {"figure": figure, "forms": tables.support_table(law), "terms": tables.summands_table(law)}
+    return {"figure": figure, "forms": asked_tables.support_table(law), "terms": asked_tables.summands_table(law)}
 
 
 def _profiles(law) -> dict | None:
@@ -219,8 +219,8 @@ def _next(law, units) -> dict | None:
         return None
     draw = functools.partial(draw_suggestion, asked, law, titled=False, units=units)
     figure = _across("next", captions.suggestion_caption(law), lambda width: draw(width=width))
-    laws = tables.standing_table(law) if len(asked.laws) > 1 else None
-    return {"figure": figure, "laws": laws, "table": tables.suggestions_table(law)}
+    laws = asked_tables.standing_table(law) if len(asked.laws) > 1 else None
+    return {"figure": figure, "laws": laws, "table": asked_tables.suggestions_table(law)}
 
 
 def _terms(law, units) -> list[dict]:
