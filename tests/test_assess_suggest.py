@@ -15,10 +15,10 @@ from udesys import api, cli
 from udesys.assess.discovery import Discovery, RankedModel, Residual
 from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing, Rival
-from udesys.assess.suggest_check import chance_of_telling, extended
-from udesys.assess.suggest_designs import Design, parsed_starts
-from udesys.assess.suggest_utility import expected_ratios, information, overlaps, variance_after
-from udesys.assess.suggestions import Suggestions
+from udesys.assess.suggest.check import chance_of_telling, extended
+from udesys.assess.suggest.designs import Design, parsed_starts
+from udesys.assess.suggest.suggestions import Suggestions
+from udesys.assess.suggest.utility import expected_ratios, information, overlaps, variance_after
 from udesys.errors import DataError, ModelError, UdesysError
 from udesys.model import HybridODE
 from udesys.model.closed_form import ClosedForm, Formula

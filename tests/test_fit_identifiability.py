@@ -10,8 +10,8 @@ import pytest
 from laws import dataset, fit, half_known, lotka_volterra, lotka_volterra_rhs, measured, solution
 from scipy.integrate import solve_ivp
 
-from udesys.fit.findings import Identifiability
-from udesys.fit.identifiability import identifiability_of
+from udesys.fit.identifiability.findings import Identifiability
+from udesys.fit.identifiability.of_hybrid import identifiability_of
 from udesys.fit.keeping import put_together, taken_apart
 from udesys.model import HybridODE, Parameter
 from udesys.systems import get_system, make_data

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from udesys.assess.derived import Quantity
     from udesys.assess.identifiability import LawIdentifiability
     from udesys.assess.profile import Profile
-    from udesys.assess.suggestions import Suggestions
+    from udesys.assess.suggest.suggestions import Suggestions
     from udesys.assess.support import Support
     from udesys.search import SearchOptions
 
@@ -324,7 +324,7 @@ class Discovery:
         Raises:
             UdesysError: a name, bound or time is not usable, or an older version found the law.
         """
-        from udesys.assess.suggest import suggest
+        from udesys.assess.suggest.asking import suggest
 
         asked = {"initial": initial, "until": until, "columns": columns, "shrink": shrink}
         return suggest(self, **asked, samples=samples, every=every, most=most, seed=seed)

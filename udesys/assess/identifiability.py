@@ -12,8 +12,8 @@ from udesys.assess.derived import derive, estimates_in_order, labels_of
 from udesys.assess.estimate import Estimate
 from udesys.assess.summary import estimate_cells
 from udesys.errors import UdesysError
-from udesys.fit.findings import Finding, Identifiability, look_for_nulls
-from udesys.fit.responses import Record
+from udesys.fit.identifiability.findings import Finding, Identifiability, look_for_nulls
+from udesys.fit.identifiability.responses import Record
 from udesys.model import tree as T
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from udesys.assess.layout import aligned, wrapped
 from udesys.assess.summary import MISSING, estimate_cells, mark_of, rounded
-from udesys.assess.summary import _table as aligned
-from udesys.assess.summary import _wrapped as wrapped
 
 if TYPE_CHECKING:
     from udesys.assess.derived import Quantity

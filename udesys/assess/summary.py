@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-WIDTH = 106
+from udesys.assess.layout import WIDTH, aligned, wrapped
+
 SHOWN_DELTA = 10.0  # further from the best there is no support left (Burnham & Anderson 2002, sec. 2.6)
 SHOWN_ROWS = 12
 RIVAL_DELTA = 6.0  # a likelihood ratio of exp(6 / 2), about 20: nearer than this the data cannot tell
@@ -51,7 +52,7 @@ def summary(law) -> str:
         *_visited(law),
         *([] if law.support is None else law.support.lines()),
         *([] if law.suggestions is None else law.suggestions.lines()),
-        *(line for warning in law.warnings for line in _wrapped("Warning: ", warning)),
+        *(line for warning in law.warnings for line in wrapped("Warning: ", warning)),
     ]
     return "\n".join(line.rstrip() for line in parts)
 
@@ -79,7 +80,7 @@ def _equations(law) -> list[str]:
     width = max(len(left) for left in equations)
     lines: list[str] = []
     for left, right in equations.items():
-        lines += _wrapped(f"  {left:<{width}} =  ", right)
+        lines += wrapped(f"  {left:<{width}} =  ", right)
     return lines
 
 
@@ -89,7 +90,7 @@ def _terms(law) -> list[str]:
     width = max(len(term) for term in law.residuals)
     lines = ["Missing terms"]
     for term, residual in law.residuals.items():
-        lines += _wrapped(f"  {term:<{width}} =  ", residual.expression)
+        lines += wrapped(f"  {term:<{width}} =  ", residual.expression)
     return lines
 
 
@@ -103,7 +104,7 @@ def _constants(law) -> list[str]:
     for name, estimate in named.items():
         bounds = law.model.parameters[name].bounds if name in law.parameters else None
         rows.append((f"  {name}", *estimate_cells(estimate), mark_of(estimate, bounds)))
-    return _table(header, rows, "<>><<><")
+    return aligned(header, rows, "<>><<><")
 
 
 def _derived_and_profiles(law) -> list[str]:
@@ -118,7 +119,7 @@ def _simpler(law) -> list[str]:
         return []
     names = {name if isinstance(name, str) else ".".join(name): value for name, value in law.simpler.items()}
     text = ", ".join(f"{name} = {value}" for name, value in names.items())
-    return _wrapped("Simpler: ", f"{text} would do as well (criterion {law.simpler_criterion:+.1f} with that fixed).")
+    return wrapped("Simpler: ", f"{text} would do as well (criterion {law.simpler_criterion:+.1f} with that fixed).")
 
 
 def estimates_of(law) -> dict:
@@ -180,7 +181,7 @@ def _errors(law) -> list[str]:
         (f"  {column}", noise_text(law, column), *(error_text(law.error[kind].get(column)) for kind in kinds))
         for column in law.data.columns
     ]
-    return _table(header, rows, "<" + ">" * (len(header) - 1))
+    return aligned(header, rows, "<" + ">" * (len(header) - 1))
 
 
 def error_text(value: float | None) -> str:
@@ -190,7 +191,7 @@ def error_text(value: float | None) -> str:
 
 def _residuals(law) -> list[str]:
     """Whether what is left is noise; one line where it is."""
-    return [] if law.diagnostics is None else _wrapped("Residuals: ", str(law.diagnostics))
+    return [] if law.diagnostics is None else wrapped("Residuals: ", str(law.diagnostics))
 
 
 def noise_text(law, column: str) -> str:
@@ -231,7 +232,7 @@ def _candidates(law) -> list[str]:
         first, *others = _form_lines(candidate, room)
         rows.append(((PICK if candidate is picked else " " * len(PICK)) + first, *row))
         rows += [(" " * len(PICK) + line, *[""] * len(row)) for line in others]
-    lines = _table(headers[0], [*headers[1:], *rows], "<" + ">" * (len(headers[0]) - 2) + "<")
+    lines = aligned(headers[0], [*headers[1:], *rows], "<" + ">" * (len(headers[0]) - 2) + "<")
     if picked.delta > 0:
         rule = f"(picked: the fewest constants within {RIVAL_DELTA:g} of the lowest criterion)"
         lines.append(" " * len(PICK) + rule)
@@ -252,7 +253,7 @@ def _engines(law) -> list[str]:
         return []
     idle = ", ".join(law.idle_engines)
     why = f"; not ready: {idle} (`udesys discover SPEC --engine {law.idle_engines[0]}` says why)" if idle else ""
-    return _wrapped("Engines: ", f"{', '.join(law.engines)}{why}")
+    return wrapped("Engines: ", f"{', '.join(law.engines)}{why}")
 
 
 def engines_of(candidate) -> str:
@@ -306,7 +307,7 @@ def _how_sure(law) -> list[str]:
     unknown = [name for name, e in estimates_of(law).items() if not e.identifiable and name not in said]
     if unknown:
         sentences.append(f"These data do not determine {', '.join(unknown)}.")
-    return _wrapped("How sure: ", " ".join(sentences)) if sentences else []
+    return wrapped("How sure: ", " ".join(sentences)) if sentences else []
 
 
 def _rivals_sentence(law) -> str:
@@ -332,19 +333,4 @@ def _rivals_sentence(law) -> str:
 
 def _visited(law) -> list[str]:
     ranges = ", ".join(f"{s} {low:.4g} to {high:.4g}" for s, (low, high) in law.visited.items())
-    return _wrapped("Visited: ", f"{ranges} (no claim outside)") if ranges else []
-
-
-# ------------------------------------------------------------------ layout
-def _wrapped(head: str, text: str) -> list[str]:
-    """Text after a head, gone on under itself."""
-    room = max(40, WIDTH - len(head))
-    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
-    return [head + lines[0], *(" " * len(head) + line for line in lines[1:])]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> list[str]:
-    """Aligned lines; a column that is empty in every row is left out."""
-    kept = [k for k in range(len(header)) if k == 0 or any(row[k] for row in rows)]
-    widths = {k: max(len(row[k]) for row in [header, *rows]) for k in kept}
-    return ["   ".join(f"{row[k]:{align[k]}{widths[k]}}" for k in kept) for row in [header, *rows]]
+    return wrapped("Visited: ", f"{ranges} (no claim outside)") if ranges else []

@@ -5,10 +5,9 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from udesys.assess.layout import WIDTH, aligned, wrapped
 from udesys.assess.resampling import PARAMETRIC
-from udesys.assess.summary import PICK, WIDTH, rounded
-from udesys.assess.summary import _table as aligned
-from udesys.assess.summary import _wrapped as wrapped
+from udesys.assess.summary import PICK, rounded
 
 if TYPE_CHECKING:
     from udesys.assess.support import FormShare, Support

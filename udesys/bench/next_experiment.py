@@ -26,7 +26,7 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
-    from udesys.assess.suggest_designs import Design
+    from udesys.assess.suggest.designs import Design
     from udesys.data import Dataset
     from udesys.discover import Discovery
 

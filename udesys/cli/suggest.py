@@ -49,7 +49,7 @@ def command(
     quiet: _run.QuietOption = False,
 ) -> None:
     """Rank experiments by how well they tell a run's law and its rivals apart, and add them to the run and report."""
-    from udesys.assess.suggest_designs import parsed_starts
+    from udesys.assess.suggest.designs import parsed_starts
     from udesys.runs import assess_into
     from udesys.runs.files import to_json
 

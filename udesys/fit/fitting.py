@@ -13,7 +13,8 @@ from udesys.data import Dataset
 from udesys.errors import FitError
 from udesys.fit.attempt import Attempt, Setting, attempt, checked, finish, given_mask, prepare, rmse
 from udesys.fit.enough import check_enough
-from udesys.fit.identifiability import Identifiability, identifiability_of
+from udesys.fit.identifiability.findings import Identifiability
+from udesys.fit.identifiability.of_hybrid import identifiability_of
 from udesys.fit.options import FitOptions
 from udesys.fit.outliers import are_outliers, outlying
 from udesys.fit.result import FitResult, residual_terms, theta_covariance
@@ -190,7 +191,7 @@ def one_thread():
         torch.set_num_threads(before)
 
 
-def _result(best: Attempt, model, data, seed, given_noise, seconds) -> FitResult:
+def _result(best: Attempt, model, data, seed, given_noise, began: float) -> FitResult:
     problem, unknowns = best.problem, best.unknowns
     columns = [(c, model.measurable.index(c)) for c in data.columns]
     simulated = _simulated_errors(best)
@@ -202,7 +203,7 @@ def _result(best: Attempt, model, data, seed, given_noise, seconds) -> FitResult
         tr.name: {s: float(v) for s, v in zip(model.states, x[0], strict=True)}
         for tr, x in zip(data.trajectories, pieces, strict=True)
     }
-    return FitResult(
+    result = FitResult(
         model=model,
         data=data,
         seed=seed,
@@ -224,10 +225,12 @@ def _result(best: Attempt, model, data, seed, given_noise, seconds) -> FitResult
         largest_defect=defect,
         stages=best.stages,
         warnings=_warnings(best, simulated, defect, parameters, open_),
-        seconds=seconds,
+        seconds=time.perf_counter() - began,
         problem=problem,
         unknowns=unknowns,
     )
+    vars(result)["identifiability"] = open_  # the warnings have it; it is not looked for twice
+    return result
 
 
 def _parameters(problem, unknowns) -> dict[str, tuple[float, float]]:

@@ -11,7 +11,8 @@ from udesys.data import Dataset
 from udesys.errors import FitError, did_you_mean
 from udesys.fit.elimination import symmetric_inverse
 from udesys.fit.evaluations import SOLVERS, TOLERANCE, count_evaluations
-from udesys.fit.identifiability import Identifiability, identifiability_of
+from udesys.fit.identifiability.findings import Identifiability
+from udesys.fit.identifiability.of_hybrid import identifiability_of
 from udesys.fit.options import FitOptions
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import StageReport, Unknowns

@@ -16,7 +16,7 @@ from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing, Rival
 from udesys.assess.identifiability import LawIdentifiability
 from udesys.assess.profile import Profile
-from udesys.assess.suggestions import Suggestions
+from udesys.assess.suggest.suggestions import Suggestions
 from udesys.assess.support import Support
 from udesys.data import Dataset, Trajectory
 from udesys.fit import FitResult

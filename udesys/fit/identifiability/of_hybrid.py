@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from udesys.fit.absorption import Surroundings, stand_in
-from udesys.fit.findings import Finding, Identifiability, look_for_nulls
-from udesys.fit.responses import Record
+from udesys.fit.identifiability.absorption import Surroundings, stand_in
+from udesys.fit.identifiability.findings import Identifiability, look_for_nulls
+from udesys.fit.identifiability.responses import Record
 from udesys.model import HybridODE
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm
-
-__all__ = ["Finding", "Identifiability", "identifiability_of"]
 
 MOST_POINTS = 600  # at which a network is looked at
 

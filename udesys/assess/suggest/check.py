@@ -17,8 +17,8 @@ import numpy as np
 
 from udesys.assess.footing import Footing
 from udesys.assess.forecast import driving_along
-from udesys.assess.suggest_designs import Design
-from udesys.assess.suggest_predictions import ITERATIONS, Standing, noise_at, row_worth
+from udesys.assess.suggest.designs import Design
+from udesys.assess.suggest.predictions import ITERATIONS, Standing, noise_at, row_worth
 from udesys.search.measurements import Measurements
 from udesys.select import RIVAL
 from udesys.select.criterion import FLOOR

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from udesys.assess.suggest_predictions import Prediction, predict_new, predict_running
+from udesys.assess.suggest.predictions import Prediction, predict_new, predict_running
 from udesys.integrate.driving import Driving
 
 if TYPE_CHECKING:
-    from udesys.assess.suggest_designs import NewRun, Running
-    from udesys.assess.suggest_search import Suggesting
+    from udesys.assess.suggest.designs import NewRun, Running
+    from udesys.assess.suggest.search import Suggesting
 
 DENSE = 120  # times of a curve
 MOST_DRAWN = 4  # laws

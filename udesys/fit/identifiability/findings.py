@@ -8,9 +8,24 @@ from functools import cached_property
 
 import numpy as np
 
-from udesys.fit.absorption import CHANGE
-from udesys.fit.combinations import Block, Changes, blocks_of, constant_combinations, names_in, smallest_part
-from udesys.fit.responses import INVOLVED, NULL, Directions, Record, null_directions, symbols_of, windows_of
+from udesys.fit.identifiability.absorption import CHANGE
+from udesys.fit.identifiability.combinations import (
+    Block,
+    Changes,
+    blocks_of,
+    constant_combinations,
+    names_in,
+    smallest_part,
+)
+from udesys.fit.identifiability.responses import (
+    INVOLVED,
+    NULL,
+    Directions,
+    Record,
+    null_directions,
+    symbols_of,
+    windows_of,
+)
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm
 

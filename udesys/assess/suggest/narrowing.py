@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from udesys.assess.derived import Expression, expression_of, labels_of
-from udesys.assess.suggest_predictions import Standing
-from udesys.assess.suggestions import ALL_CONSTANTS
+from udesys.assess.suggest.predictions import Standing
+from udesys.assess.suggest.suggestions import ALL_CONSTANTS
 from udesys.errors import DataError
 from udesys.model import tree as T
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from udesys.assess.suggest_designs import new_run, running
-from udesys.assess.suggest_picture import picture_of
-from udesys.assess.suggest_search import Suggesting
-from udesys.assess.suggestions import Suggestions
+from udesys.assess.suggest.designs import new_run, running
+from udesys.assess.suggest.picture import picture_of
+from udesys.assess.suggest.search import Suggesting
+from udesys.assess.suggest.suggestions import Suggestions
 from udesys.errors import DataError
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from udesys.assess.suggest_designs import Design
+from udesys.assess.layout import aligned, wrapped
+from udesys.assess.suggest.designs import Design
 from udesys.select import RIVAL
 
 if TYPE_CHECKING:
@@ -176,9 +177,6 @@ class Suggestions:
 
     def lines(self) -> list[str]:
         """The printed form."""
-        from udesys.assess.summary import _table as printed_table
-        from udesys.assess.summary import _wrapped as wrapped
-
         lines = [f"Next experiment  {self.source}   {_RANKED[self.by]}, seed {self.seed}"]
         leaders = [one for one in self.laws if one.group == one.label]
         for one in leaders[:LAWS_SHOWN]:
@@ -191,7 +189,7 @@ class Suggestions:
             return [*lines, *(line for note in self.notes for line in wrapped("Note: ", note))]
         rows = [self._printed(rank) for rank in range(len(self.items))]
         cells = [(f"  {k}", *row.values()) for k, row in enumerate(rows, 1)]
-        lines += printed_table(("", *rows[0]), cells, "<<<<" + ">" * (len(rows[0]) - 3))
+        lines += aligned(("", *rows[0]), cells, "<<<<" + ">" * (len(rows[0]) - 3))
         if self.items[0].pair:
             lines += wrapped("  ", _LEGEND)
         return [*lines, *(line for note in self.notes for line in wrapped("Note: ", note))]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from udesys.assess.covariance import Covariance, joint_covariance
-from udesys.assess.suggest_designs import NewRun, Running
+from udesys.assess.suggest.designs import NewRun, Running
 from udesys.assess.summary import picked_of
 from udesys.integrate.driving import Driving
 from udesys.model.closed_form import ClosedForm

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from udesys.assess.derived import footing_of
-from udesys.assess.suggest_check import Check, chance_of_telling, solver_spacing
-from udesys.assess.suggest_designs import REACHES, REFINED, Design, NewRun, Running, measured_columns
-from udesys.assess.suggest_narrowing import Target, combined, targets_of
-from udesys.assess.suggest_predictions import (
+from udesys.assess.suggest.check import Check, chance_of_telling, solver_spacing
+from udesys.assess.suggest.designs import REACHES, REFINED, Design, NewRun, Running, measured_columns
+from udesys.assess.suggest.narrowing import Target, combined, targets_of
+from udesys.assess.suggest.predictions import (
     SET_TO,
     SET_UNSEEN,
     Prediction,
@@ -23,8 +23,8 @@ from udesys.assess.suggest_predictions import (
     standing_laws,
     weights_of,
 )
-from udesys.assess.suggest_utility import expected_ratios, information, overlaps, variance_after
-from udesys.assess.suggestions import CONSTANTS, SEPARATION, SHRINK, StandingLaw, Suggestion
+from udesys.assess.suggest.suggestions import CONSTANTS, SEPARATION, SHRINK, StandingLaw, Suggestion
+from udesys.assess.suggest.utility import expected_ratios, information, overlaps, variance_after
 from udesys.errors import DataError
 
 if TYPE_CHECKING:

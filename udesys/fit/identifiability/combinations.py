@@ -13,7 +13,7 @@ from functools import reduce
 
 import numpy as np
 
-from udesys.fit.responses import INVOLVED, Directions, symbols_of
+from udesys.fit.identifiability.responses import INVOLVED, Directions, symbols_of
 from udesys.model import tree as T
 from udesys.model.program import Program
 

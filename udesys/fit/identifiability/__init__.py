@@ -1,0 +1,1 @@
+"""What data cannot tell of constants and states whatever their noise: null directions, and what they leave."""
