@@ -482,6 +482,17 @@ def test_a_simulation_of_one_run_agrees_with_scipy():
     np.testing.assert_allclose(states, np.stack([np.cos(t), -np.sin(t)], 1), atol=1e-6)
 
 
+def test_a_simulation_that_takes_too_many_steps_gives_up(monkeypatch):
+    model = HybridODE("x' = w*y\ny' = -w*x", parameters={"w": 1e7})
+    t = np.linspace(0, 1, 101)
+    problem = shooting(model, dataset(("x", "y"), (t, np.ones((101, 2)))))
+    calls, inside = [], HybridField.__call__
+    monkeypatch.setattr(HybridField, "__call__", lambda *args: calls.append(1) or inside(*args))
+    states = problem.simulate(np.array([1.0, 0.0]), np.zeros(0), 0, t, 1e-6)
+    assert np.isnan(states[1:]).all()
+    assert 1_000 < len(calls) < 10_000  # it would take some hundred thousand steps to the second time
+
+
 @METHODS
 def test_shooting_closes_every_interval_from_the_starts(method):
     problem, unknowns = oscillator(h=0.25, noise=0.01, method=method)

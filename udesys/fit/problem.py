@@ -27,6 +27,7 @@ CHECK_TOLERANCE, CHECK_STEPS = 1e-3, 300  # of the noise, and most steps in an i
 CHECK_AGREES = 0.04  # of the noise: what is farther off than this is looked at more closely
 CHECK_CHUNKS = (CHUNK, 512, 32)  # intervals checked at once, at first and more closely
 MOST_EVALUATIONS = 100_000  # of the right side in one stiff simulation
+MOST_STEPS, LEAST_STEPS = 100_000, 1_000  # of an explicit one altogether, and between two of its times
 
 
 @dataclass(frozen=True)
@@ -492,6 +493,7 @@ class ShootingProblem:
                 torch.tensor(start)[None],
                 torch.tensor(t),
                 atol=atol,
+                max_steps=max(LEAST_STEPS, MOST_STEPS // len(t)),
             )
             return solution.x[0].numpy()
 
