@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import numpy as np
 import pytest
@@ -418,3 +419,9 @@ def test_a_network_that_acts_on_nothing_measured_is_refused():
         fit("x' = -x\nz' = NN(z)", data)
     check_enough(HybridODE("x' = -x + z\nz' = w\nw' = NN(z)"), data)
     check_enough(HybridODE("x' = NN1(z)\nz' = NN2(w)\nw' = -w"), data)
+
+
+def test_a_fit_tells_how_long_it_took():
+    began = time.perf_counter()
+    result = fit(HybridODE("x' = -k*x"), dataset(("x",), (np.arange(5.0), np.exp(-np.arange(5.0))[:, None])))
+    assert 0 < result.seconds <= time.perf_counter() - began

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -81,8 +80,7 @@ def fit(
                 "or give initial values."
             )
         best.problem.hold_given(best.unknowns.nodes)
-        found = _result(best, model, data, seed, tuple(noise or ()), time.perf_counter() - began)
-        return replace(found, options=options)
+        return _result(best, model, data, seed, tuple(noise or ()), options, began)
 
 
 def _search(model, data, seed, noise, options, progress) -> Attempt:
@@ -191,7 +189,7 @@ def one_thread():
         torch.set_num_threads(before)
 
 
-def _result(best: Attempt, model, data, seed, given_noise, began: float) -> FitResult:
+def _result(best: Attempt, model, data, seed, given_noise, options, began: float) -> FitResult:
     problem, unknowns = best.problem, best.unknowns
     columns = [(c, model.measurable.index(c)) for c in data.columns]
     simulated = _simulated_errors(best)
@@ -226,6 +224,7 @@ def _result(best: Attempt, model, data, seed, given_noise, began: float) -> FitR
         stages=best.stages,
         warnings=_warnings(best, simulated, defect, parameters, open_),
         seconds=time.perf_counter() - began,
+        options=options,
         problem=problem,
         unknowns=unknowns,
     )
