@@ -1,5 +1,6 @@
 """What a run keeps of a law is the law: read back, it says, draws and does the same."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -39,6 +40,12 @@ def driven():
     return model, data
 
 
+@functools.cache
+def driven_law():
+    model, data = driven()
+    return udesys.discover(model, data, heldout=data, options=udesys.SearchOptions(engines=("sparse",)))
+
+
 def test_a_fit_is_put_together_to_the_last_bit():
     fit = fitted()
     arrays, plain = taken_apart(fit)
@@ -75,14 +82,13 @@ def test_a_law_saved_from_python_is_the_same_law_when_it_is_loaded(tmp_path):
 
 
 def test_inputs_covariates_observables_and_held_out_runs_are_kept(tmp_path):
-    model, data = driven()
-    law = udesys.discover(model, data, heldout=data, options=udesys.SearchOptions(engines=("sparse",)))
+    law = driven_law()
     law.save(tmp_path / "a")
     again = udesys.load_run(tmp_path / "a")
     assert str(again) == str(law)
     assert again.heldout.inputs == {"force": "linear"}
-    assert again.model.parameters["k"] == model.parameters["k"]
-    t = data.trajectories[1].t
+    assert again.model.parameters["k"] == law.model.parameters["k"]
+    t = law.data.trajectories[1].t
     assert again.forecast(t, trajectory=1).equals(law.forecast(t, trajectory=1))
 
 
@@ -141,8 +147,7 @@ def test_exact_json_keeps_every_number():
 
 
 def test_the_footing_of_a_law_is_kept_and_the_law_is_at_its_optimum_there(tmp_path):
-    model, data = driven()
-    law = udesys.discover(model, data, options=udesys.SearchOptions(engines=("sparse",)))
+    law = driven_law()
     law.save(tmp_path / "a")
     again = udesys.load_run(tmp_path / "a")
     for name in ("nodes", "steps", "x0", "measured_noise", "degrees"):

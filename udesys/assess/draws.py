@@ -26,7 +26,8 @@ PROBED = 60  # draws by the covariance whose weights tell whether it is narrow
 NARROW = 0.9  # share of the draws that the weighed ones are worth, from which the covariance is taken as it is
 EXACT = 1e-6  # of a value: standard deviations below which errors of the solver tell laws apart, not the measurements
 PROPOSED = 3  # proposals for each draw where it is not
-STEPS = 4_000_000  # of the solver for all proposals of a round; a record that needs more has no wide covariance
+LEAST_PROPOSED = 200  # in a round; a record for which that takes too many steps is drawn by the covariance alone
+STEPS = 1_000_000  # of the solver for all proposals: a few seconds
 ROUNDS = 6  # of proposals, at most
 ENOUGH = 0.15  # share as above, from which proposals are not adapted any more
 TEMPERED = 0.1  # the same while they are adapted
@@ -120,14 +121,15 @@ def drawn_laws(
     low, high = _bounds(form)
     proposal = _Proposal.unit(axes.shape[1], np.inf if likelihood is None else likelihood.degrees)
     weighed = likelihood is not None and _is_wide(likelihood, proposal, optimum, axes)
-    proposed = likelihood.affordable(PROPOSED * n) if weighed else 0
+    proposed = likelihood.affordable(ROUNDS * PROPOSED * n) // ROUNDS if weighed else 0
+    weighed = weighed and proposed >= LEAST_PROPOSED
     best, points, weights = 0.0, optimum + np.zeros((n, 1)), np.ones(n)
-    for _ in range(ROUNDS if proposed >= n else 1):
-        moved, density = proposal.draw(rng, proposed if proposed >= n else PROPOSED * n)
+    for _ in range(ROUNDS if weighed else 1):
+        moved, density = proposal.draw(rng, proposed if weighed else PROPOSED * n)
         tried = optimum + moved @ axes.T
         inside = ((tried >= low) & (tried <= high)).all(1)
         logs = np.where(inside, 0.0, -np.inf)
-        if proposed >= n:
+        if weighed:
             logs[inside] = likelihood.weights(tried[inside], density[inside], axes)
         share = _worth(logs)
         if share > best:
