@@ -2,7 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
+from laws import TRUTH, lotka_volterra_rhs, solution
+from scipy.optimize import least_squares
 from typer.testing import CliRunner
 
 from udesys.bench import lotka_volterra as study
@@ -64,6 +67,31 @@ def test_a_constant_times_the_product_is_right(formula):
 )
 def test_anything_else_is_wrong(formula):
     assert not study.is_product(formula)
+
+
+@pytest.mark.parametrize("estimate", [False, True])
+def test_the_bound_is_that_of_least_squares_at_the_truth(estimate):
+    truth = {"alpha": TRUTH["alpha"], "delta": TRUTH["delta"], "NN1": -TRUTH["beta"], "NN2": TRUTH["gamma"]}
+    names = list(truth) if estimate else ["NN1", "NN2"]
+    t = np.linspace(0, 3, 31)
+
+    def simulated(z):
+        p = {**truth, **dict(zip(names, z, strict=False))}
+        constants = p["alpha"], -p["NN1"], p["NN2"], p["delta"]
+        return solution(lambda t, x: lotka_volterra_rhs(t, x, *constants), z[len(names) :], t)
+
+    start = np.array([*(truth[n] for n in names), 0.44249296, 4.6280594])
+    sigma = 0.01 * np.abs(simulated(start)).mean(0)
+    jacobian = least_squares(lambda z: (simulated(z) / sigma).ravel(), start, jac="3-point", max_nfev=1).jac
+    errors = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)))
+    assert study.cramer_rao(0.01, estimate) == pytest.approx(dict(zip(names, errors, strict=False)), rel=1e-3)
+
+
+def test_constants_that_spread_as_the_bound_says_have_a_ratio_of_one():
+    bound = study.cramer_rao(0.01, False)
+    runs = [run(constants={n: 1.0 + side * b / 2**0.5 for n, b in bound.items()}) for side in (-1, 1)]
+    assert study.spread(runs, 0.01, False) == pytest.approx({"NN1": 1.0, "NN2": 1.0})
+    assert "spread of the constants over the Cramer-Rao bound: NN1 1.00  NN2 1.00" in table(runs, False, "published", 1)
 
 
 def test_the_study_is_listed_and_explains_itself():

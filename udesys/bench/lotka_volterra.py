@@ -155,7 +155,7 @@ def cramer_rao(level: float, estimate: bool) -> dict[str, float]:
     form = ClosedForm(model, {t: Formula(product, {"c0": v}) for t, v in true.items()}, system.constants)
     t = np.array(system.t)
     whole = (np.array([0]), np.array([len(t)]))
-    x0 = np.array([list(system.x0.values())])
+    x0 = np.array([list(system.starts[0].values())])
     _, slopes = form.simulate(x0, t, whole, np.full(len(t), STEPS), sensitivities=True)
     sigma = level * np.abs(make_data(system, 0.0, 0).trajectories[0].y).mean(0)
     rows = (slopes / sigma[:, None]).reshape(-1, slopes.shape[2])
