@@ -224,6 +224,14 @@ def test_gross_errors_and_noise_that_grows_are_remarked(right):
         "those of prey (p = 0.0002) change their size along time or with what is measured",
         "2 of prey are outliers",
     )
+    wandering = replace(clean, ljung_box=1e-4, repeated=0.4)
+    (remark,) = odd_words([wandering])
+    assert (
+        remark == "those of prey (p = 0.0001) repeat themselves from sample to sample, which the hybrid does not "
+        "explain either"
+    )
+    (remark,) = odd_words([wandering], networks=False)
+    assert remark == "those of prey (p = 0.0001) repeat themselves from sample to sample"
     assert p_text(0.031) == "p = 0.03" and p_text(0.0) == "p < 1e-9"
 
 

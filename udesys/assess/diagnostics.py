@@ -152,16 +152,16 @@ def p_text(p: float) -> str:
     return f"p = {p:.1g}" if p >= float(LEAST_P) else f"p < {LEAST_P}"
 
 
-def odd_words(checks: Sequence[ResidualCheck]) -> tuple[str, ...]:
+def odd_words(checks: Sequence[ResidualCheck], *, networks: bool = True) -> tuple[str, ...]:
     """What is odd about residuals, beside structure that the hybrid explains.
 
     Args:
         checks: of the columns without such structure.
+        networks: the hybrid has any; else it is the law itself.
     """
+    either = ", which the hybrid does not explain either" if networks else ""
     kinds = {
-        "repeat themselves from sample to sample, which the hybrid does not explain either": [
-            c.ljung_box if c.repeated > 0 else 1.0 for c in checks
-        ],
+        f"repeat themselves from sample to sample{either}": [c.ljung_box if c.repeated > 0 else 1.0 for c in checks],
         "are not normal": [c.normality for c in checks],
         "change their size along time or with what is measured": [c.heteroscedasticity for c in checks],
     }

@@ -96,12 +96,15 @@ class _Residuals:
             degrees=self.spent,
             structure=structure,
             warnings=structure_words([(c, self._where(c.column)) for c in pooled if c.column in structure], lack),
-            remarks=(*odd_words([c for c in pooled if c.column not in structure]), *self._left_out()),
+            remarks=(*self._odd([c for c in pooled if c.column not in structure]), *self._left_out()),
             t=self.t,
             lengths=tuple(int(b - a) for a, b in zip(*self.segments, strict=True)),
             closed=self.closed[:, used] * scale,
             hybrid=self.hybrid[:, used] * scale,
         )
+
+    def _odd(self, checks: list[ResidualCheck]) -> tuple[str, ...]:
+        return odd_words(checks, networks=bool(self.model.terms))
 
     def _unit(self) -> np.ndarray:
         """(m,) noise in the units of the weighted residuals: of the closed form or the hybrid, which follows better."""
