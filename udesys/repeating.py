@@ -97,7 +97,7 @@ def with_support(
         [form_of(rival.closed_form) for rival in law.rivals],
         outcomes,
         model=law.model,
-        names=[name if isinstance(name, str) else ".".join(name) for name in law.closed_form.names],
+        names=law.closed_form.labels,
         kind=question.resampling.kind,
         block_length=question.resampling.block_length,
         seed=seed,

@@ -43,11 +43,6 @@ class Quantity:
         return {"expression": self.expression, **{k: v for k, v in known.items() if k not in ("fixed", "unit")}}
 
 
-def labels_of(form: ClosedForm) -> list[str]:
-    """The estimated values of a law as they are printed: `alpha`, `NN1.c0`, in the order of its `names`."""
-    return [name if isinstance(name, str) else ".".join(name) for name in form.names]
-
-
 @dataclass(frozen=True)
 class Expression:
     """An expression of a law's estimated values, as a function with exact slopes.
@@ -90,7 +85,7 @@ def expression_of(form: ClosedForm, text: str) -> Expression:
         ModelError: the text is no expression, it holds a name that is no constant of the law, or nothing in it was
             estimated.
     """
-    tree, labels, model = parse_derived(text), labels_of(form), form.model
+    tree, labels, model = parse_derived(text), form.labels, form.model
     known = [*model.parameters, *(label for label in labels if label not in model.parameters)]
     for name in sorted(T.symbols(tree)):
         if name not in known:

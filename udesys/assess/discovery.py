@@ -219,7 +219,7 @@ class Discovery:
     @property
     def correlation(self) -> tuple[tuple[str, ...], np.ndarray]:
         """Labels of the estimated values, such as `alpha` and `NN1.c0`, and their correlations (values, values)."""
-        names = tuple(n if isinstance(n, str) else ".".join(n) for n in self.closed_form.names)
+        names = tuple(self.closed_form.labels)
         unknown = np.full((len(names),) * 2, np.nan)
         return names, unknown if self.covariance is None else self.covariance.correlation
 

@@ -46,9 +46,7 @@ class Footing:
         Args:
             model: the hybrid, whose bounds and priors hold.
         """
-        bounds = {n: p.bounds for n, p in model.parameters.items()}
-        priors = {n: p.prior for n, p in model.parameters.items() if p.prior}
-        return Refitter(self.data, self.nodes, bounds, self.steps, priors=priors)
+        return Refitter.of_model(model, self.data, self.nodes, self.steps)
 
 
 @dataclass(frozen=True, kw_only=True)

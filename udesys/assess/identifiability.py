@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from udesys.assess.derived import derive, estimates_in_order, labels_of
+from udesys.assess.derived import derive, estimates_in_order
 from udesys.assess.estimate import Estimate
 from udesys.assess.summary import estimate_cells
 from udesys.errors import UdesysError
@@ -85,7 +85,7 @@ def with_identifiability(law: Discovery) -> Discovery:
     left = _left_open(law)
     together = tuple(part for finding in left.findings for part in _parts(law, finding))
     found = LawIdentifiability(resolved=_resolved(law, left.names), together=together)
-    labels = dict(zip(labels_of(law.closed_form), law.closed_form.names, strict=True))
+    labels = dict(zip(law.closed_form.labels, law.closed_form.names, strict=True))
     said = {_warned(labels[name]) for name in found.names if name in labels}
     warnings = tuple(w for w in law.warnings if not any(w.startswith(start) for start in said))
     return replace(law, identifiability=found, warnings=warnings)
@@ -117,7 +117,7 @@ def _left_open(law: Discovery) -> Identifiability:
         own = {c: T.Symbol(f"{term}.{c}") for c in formula.constants}
         formulas[term] = T.substitute(formula.tree, own)
     trees = [*model.with_formulas(formulas), *model.observe.values()]
-    estimates = zip(labels_of(form), estimates_in_order(law), strict=True)
+    estimates = zip(form.labels, estimates_in_order(law), strict=True)
     held = frozenset(label for label, estimate in estimates if estimate.at_bound is not None)
     try:
         with np.errstate(all="ignore"):
@@ -146,7 +146,7 @@ def _parts(law: Discovery, finding: Finding) -> list[Together]:
 
 def _value(law: Discovery, tree: T.Tree) -> Estimate | None:
     """A combination's value and interval; None where a state is in it, or they are not to be had."""
-    if not T.symbols(tree) <= {*labels_of(law.closed_form), *law.model.fixed_values}:
+    if not T.symbols(tree) <= {*law.closed_form.labels, *law.model.fixed_values}:
         return None
     try:
         estimate = derive(law, T.to_text(tree, 17))

@@ -37,6 +37,7 @@ class ClosedForm:
 
     Attributes:
         names: the unknowns: estimated parameters, then `(term, constant)` pairs.
+        labels: the same as they are printed, and as the right sides have them: `alpha`, `NN1.c0`.
         values: (unknowns,) their values.
         rhs: one tree per state over `inputs`.
         observed: one tree per observable, likewise.
@@ -65,14 +66,14 @@ class ClosedForm:
         fixed = model.fixed_values
         self.rhs = tuple(T.substitute(r, fixed) for r in model.with_formulas(renamed))
         self.observed = tuple(T.substitute(tree, fixed) for tree in model.observe.values())
-        self._symbols = [*model.estimated, *(unique[p] for p in pairs)]
+        self.labels = [*model.estimated, *(unique[p] for p in pairs)]
         self._program = self._sensitive = self._observing = self._observing_slopes = None
         self._jumping: dict[bool, Program] = {}
 
     @property
     def inputs(self) -> list[str]:
         """States, unknowns, t, then the model's inputs and covariates: the inputs of the programs."""
-        return [*self.model.states, *self._symbols, "t", *self.model.exogenous]
+        return [*self.model.states, *self.labels, "t", *self.model.exogenous]
 
     @property
     def program(self) -> Program:
@@ -86,7 +87,7 @@ class ClosedForm:
         """dx/dt, df/dx and df/d(unknowns), by rows."""
         if self._sensitive is None:
             by_state = [T.derivative(r, s) for r in self.rhs for s in self.model.states]
-            by_unknown = [T.derivative(r, s) for r in self.rhs for s in self._symbols]
+            by_unknown = [T.derivative(r, s) for r in self.rhs for s in self.labels]
             self._sensitive = Program([*self.rhs, *by_state, *by_unknown], self.inputs)
         return self._sensitive
 
@@ -122,11 +123,11 @@ class ClosedForm:
             arguments, results = [T.replace(tree, names) for tree in self.jumps], list(trees)
             if sensitive:
                 results += [T.derivative(tree, s) for tree in trees for s in self.model.states]
-                results += [T.derivative(tree, s) for tree in trees for s in self._symbols]
+                results += [T.derivative(tree, s) for tree in trees for s in self.labels]
             results += arguments
             if sensitive:
                 results += [T.derivative(g, s) for g in arguments for s in self.model.states]
-                results += [T.derivative(g, s) for g in arguments for s in self._symbols]
+                results += [T.derivative(g, s) for g in arguments for s in self.labels]
                 results += [T.derivative(g, "t") for g in arguments]
             inputs = [*self.inputs, *(name.name for name in names.values())]
             self._jumping[sensitive] = Program(results, inputs)
@@ -157,7 +158,7 @@ class ClosedForm:
         n, m = len(states), len(self.observed)
         if self._observing_slopes is None:
             by_state = [T.derivative(tree, s) for tree in self.observed for s in self.model.states]
-            by_unknown = [T.derivative(tree, s) for tree in self.observed for s in self._symbols]
+            by_unknown = [T.derivative(tree, s) for tree in self.observed for s in self.labels]
             self._observing_slopes = Program([*by_state, *by_unknown], self.inputs)
         slopes = self._run(self._observing_slopes, t, states, u, values)
         return slopes[:, : m * self.d].reshape(n, m, self.d), slopes[:, m * self.d :].reshape(n, m, len(self.names))
@@ -200,12 +201,12 @@ class ClosedForm:
 
     def numbers_in_place(self) -> dict[str, T.Tree]:
         """state -> right side with every unknown's value in place, signs drawn together."""
-        values = {s: T.Number(v) for s, v in zip(self._symbols, self.values.tolist(), strict=True)}
+        values = {s: T.Number(v) for s, v in zip(self.labels, self.values.tolist(), strict=True)}
         return {s: T.substitute(r, values) for s, r in zip(self.model.states, self.rhs, strict=True)}
 
     def observed_in_place(self) -> dict[str, T.Tree]:
         """observable -> its expression with every estimated parameter's value in place."""
-        values = {s: T.Number(v) for s, v in zip(self._symbols, self.values.tolist(), strict=True)}
+        values = {s: T.Number(v) for s, v in zip(self.labels, self.values.tolist(), strict=True)}
         return {n: T.substitute(tree, values) for n, tree in zip(self.model.observe, self.observed, strict=True)}
 
     def equation_texts(self, digits: int = 6) -> dict[str, str]:

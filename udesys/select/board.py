@@ -69,10 +69,8 @@ class Board:
         steps = np.ones(len(data.t), dtype=np.int64)
         if not data.stiff:  # implicit steps find their length by themselves
             steps[data.start] = np.clip(np.ceil(spacing), 1, MOST_STEPS)
-        bounds = {n: p.bounds for n, p in self.model.parameters.items()}
-        priors = {n: p.prior for n, p in self.model.parameters.items() if p.prior}
         self.data, self._nodes = data, nodes
-        self.refitter = Refitter(data, nodes, bounds, steps * self.finer, priors=priors)
+        self.refitter = Refitter.of_model(self.model, data, nodes, steps * self.finer)
         self.counts = self.worth = data.mask.sum(0)
         magnitude = (data.mask * np.abs(data.y)).sum(0) / np.maximum(self.counts, 1)
         self.floor = FLOOR * np.maximum(magnitude, 1e-300)

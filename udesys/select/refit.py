@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from udesys.fit.memory import whitened
+from udesys.model import HybridODE
 from udesys.model.closed_form import ClosedForm
 from udesys.search.measurements import Measurements
 
@@ -114,6 +115,13 @@ class Refitter:
     ):
         self.data, self.nodes, self.bounds, self.steps, self.frozen = data, nodes, bounds, steps, frozen
         self.priors, self.pull = priors or {}, pull
+
+    @classmethod
+    def of_model(cls, model: HybridODE, data: Measurements, nodes: np.ndarray, steps: np.ndarray) -> Refitter:
+        """With the bounds and the priors of a hybrid's parameters."""
+        bounds = {n: p.bounds for n, p in model.parameters.items()}
+        priors = {n: p.prior for n, p in model.parameters.items() if p.prior}
+        return cls(data, nodes, bounds, steps, priors=priors)
 
     def refit(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from udesys.assess.derived import Expression, expression_of, labels_of
+from udesys.assess.derived import Expression, expression_of
 from udesys.assess.suggest.predictions import Standing
 from udesys.assess.suggest.suggestions import ALL_CONSTANTS
 from udesys.errors import DataError
@@ -59,7 +59,7 @@ def targets_of(
 def _direction(law: Standing, asked: Expression, pick: Standing) -> np.ndarray | None:
     """(1, unknowns) slopes of an expression; None where the law lacks a constant of it, or has another so called."""
     used = T.symbols(asked.tree)
-    for label, key in zip(labels_of(law.form), law.form.names, strict=True):
+    for label, key in zip(law.form.labels, law.form.names, strict=True):
         if label in used and not isinstance(key, str):
             used = used - {label} if law.form.residual_text(key[0]) == pick.form.residual_text(key[0]) else used
     if used - set(law.form.model.estimated):

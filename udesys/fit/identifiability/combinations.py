@@ -13,7 +13,7 @@ from functools import reduce
 
 import numpy as np
 
-from udesys.fit.identifiability.responses import INVOLVED, Directions, symbols_of
+from udesys.fit.identifiability.responses import INVOLVED, Directions
 from udesys.model import tree as T
 from udesys.model.program import Program
 
@@ -262,7 +262,7 @@ def constant_combinations(found: Sequence[Directions], block: Block) -> list[T.T
         found: the null directions about two sets of values.
         block: of the first of them.
     """
-    names = [symbols_of(found[0].form)[k] for k in block.places]
+    names = [found[0].form.labels[k] for k in block.places]
     moved = [np.asarray(f.values[:, block.places]) for f in found]
     with np.errstate(all="ignore"):
         relative = [m / f.form.values[list(block.places)] for m, f in zip(moved, found, strict=True)]

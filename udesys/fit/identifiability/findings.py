@@ -23,7 +23,6 @@ from udesys.fit.identifiability.responses import (
     Directions,
     Record,
     null_directions,
-    symbols_of,
     windows_of,
 )
 from udesys.model import tree as T
@@ -105,7 +104,7 @@ def look_for_nulls(
     windows = windows_of(form, record)
     if windows is None:
         return Identifiability()
-    names = symbols_of(form)
+    names = form.labels
     priors = {n for n, p in form.model.parameters.items() if p.prior is not None}
     held = np.array([n in priors or n in known for n in names], dtype=bool)
     found = _confirmed(form, record, windows, held)
@@ -146,7 +145,7 @@ class _Reader:
 
     def __init__(self, form: ClosedForm, record: Record, changes: Changes, trees, inside: Mapping[str, frozenset[str]]):
         self.form, self.changes, self.trees, self.inside = form, changes, trees, inside
-        self.first, self.names, self.hiding = changes.found[0], symbols_of(form), _hiding(form)
+        self.first, self.names, self.hiding = changes.found[0], form.labels, _hiding(form)
         measured = (record.mask > 0).any(0)[: form.d]
         span = np.ptp(record.nodes, axis=0)
         self.span = np.where(span > 0, span, np.maximum(np.abs(record.nodes).max(0), 1e-300))

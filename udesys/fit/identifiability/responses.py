@@ -104,11 +104,6 @@ class Directions:
         return replace(self, **{n: np.tensordot(mix, getattr(self, n), 1) for n in ("values", "parts", "states")})
 
 
-def symbols_of(form: ClosedForm) -> list[str]:
-    """Names of a form's unknowns in its right sides."""
-    return form.inputs[form.d : form.d + len(form.names)]
-
-
 def windows_of(form: ClosedForm, record: Record) -> Windows | None:
     """Windows over which a form follows the record: long ones, cut where it leaves the visited box or is chaotic.
 
