@@ -14,6 +14,7 @@ import udesys
 from udesys.bench import residual_forms as study
 from udesys.bench._forms import CASES, N_SAMPLES, choose_forms
 from udesys.bench._same_form import IN_BOX, SAME, true_terms
+from udesys.bench._verdict import FAILED, NOT_IDENTIFIABLE, NOT_PROPOSED, OUT_RANKED, PRUNED, RIGHT, TIED, judged
 from udesys.cli import application
 from udesys.errors import DataError, FitError
 from udesys.model import tree as T
@@ -360,8 +361,9 @@ class StandIn(SimpleNamespace):
         return T.to_text(self.formula.tree)
 
 
-def ranked(found, criterion):
-    return SimpleNamespace(choice={"NN": StandIn(formula=found)}, criterion=criterion)
+def ranked(found, criterion, misfit=1.0):
+    refit = SimpleNamespace(weighted=np.array([misfit]))
+    return SimpleNamespace(choice={"NN": StandIn(formula=found)}, criterion=criterion, refit=refit)
 
 
 def selection(*laws, pool=(), truth=None):
@@ -371,6 +373,8 @@ def selection(*laws, pool=(), truth=None):
         ranked=tuple(found),
         best=found[0],
         within_reach=tuple(r for r in found if r.criterion - found[0].criterion < 6),
+        data=SimpleNamespace(mask=np.ones((20, 1)), y=np.ones((20, 1))),
+        worth=np.array([20.0]),
         pools={"NN": tuple(StandIn(formula=f) for f in (*(law[0] for law in laws), *pool))},
         score=lambda formulas: truth,
     )
@@ -379,24 +383,27 @@ def selection(*laws, pool=(), truth=None):
 @pytest.mark.parametrize(
     ("made", "outcome", "listed", "delta"),
     [
-        (selection((TRUE, -10.0), (WRONG, -8.0)), study.RIGHT, True, None),
-        (selection((WRONG, -10.0), truth=ranked(TRUE, -25.0)), study.NOT_PROPOSED, False, -15.0),
-        (selection((WRONG, -10.0), pool=[SPARE], truth=ranked(TRUE, -12.0)), study.NOT_PROPOSED, False, -2.0),
-        (selection((WRONG, -10.0), pool=[TRUE], truth=ranked(TRUE, -9.0)), study.PRUNED, False, 1.0),
-        (selection((WRONG, -10.0), pool=[TRUE]), study.PRUNED, False, None),
-        (selection((WRONG, -10.0), (TRUE, -3.0), truth=ranked(TRUE, -3.0)), study.OUT_RANKED, False, 7.0),
-        (selection((WRONG, -10.0), (TRUE, -5.0), truth=ranked(TRUE, -5.0)), study.TIED, True, 5.0),
+        (selection((TRUE, -10.0), (WRONG, -8.0)), RIGHT, True, None),
+        (selection((WRONG, -10.0), truth=ranked(TRUE, -25.0)), NOT_PROPOSED, False, -15.0),
+        (selection((WRONG, -10.0), pool=[SPARE], truth=ranked(TRUE, -12.0)), NOT_PROPOSED, False, -2.0),
+        (selection((WRONG, -10.0), pool=[TRUE], truth=ranked(TRUE, -11.0)), PRUNED, False, -1.0),
+        (selection((WRONG, -10.0), pool=[TRUE]), PRUNED, False, None),
+        (selection((WRONG, -10.0), truth=ranked(TRUE, -9.0)), TIED, False, 1.0),
+        (selection((WRONG, -10.0), (TRUE, -5.0), truth=ranked(TRUE, -5.0)), TIED, True, 5.0),
+        (selection((WRONG, -10.0), truth=ranked(TRUE, -3.0)), NOT_IDENTIFIABLE, False, 7.0),
+        (selection((WRONG, -10.0), truth=ranked(TRUE, -3.0, misfit=0.8)), NOT_IDENTIFIABLE, False, 7.0),
+        (selection((WRONG, -10.0), truth=ranked(TRUE, -3.0, misfit=0.7)), OUT_RANKED, False, 7.0),  # 20 ln(0.7) = -7.1
     ],
 )
 def test_a_miss_is_told_by_how_far_the_true_form_came(truths, made, outcome, listed, delta):
-    verdict = study.judged(made, truths["holling-2"])
+    verdict = judged(made, truths["holling-2"])
     assert (verdict.outcome, verdict.listed, verdict.truth_delta) == (outcome, listed, delta)
 
 
 def test_a_law_with_a_spare_constant_is_a_miss_that_says_so(truths):
-    verdict = study.judged(selection((SPARE, -10.0)), truths["holling-2"])
-    assert verdict.outcome == study.NOT_PROPOSED and verdict.surplus == 1
-    assert study.judged(selection((WRONG, -10.0)), truths["holling-2"]).surplus is None
+    verdict = judged(selection((SPARE, -10.0)), truths["holling-2"])
+    assert verdict.outcome == NOT_PROPOSED and verdict.surplus == 1
+    assert judged(selection((WRONG, -10.0)), truths["holling-2"]).surplus is None
 
 
 def test_both_terms_have_to_be_right_in_one_law(truths):
@@ -406,8 +413,8 @@ def test_both_terms_have_to_be_right_in_one_law(truths):
     law = SimpleNamespace(choice=wrong, criterion=0.0)
     pools = {term: (true[term], wrong[term]) for term in terms}
     made = SimpleNamespace(ranked=(law,), best=law, within_reach=(law,), pools=pools, score=lambda formulas: None)
-    verdict = study.judged(made, terms)
-    assert verdict.outcome == study.PRUNED and not verdict.listed
+    verdict = judged(made, terms)
+    assert verdict.outcome == PRUNED and not verdict.listed
     assert verdict.formulas == {"NN1": "-A1*x*(x**2 + y**2)", "NN2": "a*y**3"}
 
 
@@ -417,7 +424,7 @@ def test_what_a_fit_raises_is_a_miss_with_its_reason(monkeypatch):
 
     monkeypatch.setattr(udesys, "fit", refuse)
     run = study.discover_once((), "sir", 0.01, 1000)
-    assert run.outcome == study.FAILED and not run.right and not run.listed
+    assert run.outcome == FAILED and not run.right and not run.listed
     assert run.failure == "FitError: no start led to finite states."
     line = study.table([run]).splitlines()[-1]
     assert line == "    sir, 1 %, seed 1000: failed: FitError: no start led to finite states."
@@ -429,7 +436,7 @@ RIGHT = study.Run(
     level=0.0,
     seed=1000,
     engines=(),
-    outcome=study.RIGHT,
+    outcome=RIGHT,
     listed=True,
     truth_delta=None,
     formulas={"NN": "0.00218*healthy*ill"},
@@ -438,7 +445,7 @@ RIGHT = study.Run(
     failure="",
 )
 MISS = replace(
-    RIGHT, outcome=study.TIED, level=0.05, truth_delta=2.34, formulas={"NN": "0.4*ill"}, surplus=None, seconds=4.0
+    RIGHT, outcome=TIED, level=0.05, truth_delta=2.34, formulas={"NN": "0.4*ill"}, surplus=None, seconds=4.0
 )
 
 
@@ -460,7 +467,7 @@ def test_the_table_sets_the_noise_levels_of_a_case_side_by_side():
 
 
 def test_a_miss_that_only_has_constants_to_spare_says_how_many():
-    lost = replace(MISS, outcome=study.NOT_PROPOSED, listed=False, truth_delta=None, surplus=2)
+    lost = replace(MISS, outcome=NOT_PROPOSED, listed=False, truth_delta=None, surplus=2)
     assert study.table([lost]).splitlines()[-1] == (
         "    sir, 5 %, seed 1000: not proposed: NN = 0.4*ill, the true function with 2 constants more; the truth is "
         "not scored, not within reach"

@@ -77,6 +77,7 @@ def recover(
     derived: Mapping[str, str] | None = None,
     progress: Callable | None = None,
     propose: Callable = propose,
+    select: Callable = select,
 ) -> Discovery:
     """The second half: from a fitted hybrid to the closed form.
 
@@ -88,6 +89,7 @@ def recover(
             warning says so.
         progress: called as progress(stage, step, value), value a number or a formula's text.
         propose: asks the engines, as `udesys.search.propose` does.
+        select: chooses among what they propose, as `udesys.select.select` does.
 
     Returns:
         Discovery, as from `discover`.

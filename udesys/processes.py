@@ -35,6 +35,7 @@ def run_tasks(
     *,
     given: tuple = (),
     done: Callable[[int], None] | None = None,
+    each: Callable[[int, object], None] | None = None,
     died: Callable[[tuple, str], object] | None = None,
 ) -> list:
     """Results of all tasks in their order.
@@ -48,6 +49,7 @@ def run_tasks(
         warm_up: of a module, called once in every process before its first task.
         given: arguments of that call, sent to every process once.
         done: called with the count of finished tasks.
+        each: called with a task's place and its result as soon as it has one.
         died: called with a task whose process ended in it and with how that ended, gives the result in its place;
             another process goes on with the rest.
 
@@ -77,6 +79,8 @@ def run_tasks(
                     else:
                         workers.pop(connection).end()
                     results[place] = outcome
+                    if each is not None:
+                        each(place, outcome)
                     if done is not None:
                         done(len(results))
     finally:

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from udesys.bench._parallel import attempt, run_tasks, share_of
+from udesys.bench._verdict import FAILED, RIGHT, failed, judged
 from udesys.errors import DataError
 
 if TYPE_CHECKING:
     from udesys.bench._cases import Problem
-    from udesys.bench._same_form import TrueTerm
-    from udesys.search import Candidate
-    from udesys.select import Ranked, Selection
+    from udesys.select import Selection
 
 TITLE = "share of laws with the true form, on 24 systems, by noise"
 EXAMPLE = "udesys bench residual-forms --noise 1% --engine sparse"
@@ -30,12 +29,6 @@ AIMS = {0.0: 23, 0.01: 22, 0.05: 19}  # of 24
 MOST_SECONDS = 5.0  # aim of the median run
 ALONE = ("sparse", "operon")  # engines that are set beside all together
 FIRST_SEED = 1000  # the runs' noise and weights are seeded FIRST_SEED + k
-RIGHT = "right"
-FAILED = "failed"  # a fit or a selection raised
-NOT_PROPOSED = "not proposed"  # no candidate for a term has its true form
-PRUNED = "pruned"  # all were proposed, and never refitted together
-OUT_RANKED = "out-ranked"  # refitted, and too far above the lowest criterion
-TIED = "tied"  # refitted, within reach of the lowest criterion, and not picked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +147,7 @@ def discover_once(engines: Sequence[str], name: str, level: float, seed: int) ->
     seconds = time.perf_counter() - began
     if not failure:
         verdict, failure = attempt(lambda: judged(selection, true_terms(problem)))
-    verdict = _failed() if failure else verdict
+    verdict = failed() if failure else verdict
     return Run(
         case=name, level=level, seed=seed, engines=tuple(engines), seconds=seconds, failure=failure, **asdict(verdict)
     )
@@ -166,75 +159,6 @@ def _select(problem: Problem, engines: Sequence[str], seed: int) -> Selection:
 
     fitted = ud.fit(problem.model, problem.data, seed=seed)
     return select(fitted, ud.SearchOptions(engines=engines), seed=seed)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What a selection is worth beside the truth; see `Run`."""
-
-    outcome: str
-    listed: bool
-    truth_delta: float | None
-    formulas: dict[str, str]
-    surplus: int | None
-
-
-def _failed() -> Verdict:
-    return Verdict(outcome=FAILED, listed=False, truth_delta=None, formulas={}, surplus=None)
-
-
-def judged(selection: Selection, truths: dict[str, TrueTerm]) -> Verdict:
-    """Whether a selection's pick is right, and what stood in its way where it is not.
-
-    Args:
-        selection: what was found.
-        truths: the true term for every missing one, by name.
-    """
-    best, is_true = selection.best.choice, _recogniser(truths)
-    formulas = {term: str(best[term]) for term in truths}
-    if _all_true(selection.best, is_true):
-        return Verdict(outcome=RIGHT, listed=True, truth_delta=None, formulas=formulas, surplus=0)
-    contained = all(truth.contains(best[term].formula) for term, truth in truths.items())
-    return Verdict(
-        outcome=_obstacle(selection, is_true),
-        listed=any(_all_true(ranked, is_true) for ranked in selection.within_reach),
-        truth_delta=_truth_delta(selection, truths),
-        formulas=formulas,
-        surplus=sum(truth.surplus(best[term].formula) for term, truth in truths.items()) if contained else None,
-    )
-
-
-def _obstacle(selection: Selection, is_true: Callable[[str, Candidate], bool]) -> str:
-    from udesys.select import RIVAL
-
-    lowest = selection.ranked[0].criterion
-    refitted = [ranked.criterion - lowest for ranked in selection.ranked if _all_true(ranked, is_true)]
-    if refitted:
-        return TIED if min(refitted) < RIVAL else OUT_RANKED
-    proposed = all(any(is_true(term, c) for c in pool) for term, pool in selection.pools.items())
-    return PRUNED if proposed else NOT_PROPOSED
-
-
-def _truth_delta(selection: Selection, truths: dict[str, TrueTerm]) -> float | None:
-    truth, _ = attempt(lambda: selection.score({term: t.formula for term, t in truths.items()}))
-    return None if truth is None else truth.criterion - selection.ranked[0].criterion
-
-
-def _recogniser(truths: dict[str, TrueTerm]) -> Callable[[str, Candidate], bool]:
-    """Whether a term's candidate has the true form; a tree is looked at once, whatever its constants."""
-    known: dict[tuple, bool] = {}
-
-    def is_true(term: str, candidate: Candidate) -> bool:
-        key = (term, candidate.formula.tree)
-        if key not in known:
-            known[key] = truths[term].has_form(candidate.formula)
-        return known[key]
-
-    return is_true
-
-
-def _all_true(ranked: Ranked, is_true: Callable[[str, Candidate], bool]) -> bool:
-    return all(is_true(term, candidate) for term, candidate in ranked.choice.items())
 
 
 # ------------------------------------------------------------------ text

@@ -1,0 +1,289 @@
+"""What all comparisons have in common: runs that are shared out, kept and taken up again, and one form of the figures.
+
+A comparison makes its runs by `carry_out` and prints a `Study`: Markdown tables, or with --json one object.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sys
+import time
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from udesys import processes
+from udesys.bench._parallel import share_of
+from udesys.errors import DataError
+
+# Options that every comparison of many runs has.
+Part = Annotated[str, typer.Option(help="Only this part of the runs, such as 3/8.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes; each uses one core.")]
+Keep = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Keep finished runs here, a line each, and make only those that are missing. Parts may share it.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the tables.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What a comparison measured, beside what others publish or reach.
+
+    Attributes:
+        bench: its name.
+        summary: the headline numbers: what it is -> number.
+        rows: one for each run.
+        published: the same numbers as others publish them: who -> what it is -> number.
+        rivals: the same numbers of rivals in the same runs.
+        packages: names of the rivals' packages.
+        seconds: of all runs together.
+        tables: Markdown.
+        command: that makes it again.
+    """
+
+    bench: str
+    summary: Mapping[str, object]
+    rows: Sequence[object]
+    published: Mapping[str, Mapping[str, object]]
+    rivals: Mapping[str, Mapping[str, object]]
+    packages: Sequence[str] = ()
+    seconds: float
+    tables: str
+    command: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What --json prints; a number that is not finite is null."""
+        from udesys.runs.files import plain
+
+        return plain(
+            {
+                "bench": self.bench,
+                "command": self.command or command_line(),
+                "summary": dict(self.summary),
+                "rows": [asdict(row) if is_dataclass(row) else row for row in self.rows],
+                "published": {who: dict(numbers) for who, numbers in self.published.items()},
+                "rivals": {who: dict(numbers) for who, numbers in self.rivals.items()},
+                "versions": versions(self.packages),
+                "seconds": round(self.seconds, 1),
+            }
+        )
+
+    def show(self, as_json: bool) -> None:
+        """Print it.
+
+        Args:
+            as_json: one JSON object, a row on each line; the tables otherwise.
+        """
+        typer.echo(written(self.to_dict()) if as_json else self.tables)
+
+
+def written(study: Mapping[str, Any]) -> str:
+    """A study as JSON text, a row on each line."""
+    rows = ",\n".join(f"  {json.dumps(row, ensure_ascii=False, allow_nan=False)}" for row in study["rows"])
+    rest = {**study, "rows": "@rows"}
+    text = json.dumps(rest, indent=1, ensure_ascii=False, allow_nan=False)
+    return text.replace('"@rows"', f"[\n{rows}\n ]" if rows else "[]")
+
+
+def command_line() -> str:
+    """The command as it was given, without what says only how it is run and shown."""
+    words, skip = ["udesys"], False
+    for word in sys.argv[1:]:
+        if skip or word in ("--json",):
+            skip = False
+        elif word in ("--keep", "--jobs"):
+            skip = True
+        elif not word.startswith(("--keep=", "--jobs=")):
+            words.append(word)
+    return " ".join(words)
+
+
+def versions(packages: Sequence[str] = ()) -> dict[str, str]:
+    """Package -> version, of what answers depend on and of the rivals, as far as it is installed.
+
+    Args:
+        packages: of the rivals.
+    """
+    from udesys.runs import versions as present
+
+    found = {name: version for name, version in present().items() if version}
+    for name in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return {name: version.partition("+")[0] for name, version in found.items()}
+
+
+# ------------------------------------------------------------------ runs
+def carry_out(
+    function: Callable,
+    tasks: Sequence[tuple],
+    warm_up: Callable[[], None] | None,
+    *,
+    part: str = "1/1",
+    jobs: int = 1,
+    keep: Path | None = None,
+) -> tuple[list, float]:
+    """The results of all tasks of a part in their order, and the seconds that all of them took together.
+
+    Every finished one is told on stderr. Where they are kept, those that are there are not made again.
+
+    Args:
+        function: of a module, called with a task's values; it returns a dataclass, which its annotation names, and
+            raises nothing that a run can go on after.
+        tasks: arguments of every call: numbers, texts and paths. A path stands for what its file holds.
+        warm_up: of a module, called once in every process before its first task.
+        part: such as "3/8".
+        jobs: processes at a time.
+        keep: a file of finished runs.
+
+    Raises:
+        DataError: the part is none, or the file cannot be used.
+    """
+    chosen = share_of(tasks, part)
+    store = None if keep is None else _Kept(keep, function)
+    found = (
+        {}
+        if store is None
+        else {k: store.rows[key] for k, t in enumerate(chosen) if (key := store.key(t)) in store.rows}
+    )
+    missing = [k for k in range(len(chosen)) if k not in found]
+    if found:
+        typer.echo(f"{len(found)} of {len(chosen)} runs are in {keep}", err=True)
+
+    def ended(place: int, result: tuple) -> None:
+        found[missing[place]] = result
+        if store is not None:
+            store.add(chosen[missing[place]], *result)
+        _tell(len(found), len(chosen))
+
+    processes.run_tasks(_timed, [(function, chosen[k]) for k in missing], jobs, warm_up, each=ended)
+    if missing and sys.stderr.isatty():
+        typer.echo("\r" + " " * 30 + "\r", nl=False, err=True)
+    return [found[k][0] for k in range(len(chosen))], sum(seconds for _, seconds in found.values())
+
+
+def _timed(function: Callable, task: tuple) -> tuple[object, float]:
+    began = time.perf_counter()
+    return function(*task), time.perf_counter() - began
+
+
+def _tell(count: int, of: int) -> None:
+    if sys.stderr.isatty():
+        typer.echo(f"\r{count} of {of} runs", nl=False, err=True)
+    else:
+        typer.echo(f"{count} of {of} runs", err=True)
+
+
+class _Kept:
+    """Finished runs in a file, a line of JSON each: what was run, what came, and how long it took."""
+
+    def __init__(self, path: Path, function: Callable):
+        self.path, self.name = path, f"{function.__module__}.{function.__qualname__}"
+        self.kind = typing.get_type_hints(function)["return"]
+        self.rows: dict[str, tuple[object, float]] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        except OSError as error:
+            raise DataError(f"{path} cannot be used: {error.strerror}.") from None
+        for number, line in enumerate(lines, start=1):
+            self._take(line, number, last=number == len(lines))
+
+    def _take(self, line: str, number: int, last: bool) -> None:
+        try:
+            entry = json.loads(line)
+            if entry["of"] == self.name:
+                self.rows[json.dumps(entry["task"])] = restored(self.kind, entry["row"]), float(entry["seconds"])
+        except (ValueError, KeyError, TypeError) as error:
+            if not last:  # the last line may be cut, where the computer stopped
+                raise DataError(
+                    f"{self.path}, line {number} is no run of this version ({error}). Name another file."
+                ) from None
+
+    def key(self, task: tuple) -> str:
+        """What tells tasks apart."""
+        return json.dumps([_digest(value) if isinstance(value, Path) else value for value in task])
+
+    def add(self, task: tuple, row: object, seconds: float) -> None:
+        """Write a finished run; several processes may write at a time."""
+        from filelock import FileLock
+
+        entry = {"of": self.name, "task": json.loads(self.key(task)), "row": asdict(row), "seconds": round(seconds, 3)}
+        with FileLock(f"{self.path}.lock"), self.path.open("a+b") as file:
+            if file.seek(0, 2) and (file.seek(-1, 2), file.read(1))[1] != b"\n":
+                file.write(b"\n")
+            file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+
+
+def _digest(path: Path) -> str:
+    """What a file holds, or the names of what a folder holds, as a short hash."""
+    whole = path.read_bytes() if path.is_file() else "\n".join(sorted(p.name for p in path.iterdir())).encode()
+    return f"{path.name}:{hashlib.sha256(whole).hexdigest()[:12]}"
+
+
+def restored(kind, value):
+    """A value of an annotated type from what JSON made of it.
+
+    Args:
+        kind: a dataclass, or a type that fields of one have.
+        value: of JSON.
+
+    Raises:
+        TypeError: a dataclass has other fields.
+    """
+    if is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        known = {f.name for f in fields(kind)}
+        if set(value) - known:
+            raise TypeError(f"{', '.join(sorted(set(value) - known))} is no field")
+        return kind(**{name: restored(hints[name], inner) for name, inner in value.items()})
+    origin, inside = typing.get_origin(kind), typing.get_args(kind)
+    if value is None or origin is None:
+        return value
+    if origin in (types.UnionType, typing.Union):
+        kinds = [k for k in inside if k is not type(None)]
+        return restored(kinds[0], value) if len(kinds) == 1 else value
+    if origin is tuple:
+        each = inside[:1] * len(value) if inside[-1] is Ellipsis else inside
+        return tuple(restored(k, v) for k, v in zip(each, value, strict=True))
+    if origin is list:
+        return [restored(inside[0], v) for v in value]
+    if origin is dict:
+        return {restored(inside[0], k): restored(inside[1], v) for k, v in value.items()}
+    return value
+
+
+# ------------------------------------------------------------------ text
+def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table, padded so that it reads as well in a terminal; all columns but the first are right-aligned.
+
+    Args:
+        head: of the columns.
+        rows: cells; None is a dash.
+    """
+    cells = [["-" if cell is None else str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    widths = [max(3, len(name), *(len(row[k]) for row in cells)) for k, name in enumerate(head)]
+
+    def line(row: Sequence[str]) -> str:
+        padded = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        return f"| {' | '.join(padded)} |"
+
+    rule = ["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]
+    return "\n".join([line(list(head)), line(rule), *map(line, cells)])
+
+
+def percent(count: int, of: int) -> str:
+    """A share in words: 95 %, or a dash of nothing."""
+    return f"{100 * count / of:.0f} %" if of else "-"
