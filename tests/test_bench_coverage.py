@@ -1,13 +1,15 @@
 """The coverage study: its table from hand-made runs, the command, and the shares themselves."""
 
 import json
+from importlib import import_module
 
 import pytest
 from typer.testing import CliRunner
 
 from udesys.bench import coverage as study
-from udesys.bench.coverage import Run, shares, table
+from udesys.bench.coverage import Run, shares, summary, table
 from udesys.cli import application
+from udesys.errors import FitError
 
 ALL, NONE = (dict.fromkeys(study.CONSTANTS, both) for both in ((True, True), (False, False)))
 PRODUCTS = {"NN1": "c0*prey*predator", "NN2": "c0*prey*predator"}
@@ -24,18 +26,64 @@ def test_the_shares_are_counted_by_constant_and_by_interval_over_the_runs_that_h
     assert counted["alpha"] == (2 / 3, 2 / 3) and counted["gamma"] == (2 / 3, 1 / 3)
 
 
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
 def test_the_table_has_the_discovered_and_the_given_form_at_each_noise():
     runs = [run(), run(right=False), run(level=0.05, given=NONE, notes=["gamma: open"], seconds=3.0)]
-    lines = table(runs).splitlines()
-    assert lines[2].split() == ["1", "%", "discovered", "1", "covariance", *["100.0"] * 4]
-    assert lines[4].split() == ["1", "%", "given", "2", "covariance", *["100.0"] * 4]
-    assert lines[6] == "   1 %   the form found is the right one in 1 of 2"
-    assert lines[10].split() == ["profile", *["0.0"] * 4]
-    assert lines[-1] == "Profiles with an open end or another note in 1 of 3 runs; median 0.00 s a run"
+    lines = [line for line in table(runs).splitlines() if line]
+    assert cells(lines[3]) == ["1 %", "discovered", "1", "covariance", *["100.0"] * 4]
+    assert cells(lines[5]) == ["1 %", "given", "2", "covariance", *["100.0"] * 4]
+    assert cells(lines[10]) == ["5 %", "given", "1", "profile", *["0.0"] * 4]
+    assert "At 1 % the form found is the right one in 1 of 2." in lines
+    assert lines[-1] == "Profiles have an open end or another note in 1 of 3 runs; median 0.00 s a run."
 
 
 def test_a_noise_without_a_right_form_has_no_shares():
-    assert table([run(right=False)]).splitlines()[2].split() == ["1", "%", "discovered", "0", "covariance", *["-"] * 4]
+    lines = table([run(right=False)]).splitlines()
+    assert cells(lines[4]) == ["1 %", "discovered", "0", "covariance", *["-"] * 4]
+    assert list(summary([run(right=False)])) == [
+        "right forms at 1 % noise, %",
+        "truth in covariance intervals, form given, 1 % noise, %",
+        "truth in profile intervals, form given, 1 % noise, %",
+    ]
+
+
+def test_the_headline_shares_are_over_all_four_constants():
+    one = {**ALL, "gamma": (False, True)}
+    numbers = summary([run(given=one), run(right=False), run(level=0.05, given=NONE)])
+    assert numbers["right forms at 1 % noise, %"] == 50
+    assert numbers["truth in covariance intervals, form given, 1 % noise, %"] == pytest.approx(87.5)
+    assert numbers["truth in profile intervals, form given, 1 % noise, %"] == 100
+    assert numbers["truth in profile intervals, form given, 5 % noise, %"] == 0
+    assert numbers["truth in covariance intervals, form discovered, 1 % noise, %"] == 100
+
+
+def test_what_goes_wrong_is_written_down(monkeypatch):
+    def fails(*args, **options):
+        raise FitError("nothing finite")
+
+    monkeypatch.setattr(import_module("udesys.discover"), "discover", fails)
+    failed = study.cover_once(0.01, 0)
+    assert not failed.right and failed.discovered == failed.given == {}
+    assert failed.failure == "FitError: nothing finite; FitError: nothing finite"
+    assert "1 %, seed 0: FitError: nothing finite" in table([failed])
+
+
+def test_the_command_prints_one_object(monkeypatch):
+    asked = []
+
+    def carried(function, tasks, warm_up, **how):
+        asked.extend(tasks)
+        return [run(level, given=ALL) for level, _ in tasks], 2.0
+
+    monkeypatch.setattr(study, "carry_out", carried)
+    done = CliRunner().invoke(application(), ["bench", "coverage", "--seeds", "2", "--seed", "7", "--json"])
+    answer = json.loads(done.stdout)
+    assert asked == [(0.01, 7), (0.01, 8), (0.05, 7), (0.05, 8)] and len(answer["rows"]) == 4
+    nominal = answer["published"]["nominal"]
+    assert nominal.keys() < answer["summary"].keys() and set(nominal.values()) == {95.0}
 
 
 def test_the_study_is_listed_and_explains_itself():
@@ -49,7 +97,7 @@ def test_the_study_is_listed_and_explains_itself():
 @pytest.mark.sample
 def test_one_run_as_json():
     done = CliRunner().invoke(application(), ["bench", "coverage", "--seeds", "1", "--noise", "1%", "--json"])
-    (found,) = json.loads(done.stdout)
+    (found,) = json.loads(done.stdout)["rows"]
     assert found["right"] and found["formulas"] == PRODUCTS and list(found["given"]) == list(study.CONSTANTS)
 
 
