@@ -25,6 +25,27 @@ def test_results_come_in_the_order_of_the_tasks_and_are_counted():
     assert counts == [1, 2, 3, 4]
 
 
+def test_each_result_is_told_with_its_place_as_soon_as_it_is_there():
+    told = []
+    results = run_tasks(math.factorial, [(k,) for k in (3, 5, 2, 4)], 2, each=lambda *pair: told.append(pair))
+    assert sorted(told) == list(enumerate(results)) == [(0, 6), (1, 120), (2, 2), (3, 24)]
+
+    def stop(place, result):
+        told.append((place, result))
+        raise KeyboardInterrupt
+
+    told.clear()
+    with pytest.raises(KeyboardInterrupt):  # told before the second, which takes ten minutes, is there
+        run_tasks(time.sleep, [(0.0,), (600.0,)], 2, each=stop)
+    assert told == [(0, None)] and not multiprocessing.active_children()
+
+
+def test_the_place_of_a_process_that_died_is_told_with_what_stands_for_its_result():
+    told = []
+    run_tasks(os._exit, [(3,)], 1, died=lambda task, how: "died", each=lambda *pair: told.append(pair))
+    assert told == [(0, "died")]
+
+
 def test_what_a_task_raises_ends_everything():
     with pytest.raises(ValueError, match=r"math domain error|nonnegative"):
         run_tasks(math.sqrt, [(1.0,), (-1.0,), (4.0,)], 2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shlex
 import sys
 import time
 import types
@@ -22,7 +23,7 @@ import typer
 
 from udesys import processes
 from udesys.bench._parallel import share_of
-from udesys.errors import DataError
+from udesys.errors import DataError, UdesysError
 
 # Options that every comparison of many runs has.
 Part = Annotated[str, typer.Option(help="Only this part of the runs, such as 3/8.")]
@@ -107,7 +108,7 @@ def command_line() -> str:
             skip = True
         elif not word.startswith(("--keep=", "--jobs=")):
             words.append(word)
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def versions(packages: Sequence[str] = ()) -> dict[str, str]:
@@ -134,6 +135,7 @@ def carry_out(
     part: str = "1/1",
     jobs: int = 1,
     keep: Path | None = None,
+    here: bool = False,
 ) -> tuple[list, float]:
     """The results of all tasks of a part in their order, and the seconds that all of them took together.
 
@@ -147,9 +149,11 @@ def carry_out(
         part: such as "3/8".
         jobs: processes at a time.
         keep: a file of finished runs.
+        here: call the function in this process, one task at a time, as it starts processes of its own.
 
     Raises:
         DataError: the part is none, or the file cannot be used.
+        UdesysError: the process of a run died.
     """
     chosen = share_of(tasks, part)
     store = None if keep is None else _Kept(keep, function)
@@ -168,7 +172,18 @@ def carry_out(
             store.add(chosen[missing[place]], *result)
         _tell(len(found), len(chosen))
 
-    processes.run_tasks(_timed, [(function, chosen[k]) for k in missing], jobs, warm_up, each=ended)
+    tasks = [(function, chosen[k]) for k in missing]
+    if here:
+        if missing and warm_up is not None:
+            warm_up()
+        for place, task in enumerate(tasks):
+            ended(place, _timed(*task))
+    else:
+        try:
+            processes.run_tasks(_timed, tasks, jobs, warm_up, each=ended)
+        except processes.Died as death:
+            kept = "" if keep is None else f" What is finished is in {keep}; the same command goes on from there."
+            raise UdesysError(f"A run could not be made: {death}. Memory may be short; use fewer jobs.{kept}") from None
     if missing and sys.stderr.isatty():
         typer.echo("\r" + " " * 30 + "\r", nl=False, err=True)
     return [found[k][0] for k in range(len(chosen))], sum(seconds for _, seconds in found.values())
@@ -186,6 +201,9 @@ def _tell(count: int, of: int) -> None:
         typer.echo(f"{count} of {of} runs", err=True)
 
 
+BEGINNING = b'{"of": "'  # of every line of a file of finished runs
+
+
 class _Kept:
     """Finished runs in a file, a line of JSON each: what was run, what came, and how long it took."""
 
@@ -195,40 +213,65 @@ class _Kept:
         self.rows: dict[str, tuple[object, float]] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            with path.open("ab"):  # refused now rather than after the first run
+                pass
+            lines = path.read_bytes().split(b"\n")
         except OSError as error:
             raise DataError(f"{path} cannot be used: {error.strerror}.") from None
         for number, line in enumerate(lines, start=1):
-            self._take(line, number, last=number == len(lines))
+            if line and not (number == len(lines) and _cut(line)):
+                self._take(line, number)
 
-    def _take(self, line: str, number: int, last: bool) -> None:
+    def _take(self, line: bytes, number: int) -> None:
+        from udesys.runs.files import from_exact_json
+
         try:
-            entry = json.loads(line)
+            entry = from_exact_json(line)
             if entry["of"] == self.name:
                 self.rows[json.dumps(entry["task"])] = restored(self.kind, entry["row"]), float(entry["seconds"])
-        except (ValueError, KeyError, TypeError) as error:
-            if not last:  # the last line may be cut, where the computer stopped
-                raise DataError(
-                    f"{self.path}, line {number} is no run of this version ({error}). Name another file."
-                ) from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            why = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise DataError(
+                f"{self.path}, line {number} is no run of this version ({why}). Name another file."
+            ) from None
 
     def key(self, task: tuple) -> str:
         """What tells tasks apart."""
-        return json.dumps([_digest(value) if isinstance(value, Path) else value for value in task])
+        return json.dumps(task, default=_digest)
 
     def add(self, task: tuple, row: object, seconds: float) -> None:
         """Write a finished run; several processes may write at a time."""
         from filelock import FileLock
 
+        from udesys.runs.files import to_exact_json
+
         entry = {"of": self.name, "task": json.loads(self.key(task)), "row": asdict(row), "seconds": round(seconds, 3)}
-        with FileLock(f"{self.path}.lock"), self.path.open("a+b") as file:
-            if file.seek(0, 2) and (file.seek(-1, 2), file.read(1))[1] != b"\n":
+        with FileLock(f"{self.path}.lock"), self.path.open("r+b") as file:
+            whole = file.read()
+            begun = whole[whole.rfind(b"\n") + 1 :]
+            if _cut(begun):
+                file.truncate(len(whole) - len(begun))
+                file.seek(0, 2)
+            elif begun:
                 file.write(b"\n")
-            file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+            file.write(to_exact_json(entry).encode() + b"\n")
+
+
+def _cut(line: bytes) -> bool:
+    """Whether a line was begun by `_Kept.add` and not ended, as where the computer stopped."""
+    if not (line.startswith(BEGINNING) or BEGINNING.startswith(line)):
+        return False
+    try:
+        json.loads(line)
+    except ValueError:
+        return bool(line)
+    return False
 
 
 def _digest(path: Path) -> str:
     """What a file holds, or the names of what a folder holds, as a short hash."""
+    if not path.exists():
+        return f"{path.name}: missing"
     whole = path.read_bytes() if path.is_file() else "\n".join(sorted(p.name for p in path.iterdir())).encode()
     return f"{path.name}:{hashlib.sha256(whole).hexdigest()[:12]}"
 
@@ -251,7 +294,7 @@ def restored(kind, value):
         return kind(**{name: restored(hints[name], inner) for name, inner in value.items()})
     origin, inside = typing.get_origin(kind), typing.get_args(kind)
     if value is None or origin is None:
-        return value
+        return kind(value) if isinstance(value, str) and kind in (int, float, Path) else value  # JSON's keys are texts
     if origin in (types.UnionType, typing.Union):
         kinds = [k for k in inside if k is not type(None)]
         return restored(kinds[0], value) if len(kinds) == 1 else value
@@ -260,7 +303,7 @@ def restored(kind, value):
         return tuple(restored(k, v) for k, v in zip(each, value, strict=True))
     if origin is list:
         return [restored(inside[0], v) for v in value]
-    if origin is dict:
+    if isinstance(value, dict) and len(inside) == 2:
         return {restored(inside[0], k): restored(inside[1], v) for k, v in value.items()}
     return value
 
@@ -273,15 +316,20 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         head: of the columns.
         rows: cells; None is a dash.
     """
-    cells = [["-" if cell is None else str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    widths = [max(3, len(name), *(len(row[k]) for row in cells)) for k, name in enumerate(head)]
+    cells = [["-" if cell is None else _one_line(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(3, *(len(row[k]) for row in cells)) for k in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
         padded = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
         return f"| {' | '.join(padded)} |"
 
     rule = ["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]
-    return "\n".join([line(list(head)), line(rule), *map(line, cells)])
+    return "\n".join([line(cells[0]), line(rule), *map(line, cells[1:])])
+
+
+def _one_line(cell: object) -> str:
+    """What a cell of a Markdown table can hold."""
+    return " ".join(str(cell).replace("|", "\\|").split("\n"))
 
 
 def percent(count: int, of: int) -> str:
