@@ -1,9 +1,10 @@
-"""Systems of which nothing is known, from one trajectory each, as in ODEBench.
+"""Systems of which nothing is known, from one trajectory each, as in ODEBench, beside pysindy.
 
 Every system of a list (see `_system_list`) is trained on its first start alone: with noise in proportion to the values,
 x*(1 + s*N(0, 1)), and with or without half of the samples dropped at random. A law is judged where ODEBench judges it:
 R2 > 0.9 of a simulation from the first start (reconstruction) and from the second one, which it has never seen
-(generalisation), both beside the exact solution; and whether its structure is the true one.
+(generalisation), both beside the exact solution; and whether its structure is the true one. Rivals are judged by the
+same functions. Each counts with its better one of two derivatives: the one whose model follows the data better.
 
 Source: d'Ascoli, Becker, Mathis, Schwaller & Kilbertus, ODEFormer, arXiv:2310.05573.
 """
@@ -11,25 +12,62 @@ Source: d'Ascoli, Becker, Mathis, Schwaller & Kilbertus, ODEFormer, arXiv:2310.0
 from __future__ import annotations
 
 import itertools
+import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+import typer
 
+from udesys.bench import _pysindy
+from udesys.bench._odebench_tables import PUBLISHED, rivals_summary, summary, table
 from udesys.bench._parallel import attempt
+from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out
+from udesys.bench._verdict import FAILED
 from udesys.data import Trajectory
-from udesys.errors import SolveError
+from udesys.errors import DataError, SolveError
 from udesys.model import tree as T
 from udesys.model.program import Program
 
+if TYPE_CHECKING:
+    from udesys.bench._same_form import TrueTerm
+    from udesys.data import Dataset
+    from udesys.model.closed_form import Formula
+    from udesys.systems import System
+
+TITLE = "systems of which nothing is known, from one trajectory each, as in ODEBench, beside pysindy"
+EXAMPLE = "udesys bench odebench --systems odebench.json --system 24 --noise 1% --dropped 0"
 NOISES = (0.0, 0.01, 0.05)
 DROPPED = 0.5  # share of the samples
-GOOD = 0.9  # R2
 TOLERANCES = {"rtol": 1e-8, "atol": 1e-10}
 MOST_CALLS = 500_000  # of a law's right side in a simulation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """What a rival made of the same data.
+
+    Attributes:
+        setting: its name.
+        reconstruction: R2 from the first start; None where the simulation does not reach the end.
+        generalisation: R2 from the second start, likewise.
+        exact: its model has the true structure.
+        law: state -> right side.
+        seconds: of both its fits and the choice between them.
+        failure: why there is no model.
+    """
+
+    setting: str
+    reconstruction: float | None = None
+    generalisation: float | None = None
+    exact: bool = False
+    law: dict[str, str] = field(default_factory=dict)
+    seconds: float
+    failure: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +79,17 @@ class Run:
         noise: standard deviation of each value over the value.
         dropped: share of the samples that were left out.
         seed: of the noise, of what was dropped, and of the weights.
+        outcome: one of `_verdict.OUTCOMES`.
         exact: the pick has the true structure.
+        listed: the true structure is within reach of the lowest criterion.
+        truth_delta: criterion of the true structure, refitted, less the lowest one; None where it was not scored.
         reconstruction: R2 from the first start; None where the simulation does not reach the end.
+        generalisation: R2 from the second start, likewise.
+        law: state -> right side.
+        seconds: from the data to the law.
+        steps: name of a step -> its seconds.
+        failure: what stopped the discovery; empty where nothing did.
+        rivals: in the same data.
     """
 
     system: int
@@ -50,6 +97,7 @@ class Run:
     dropped: float
     seed: int
     outcome: str
+    exact: bool = False
     listed: bool = False
     truth_delta: float | None = None
     reconstruction: float | None = None
@@ -58,19 +106,149 @@ class Run:
     seconds: float
     steps: dict[str, float] = field(default_factory=dict)
     failure: str = ""
+    rivals: tuple[Rival, ...] = ()
 
 
-def discover_once(systems: Path, number: int, noise: float, dropped: float, seed: int) -> Run:
-    """One system's discovery from one trajectory; what goes wrong is written down, not raised."""
+def run(
+    systems: Annotated[Path | None, typer.Option(metavar="FILE", help="The list of systems, in JSON.")] = None,
+    system: Annotated[list[int] | None, typer.Option(help="Only the system of this id; may be repeated.")] = None,
+    noise: Annotated[list[str] | None, typer.Option(help="Only this level, such as 1%; may be repeated.")] = None,
+    dropped: Annotated[
+        list[str] | None, typer.Option(help="Only this share of dropped samples, such as 50%; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise, the dropped samples and the weights.")] = 0,
+    no_rivals: Annotated[bool, typer.Option("--no-rivals", help="Leave pysindy out.")] = False,
+    part: Part = "1/1",
+    jobs: Jobs = 1,
+    keep: Keep = None,
+    json: Json = False,
+) -> None:
+    """Discover systems of a list from one trajectory each, and print how often their laws are found, beside pysindy.
+
+    The list is JSON: {"systems": [{"id", "name", "equations", "constants", "initial", "t_end", "n_samples"}, ...]}.
+    """
+    path, numbers = chosen_systems(systems, system)
+    levels = shares(noise, "noise") or NOISES
+    rivals = not no_rivals and pysindy_or_notice()
+    tasks = [
+        (path, number, level, share, seed, rivals)
+        for level in levels
+        for share in shares(dropped, "dropped", below=1.0) or (0.0, DROPPED)
+        for number in numbers
+    ]
+    runs, seconds = carry_out(discover_once, tasks, warm_up, part=part, jobs=jobs, keep=keep)
+    Study(
+        bench="odebench",
+        summary=summary(runs),
+        rows=runs,
+        published=PUBLISHED,
+        rivals=rivals_summary(runs),
+        packages=_pysindy.PACKAGES if rivals else (),
+        seconds=seconds,
+        tables=table(runs),
+    ).show(json)
+
+
+# ------------------------------------------------------------------ options
+def chosen_systems(path: Path | None, numbers: Sequence[int] | None) -> tuple[Path, list[int]]:
+    """The list and the systems of it that were asked for; all where none was.
+
+    Args:
+        path: of the list.
+        numbers: ids.
+
+    Raises:
+        DataError: there is no list, it cannot be read, or it has no system of that number.
+    """
+    from udesys.bench._system_list import REQUIRED, read_systems
+
+    if path is None:
+        keys = ", ".join(f'"{key}"' for key in REQUIRED)
+        raise DataError(
+            f'systems is missing. Name a list with --systems FILE: JSON with {{"systems": [...]}}, each with {keys};'
+            f" equations over x_0, x_1, ... and c_0, c_1, ..., as ODEBench (arXiv:2310.05573) has them, and two starts."
+        )
+    known = list(read_systems(path))
+    unknown = [number for number in numbers or () if number not in known]
+    if unknown:
+        raise DataError(f"{path} has no system {unknown[0]}. It has {', '.join(map(str, known))}.")
+    return path, list(dict.fromkeys(numbers)) if numbers else known
+
+
+def shares(texts: Sequence[str] | None, name: str, *, below: float = math.inf) -> list[float]:
+    """Percentages that were asked for as fractions, each once; none where nothing was.
+
+    Args:
+        texts: such as "5%".
+        name: of the option.
+        below: what each has to be.
+
+    Raises:
+        DataError: one is no share.
+    """
+    from udesys.data import parse_percent
+
+    found = list(dict.fromkeys(parse_percent(text, name=name) for text in texts or ()))
+    if any(share >= below for share in found):
+        raise DataError(f"{name} must be below {100 * below:g} %, but is {100 * max(found):g} %.")
+    return found
+
+
+def pysindy_or_notice() -> bool:
+    """Whether pysindy can run; how to install it is told where it cannot."""
+    if not _pysindy.is_installed():
+        typer.echo(f"pysindy is not installed, and is left out. Install it: {_pysindy.INSTALL}", err=True)
+    return _pysindy.is_installed()
+
+
+def warm_up() -> None:
+    """Imports and compilation, so that no run pays for them."""
+    import torch
+
     import udesys as ud
-    from udesys.bench._found import judge_terms, true_terms_of
+    from udesys.systems import get_system
+
+    torch.set_num_threads(1)
+    system = get_system("odebench:24")
+    attempt(lambda: ud.discover(system.hybrid(), measured(system, 0.01, DROPPED, 0), seed=0))
+
+
+# ------------------------------------------------------------------ one run
+def discover_once(systems: Path, number: int, noise: float, dropped: float, seed: int, rivals: bool = False) -> Run:
+    """One system's discovery from one trajectory; what goes wrong is written down, not raised.
+
+    Args:
+        systems: the list.
+        number: of the system there.
+        noise: standard deviation of each value over the value.
+        dropped: share of the samples that are left out.
+        seed: of the noise, of what is dropped, and of the weights.
+        rivals: let pysindy work on the same data.
+    """
+    from udesys.bench._found import true_terms_of
     from udesys.bench._system_list import read_systems
-    from udesys.bench._verdict import failed, judged
-    from udesys.select import select
     from udesys.systems import simulate
 
     system = read_systems(systems)[number]
-    exact, data = simulate(system), measured(system, noise, dropped, seed)
+    setting = {"system": number, "noise": noise, "dropped": dropped, "seed": seed}
+    made, failure = attempt(lambda: (simulate(system), measured(system, noise, dropped, seed), true_terms_of(system)))
+    if failure:
+        return Run(**setting, seconds=0.0, outcome=FAILED, failure=failure)
+    exact, data, truths = made
+    found = _discovered(system, exact, data, truths, seed)
+    of_rivals = ()
+    if rivals:
+        of_rivals = tuple(rival(name, system.states, exact, data, truths) for name in _pysindy.SETTINGS)
+    return Run(**setting, **found, rivals=of_rivals)
+
+
+def _discovered(system: System, exact: Dataset, data: Dataset, truths: Mapping[str, TrueTerm], seed: int) -> dict:
+    """What a run has of udesys' own law."""
+    import udesys as ud
+    from udesys.bench._found import judge_terms
+    from udesys.bench._verdict import judged
+    from udesys.select import select
+
     kept = []
 
     def remembered(*arguments, **options):
@@ -80,26 +258,73 @@ def discover_once(systems: Path, number: int, noise: float, dropped: float, seed
     began = time.perf_counter()
     law, failure = attempt(lambda: ud.recover(ud.fit(system.hybrid(), data, seed=seed), select=remembered))
     seconds = time.perf_counter() - began
-    setting = {"system": number, "noise": noise, "dropped": dropped, "seed": seed, "seconds": seconds}
     if failure:
-        return Run(**setting, outcome=failed().outcome, failure=failure)
+        return {"seconds": seconds, "outcome": FAILED, "failure": failure}
     right = judge_terms(system, law)["found"]
-    verdict = judged(kept[0], true_terms_of(system), right=right)
+    verdict = judged(kept[0], dict(truths), right=right)
     right_sides = list(law.closed_form.numbers_in_place().values())
     scores = [r_squared(right_sides, system.states, run) for run in exact.trajectories]
-    return Run(
-        **setting,
-        outcome=verdict.outcome,
-        listed=verdict.listed,
-        truth_delta=verdict.truth_delta,
+    return {
+        "seconds": seconds,
+        "outcome": verdict.outcome,
+        "exact": right,
+        "listed": verdict.listed,
+        "truth_delta": verdict.truth_delta,
+        "reconstruction": scores[0],
+        "generalisation": scores[1],
+        "law": {state: str(right_side) for state, right_side in law.equations.items()},
+        "steps": law.timing_s,
+    }
+
+
+def rival(name: str, states: Sequence[str], exact: Dataset, data: Dataset, truths: Mapping[str, TrueTerm]) -> Rival:
+    """What pysindy makes of the data in one setting.
+
+    Args:
+        name: of the setting.
+        states: names.
+        exact: the runs that it is judged by.
+        data: what it is given.
+        truths: the true right sides, in the order of the states.
+    """
+    (run,) = data.trajectories
+    began = time.perf_counter()
+    found = [
+        attempt(lambda smooth=smooth: _followed(_pysindy.SETTINGS[name], states, run, smooth))
+        for smooth in (False, True)
+    ]
+    seconds = time.perf_counter() - began
+    models = [model for model, failure in found if not failure]
+    if not models:
+        return Rival(setting=name, seconds=seconds, failure=found[0][1])
+    _, formulas = max(models, key=lambda model: model[0])
+    trees = [with_numbers(formula) for formula in formulas]
+    scores = [r_squared(trees, states, run) for run in exact.trajectories]
+    return Rival(
+        setting=name,
         reconstruction=scores[0],
         generalisation=scores[1],
-        law={state: str(right_side) for state, right_side in law.equations.items()},
-        steps=law.timing_s,
+        exact=all(truth.has_form(f) for truth, f in zip(truths.values(), formulas, strict=True)),
+        law={state: T.to_text(tree) for state, tree in zip(states, trees, strict=True)},
+        seconds=seconds,
     )
 
 
-def measured(system, noise: float, dropped: float, seed: int):
+def _followed(
+    setting: _pysindy.Setting, states: Sequence[str], run: Trajectory, smooth: bool
+) -> tuple[float, list[Formula]]:
+    """How well pysindy's model follows the data that it was fitted to, as R2, and the model."""
+    formulas = _pysindy.regressed(setting, states, *_pysindy.derivatives(run.t, run.y, smooth=smooth))
+    score = r_squared([with_numbers(formula) for formula in formulas], states, run)
+    return -math.inf if score is None else score, formulas
+
+
+def with_numbers(formula: Formula) -> T.Tree:
+    """A formula's tree with the values of its constants in place."""
+    return T.substitute(formula.tree, {name: T.Number(value) for name, value in formula.constants.items()})
+
+
+def measured(system: System, noise: float, dropped: float, seed: int) -> Dataset:
     """The first trajectory of a system, with noise in proportion to its values, and without what was dropped."""
     from udesys.systems import simulate
 
@@ -113,14 +338,14 @@ def measured(system, noise: float, dropped: float, seed: int):
 
 
 def r_squared(right_sides: Sequence[T.Tree], states: Sequence[str], run: Trajectory) -> float | None:
-    """R2 of a law's simulation from the first row of an exact run, over all states together.
+    """R2 of a law's simulation from the first row of a run, over all states together.
 
     Each state counts by its own variance. None where the simulation does not reach the last time.
 
     Args:
         right_sides: one tree for each state.
         states: names.
-        run: exact states at its times.
+        run: states at its times, exact or measured.
 
     Source: scikit-learn's r2_score with multioutput="variance_weighted", which ODEBench takes.
     """
