@@ -2,6 +2,7 @@
 
 import json
 import math
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from laws import EXACT, TRUTH, lotka_volterra, lotka_volterra_rhs, solution
 from typer.testing import CliRunner
 
 from udesys.bench import forecast as study
-from udesys.bench.forecast import Run, likeliest, relative_error, table, truth
+from udesys.bench.forecast import Run, likeliest, relative_error, summary, table, truth
 from udesys.cli import application
+from udesys.errors import FitError
 
 PRODUCTS = {"NN1": "c0*prey*predator", "NN2": "c0*prey*predator"}
 
@@ -23,13 +25,58 @@ def run(seed=1000, law=0.05, hybrid=1.2, inside=(1.0, 0.9), level=0.005):
 
 def test_the_table_has_medians_and_what_the_bands_hold():
     runs = [run(), run(law=0.06), run(law=0.2, hybrid=math.inf, inside=(0.1, 0.2))]
-    lines = table(runs).splitlines()
-    assert lines[2].split() == (
-        "0.5 % 3 6 % 4 % 120 % (1 of 3) 110 % 70.0 %, 66.7 %, 68.3 %".split()
-    )  # fmt: skip
-    assert "Of single runs between 15 and 95 %" in lines[3] and "below half in 1" in lines[3]
-    assert lines[-1].endswith("Median time of a discovery: 2.00 s")
-    assert "diverged" in table([run(hybrid=math.inf)]).splitlines()[2]
+    lines = [line for line in table(runs).splitlines() if line]
+    cells = [cell.strip() for cell in lines[3].strip("|").split("|")]
+    assert cells == ["0.5 %", "3", "6 %", "4 %", "120 %", "110 %", "1", "70.0 %", "66.7 %", "68.3 %"]
+    assert "the band of a run holds 15 to 95 %" in lines[4] and "below half in 1" in lines[4]
+    assert lines[-1].endswith("Median time of a discovery: 2.00 s.")
+    assert "diverged" in table([run(hybrid=math.inf)]).splitlines()[4]
+    assert table([]) == "No runs."
+
+
+def test_the_headline_numbers_are_medians_shares_and_coverage_at_each_noise():
+    runs = [run(), run(law=0.06), run(law=math.inf, inside=(0.0, 0.0)), run(level=0.01, law=0.3)]
+    assert summary(runs) == {
+        "median error at 0.5 % noise, %": pytest.approx(6.0),
+        "diverged at 0.5 % noise, %": pytest.approx(100 / 3),
+        "median error at 1 % noise, %": pytest.approx(30.0),
+        "diverged at 1 % noise, %": 0,
+        "truth in the 95 % band at 0.5 % noise, %": pytest.approx(100 * 1.9 / 3),
+        "truth in the 95 % band at 1 % noise, %": pytest.approx(95.0),
+    }
+
+
+def test_what_goes_wrong_is_written_down(monkeypatch):
+    def fails(*args, **options):
+        raise FitError("nothing finite")
+
+    monkeypatch.setattr(import_module("udesys.discover"), "discover", fails)
+    failed = study.forecast_once(0.005, 1003)
+    assert failed.failure == "FitError: nothing finite"
+    assert failed.law == failed.hybrid == math.inf and failed.covered == 0
+    assert failed.limit < 0.05 and failed.persistence > 0.9  # what needs no discovery is there
+    assert "0.5 %, seed 1003: FitError: nothing finite" in table([failed])
+
+
+def test_the_command_prints_one_object_with_its_rivals(monkeypatch):
+    asked = []
+
+    def carried(function, tasks, warm_up, **how):
+        asked.extend(tasks)
+        return [run(seed, hybrid=math.inf) for _, seed in tasks], 4.0
+
+    monkeypatch.setattr(study, "carry_out", carried)
+    options = ["--seeds", "2", "--seed", "5", "--noise", "1%"]
+    answer = json.loads(CliRunner().invoke(application(), ["bench", "forecast", *options, "--json"]).stdout)
+    assert asked == [(0.01, 5), (0.01, 6)] and len(answer["rows"]) == 2
+    name = "median error at 0.5 % noise, %"
+    reached = {who: numbers[name] for who, numbers in answer["rivals"].items()}
+    assert reached == {
+        "true form refitted": pytest.approx(4.0),
+        "hybrid with networks": None,
+        "persistence": pytest.approx(110.0),
+    }
+    assert set().union(*answer["rivals"].values()) <= answer["summary"].keys()
 
 
 def test_an_error_is_relative_to_each_states_own_spread():
@@ -66,10 +113,10 @@ def test_one_record_is_forecast_as_well_as_it_allows():
 
 @pytest.mark.slow
 @pytest.mark.sample
-def test_the_command_prints_every_run_as_json():
+def test_the_command_makes_a_run_and_prints_json():
     done = CliRunner().invoke(application(), ["bench", "forecast", "--seeds", "1", "--json"])
     assert done.exit_code == 0, done.output
-    (found,) = json.loads(done.stdout)
+    (found,) = json.loads(done.stdout)["rows"]
     assert found["seed"] == study.FIRST_SEED and found["law"] < 0.08
     assert set(found["inside"]) == {"prey", "predator"}
 

@@ -9,12 +9,17 @@ true form, started from the true constants and told the noise.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from udesys.bench._parallel import run_tasks
+from udesys.bench._parallel import attempt
+from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out, markdown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +33,8 @@ AIM, LIMIT = 8, 5.6  # % median error of the law, and about that of the limit
 COVERED = (90, 99)  # % of states and times inside the 95 % band
 FIRST_SEED = 1000  # the runs' noise and weights are seeded FIRST_SEED + k
 STEPS = 8  # of the solver between two samples, for the limit
+RIVALS = {"limit": "true form refitted", "hybrid": "hybrid with networks", "persistence": "persistence"}
+HEADLINES = ("median error*", "truth in the 95 % band*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +45,22 @@ class Run:
         level: noise as a share of each state's mean.
         seed: of the noise and the networks.
         formulas: term -> formula of the law.
-        law, limit, hybrid, persistence: relative errors; infinite where a simulation fails.
-        inside: state -> share of the times at which the truth is inside the law's 95 % band.
+        law, limit, hybrid, persistence: relative errors; infinite where a fit or a simulation fails.
+        inside: state -> share of the times at which the truth is inside the law's 95 % band; none without a law.
         seconds: of the discovery.
+        failure: what stopped the discovery; empty where nothing did.
     """
 
     level: float
     seed: int
-    formulas: dict[str, str]
-    law: float
-    limit: float
-    hybrid: float
+    formulas: dict[str, str] = field(default_factory=dict)
+    law: float = math.inf
+    limit: float = math.inf
+    hybrid: float = math.inf
     persistence: float
     inside: dict[str, float]
     seconds: float
+    failure: str = ""
 
     @property
     def covered(self) -> float:
@@ -62,23 +71,28 @@ class Run:
 def run(
     seeds: Annotated[int, typer.Option(min=1, help="Runs at each noise level.")] = 20,
     noise: Annotated[list[str] | None, typer.Option(help="A level, such as 1%; may be repeated.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes; each uses one core.")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="Print every run as JSON instead of the table.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first run; the others' follow it.")] = FIRST_SEED,
+    part: Part = "1/1",
+    jobs: Jobs = 1,
+    keep: Keep = None,
+    json: Json = False,
 ) -> None:
     """Discover the Lotka-Volterra law on t = 0 to 3, forecast to t = 50, and print errors and the bands' coverage."""
     from udesys.data import parse_percent
 
     levels = [parse_percent(n, name="noise") for n in noise or NOISE]
-    tasks = [(level, FIRST_SEED + k) for level in levels for k in range(seeds)]
-    runs = run_tasks(forecast_once, tasks, jobs, _warm_up)
-    if json:
-        import json as writer
-
-        from udesys.runs.files import plain
-
-        typer.echo(writer.dumps([plain(asdict(r)) for r in runs], indent=1))
-    else:
-        typer.echo(table(runs))
+    tasks = [(level, seed + k) for level in levels for k in range(seeds)]
+    runs, seconds = carry_out(forecast_once, tasks, _warm_up, part=part, jobs=jobs, keep=keep)
+    numbers = summary(runs)
+    Study(
+        bench="forecast",
+        summary=numbers,
+        rows=runs,
+        published={"nominal": {name: 95.0 for name in numbers if name.startswith("truth in")}},
+        rivals={name: _errors(runs, who) for who, name in RIVALS.items()},
+        seconds=seconds,
+        tables=table(runs),
+    ).show(json)
 
 
 def _warm_up() -> None:
@@ -90,44 +104,46 @@ def _warm_up() -> None:
 
 
 def forecast_once(level: float, seed: int) -> Run:
-    """One record of the study, its law and the forecasts.
+    """One record of the study, its law and the forecasts; what fails is written down, not raised.
 
     Args:
         level: noise as a share of each state's mean.
         seed: of the noise and the networks.
     """
-    import time
-
     import numpy as np
 
     from udesys.assess.beside import hybrid_course, last_values
     from udesys.assess.forecast import simulate_law
     from udesys.discover import discover
-    from udesys.errors import SolveError
     from udesys.systems import get_system, make_data
 
     system = get_system(SYSTEM)
     data = make_data(system, level, seed)
     began = time.perf_counter()
-    law = discover(system.hybrid(), data, seed=seed)
+    law, failure = attempt(lambda: discover(system.hybrid(), data, seed=seed))
     seconds = time.perf_counter() - began
     t, true = truth()
     last = last_values(data.trajectories[0], float(data.trajectories[0].t[-1]))
-    form, x0 = likeliest(level, data)
-    try:
-        simulated, inside = law.simulate(t), _inside(law, t, true)
-    except SolveError:
-        simulated, inside = np.full_like(true, np.nan), dict.fromkeys(system.states, 0.0)
+
+    def error(simulated) -> float:
+        x, stopped = attempt(simulated)
+        return math.inf if stopped else relative_error(x, true)
+
+    def limit():
+        form, x0 = likeliest(level, data)
+        return simulate_law(form, x0, 0.0, t)
+
+    setting = {"level": level, "seed": seed, "seconds": seconds, "limit": error(limit)}
+    setting["persistence"] = relative_error(np.broadcast_to(last, true.shape), true)
+    nowhere = dict.fromkeys(system.states, 0.0)
+    if failure:
+        return Run(**setting, inside=nowhere, failure=failure)
     return Run(
-        level=level,
-        seed=seed,
+        **setting,
         formulas={term: r.expression for term, r in law.residuals.items()},
-        law=relative_error(simulated, true),
-        limit=relative_error(simulate_law(form, x0, 0.0, t), true),
-        hybrid=relative_error(hybrid_course(law.fit, law.fit.states[0][0], 0.0, t), true),
-        persistence=relative_error(np.broadcast_to(last, true.shape), true),
-        inside=inside,
-        seconds=seconds,
+        law=error(lambda: law.simulate(t)),
+        hybrid=error(lambda: hybrid_course(law.fit, law.fit.states[0][0], 0.0, t)),
+        inside=attempt(lambda: _inside(law, t, true))[0] or nowhere,
     )
 
 
@@ -198,46 +214,65 @@ def _inside(law, t: np.ndarray, true: np.ndarray) -> dict[str, float]:
     }
 
 
-# ------------------------------------------------------------------ words
-def table(runs: list[Run]) -> str:
-    """The runs as text.
+# ------------------------------------------------------------------ figures
+def summary(runs: Sequence[Run]) -> dict[str, float]:
+    """The median error of the law, how many diverge, and what the bands hold, at each noise.
 
     Args:
         runs: of one noise level or several.
     """
-    import statistics
-
-    states = list(runs[0].inside)
-    lines = [
-        f"Lotka-Volterra found on t = 0 to 3 and forecast to t = {UNTIL:g}; medians of the relative error",
-        f"noise   runs      law    limit   hybrid (diverged)   persistence   truth inside the 95 % band: "
-        f"{', '.join(states)}, both",
-    ]
-    for level in dict.fromkeys(r.level for r in runs):
+    numbers = _errors(runs, "law")
+    for level in _levels(runs):
         at = [r for r in runs if r.level == level]
-        law, limit, hybrid, rest = (
-            _percent(statistics.median(getattr(r, who) for r in at))
-            for who in ("law", "limit", "hybrid", "persistence")
+        numbers[f"truth in the 95 % band at {100 * level:g} % noise, %"] = 100 * statistics.mean(r.covered for r in at)
+    return numbers
+
+
+def _errors(runs: Sequence[Run], who: str) -> dict[str, float]:
+    """The median error and the share of runs that diverge, at each noise."""
+    numbers = {}
+    for level in _levels(runs):
+        errors, noise = [getattr(r, who) for r in runs if r.level == level], f"{100 * level:g} % noise, %"
+        numbers[f"median error at {noise}"] = 100 * statistics.median(errors)
+        numbers[f"diverged at {noise}"] = 100 * sum(map(math.isinf, errors)) / len(errors)
+    return numbers
+
+
+def _levels(runs: Sequence[Run]) -> list[float]:
+    return list(dict.fromkeys(r.level for r in runs))
+
+
+# ------------------------------------------------------------------ text
+def table(runs: Sequence[Run]) -> str:
+    """The runs as Markdown.
+
+    Args:
+        runs: of one noise level or several.
+    """
+    if not runs:
+        return "No runs."
+    states, rows, said = list(runs[0].inside), [], []
+    for level in _levels(runs):
+        at, noise = [r for r in runs if r.level == level], f"{100 * level:.3g} %"
+        errors = [_percent(statistics.median(getattr(r, who) for r in at)) for who in ("law", *RIVALS)]
+        shares = [100 * statistics.mean(r.inside[state] for r in at) for state in states]
+        inside = [f"{share:.1f} %" for share in [*shares, statistics.mean(shares)]]
+        rows.append([noise, len(at), *errors, sum(math.isinf(r.hybrid) for r in at), *inside])
+        covered = [100 * r.covered for r in at]
+        said.append(
+            f"{noise} noise: the band of a run holds {min(covered):.0f} to {max(covered):.0f} %, standard deviation "
+            f"{statistics.pstdev(covered):.0f} %; below half in {sum(c < 50 for c in covered)}: a phase that "
+            "is missed is missed at all times."
         )
-        lost = f"({sum(r.hybrid == float('inf') for r in at)} of {len(at)})"
-        shares = [statistics.mean(r.inside[state] for r in at) for state in states]
-        inside = ", ".join(f"{100 * share:.1f} %" for share in [*shares, statistics.mean(shares)])
-        lines.append(
-            f"{100 * level:3.3g} %   {len(at):4d}  {law:>7}  {limit:>7}  {hybrid:>7} {lost:<12}  {rest:>9}   {inside}"
-        )
-        low = sum(r.covered < 0.5 for r in at)
-        spread = statistics.pstdev(r.covered for r in at)
-        lines.append(
-            f"        Of single runs between {100 * min(r.covered for r in at):.0f} and "
-            f"{100 * max(r.covered for r in at):.0f} %, standard deviation {100 * spread:.0f} %; below half in {low}: "
-            "a phase that is missed is missed at all times."
-        )
-    lines.append(
+    head = ["noise", "runs", "law", *RIVALS.values(), "hybrids lost", *(f"{s} in band" for s in states), "both"]
+    said.append(
         f"Aims at 0.5 %: law below {AIM} % (limit about {LIMIT} %), inside at {COVERED[0]} to {COVERED[1]} % of states "
-        f"and times. Median time of a discovery: {statistics.median(r.seconds for r in runs):.2f} s"
+        f"and times. Median time of a discovery: {statistics.median(r.seconds for r in runs):.2f} s."
     )
-    return "\n".join(lines)
+    said += [f"{100 * r.level:g} %, seed {r.seed}: {r.failure}" for r in runs if r.failure]
+    title = f"Lotka-Volterra found on t = 0 to 3 and forecast to t = {UNTIL:g}: medians of the relative error"
+    return "\n\n".join([title, markdown(head, rows), *said])
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %" if share < float("inf") else "diverged"
+    return f"{100 * share:.3g} %" if share < math.inf else "diverged"
