@@ -18,10 +18,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from udesys.bench._parallel import attempt
+from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out, markdown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,14 +34,15 @@ if TYPE_CHECKING:
     from udesys.discover import Discovery
 
 TITLE = "one suggested experiment beside a random one: does it settle which law of growth is right?"
-EXAMPLE = "udesys bench next-experiment --seeds 10"
+EXAMPLE = "udesys bench next-experiment --seeds 20"
 FINAL, RATE = 5.0, 0.3  # final volume [cm^3], and Gompertz's b [1/day]
 FIRST, DAYS, SAMPLES = 0.4, 10.0, 12  # start as a share of the final volume, and how it is followed
 ERROR = 0.01  # of the final volume
 LOWEST, HIGHEST = 0.02, 1.0  # shares of the final volume at which a new tumour may be started
 MAX_TERMS = 4  # of a law that is sought, as a search has it by itself
-MOST_SEEDS = 5  # times as many as asked for are looked at
 AIM, RANDOM_AIM = 0.8, 0.4  # shares that are settled
+RANDOM = "the same experiment at a random place"
+HEADLINES = ("settled, %", "no wrong law left at all, %")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,68 +52,73 @@ class Run:
     Attributes:
         seed: of the noise and of the random start.
         before: formulas within reach before the experiment.
+        counts: Gompertz's law and a wrong one are among them; nothing was suggested where not.
         suggested, random: where the new tumour was started [cm^3], or when the first was measured once more [day].
         chance: of settling it, as the suggestion told.
         settled, settled_at_random: for Gompertz's law; see above.
         alone, alone_at_random: settled, and no wrong law at all within reach.
         after, after_at_random: formulas within reach afterwards, the pick first.
+        failure: what stopped the seed; empty where nothing did.
     """
 
     seed: int
-    before: list[str]
-    suggested: float
-    random: float
-    chance: float
-    settled: bool
-    settled_at_random: bool
-    alone: bool
-    alone_at_random: bool
-    after: list[str]
-    after_at_random: list[str]
+    before: list[str] = field(default_factory=list)
+    counts: bool = False
+    suggested: float | None = None
+    random: float | None = None
+    chance: float | None = None
+    settled: bool = False
+    settled_at_random: bool = False
+    alone: bool = False
+    alone_at_random: bool = False
+    after: list[str] = field(default_factory=list)
+    after_at_random: list[str] = field(default_factory=list)
+    failure: str = ""
 
 
 def run(
-    seeds: Annotated[int, typer.Option(min=1, help="Cases in which a wrong law is within reach.")] = 10,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds looked at; about half have a wrong law within reach.")] = 20,
     first: Annotated[int, typer.Option(min=0, help="The first seed looked at.")] = 0,
     max_terms: Annotated[int, typer.Option(min=1, max=5, help="Most terms of a law.")] = MAX_TERMS,
-    json: Annotated[bool, typer.Option("--json", help="Print every run as JSON instead of the table.")] = False,
+    part: Part = "1/1",
+    jobs: Jobs = 1,
+    keep: Keep = None,
+    json: Json = False,
 ) -> None:
     """Discover, ask for an experiment, make it and discover again; beside it the same experiment at a random place."""
-    runs, looked_at = study(seeds, first, max_terms)
-    if json:
-        import json as writer
-
-        typer.echo(writer.dumps({"looked_at": looked_at, "runs": [asdict(r) for r in runs]}, indent=1))
-    else:
-        typer.echo(table(runs, looked_at))
-
-
-def study(seeds: int, first: int = 0, max_terms: int = MAX_TERMS) -> tuple[list[Run], int]:
-    """The first seeds in which the true law and a wrong one are within reach, and how many were looked at.
-
-    Args:
-        seeds: how many of them.
-        first: where to begin.
-        max_terms: of a sum.
-    """
-    runs, looked_at = [], 0
-    while len(runs) < seeds and looked_at < MOST_SEEDS * seeds:
-        found = one_seed(first + looked_at, max_terms)
-        looked_at += 1
-        if found is not None:
-            runs.append(found)
-            typer.echo(f"\r{len(runs)} of {seeds} seeds", nl=False, err=True)
-    typer.echo("\r" + " " * 30 + "\r", nl=False, err=True)
-    return runs, looked_at
+    tasks = [(first + k, max_terms) for k in range(seeds)]
+    runs, seconds = carry_out(one_seed, tasks, _warm_up, part=part, jobs=jobs, keep=keep)
+    Study(
+        bench="next-experiment",
+        summary=summary(runs),
+        rows=runs,
+        published={},
+        rivals={RANDOM: at_random(runs)},
+        seconds=seconds,
+        tables=table(runs),
+    ).show(json)
 
 
-def one_seed(seed: int, max_terms: int = MAX_TERMS) -> Run | None:
-    """Both experiments of one seed; None where the true law and a wrong one are not both within reach.
+def _warm_up() -> None:
+    """Imports and compilation, so that no run pays for them."""
+    import torch
+
+    torch.set_num_threads(1)
+    _within_reach(_discovered(_measured_first(0), 0, 1))
+
+
+def one_seed(seed: int, max_terms: int = MAX_TERMS) -> Run:
+    """Both experiments of one seed, where it counts; what fails is written down, not raised.
 
     Args:
         seed: of the noise and of the random start.
         max_terms: of a sum.
     """
+    found, failure = attempt(lambda: _one_seed(seed, max_terms))
+    return Run(seed=seed, failure=failure) if failure else found
+
+
+def _one_seed(seed: int, max_terms: int) -> Run:
     import numpy as np
 
     data = _measured_first(seed)
@@ -117,7 +126,7 @@ def one_seed(seed: int, max_terms: int = MAX_TERMS) -> Run | None:
     before = _within_reach(law)
     right = [_contains_truth(text) for text in before]
     if all(right) or not any(right):
-        return None
+        return Run(seed=seed, before=before)
     best = law.suggest({"V": (LOWEST * FINAL, HIGHEST * FINAL)}, most=5, seed=seed)[0]
     rng = np.random.default_rng([seed, 2])
     elsewhere = _anywhere(best.design, rng)
@@ -126,6 +135,7 @@ def one_seed(seed: int, max_terms: int = MAX_TERMS) -> Run | None:
     return Run(
         seed=seed,
         before=before,
+        counts=True,
         suggested=_place(best.design),
         random=_place(elsewhere),
         chance=best.settles,
@@ -247,29 +257,64 @@ def _contains_truth(text: str) -> bool:
     return _truth().contains(_formula(text))
 
 
-# ------------------------------------------------------------------ text
-def table(runs: Sequence[Run], looked_at: int) -> str:
-    """A line for each seed, then how many were settled.
+# ------------------------------------------------------------------ figures
+def summary(runs: Sequence[Run]) -> dict[str, float]:
+    """How many seeds count, and the share of them that the suggested experiment settles.
 
     Args:
-        runs: one for each seed that counts.
-        looked_at: seeds.
+        runs: one for each seed.
     """
-    head = f"Gompertz's law beside others of growth, {len(runs)} seeds of {looked_at} with a wrong one within reach"
-    lines = [head, "seed   within reach   suggested start   told   settled   random start   settled"]
-    for r in runs:
-        answers = ["yes" if done else "no" for done in (r.settled, r.settled_at_random)]
-        lines.append(
-            f"{r.seed:>4}   {len(r.before):>12}   {r.suggested:>15.3g}   {100 * r.chance:>3.0f} %   {answers[0]:<7}   "
-            f"{r.random:>12.3g}   {answers[1]:<7}".rstrip()
-        )
-    n = len(runs)
-    done, at_random = sum(r.settled for r in runs), sum(r.settled_at_random for r in runs)
-    alone, alone_at_random = sum(r.alone for r in runs), sum(r.alone_at_random for r in runs)
-    lines += [
-        f"settled by the suggested experiment {done} of {n}; aim: at least {100 * AIM:.0f} %",
-        f"settled at a random place {at_random} of {n}; aim: at most {100 * RANDOM_AIM:.0f} %",
-        f"no wrong law left at all: {alone} of {n}, at a random place {alone_at_random} of {n}",
-        "aims reached" if done >= AIM * n and at_random <= RANDOM_AIM * n else "aims not reached",
+    counted = [r for r in runs if r.counts]
+    return {
+        "seeds": len(runs),
+        "seeds with a wrong law within reach": len(counted),
+        **_shares([(r.settled, r.alone) for r in counted]),
+    }
+
+
+def at_random(runs: Sequence[Run]) -> dict[str, float]:
+    """The same shares of the experiments at a random place.
+
+    Args:
+        runs: one for each seed.
+    """
+    return _shares([(r.settled_at_random, r.alone_at_random) for r in runs if r.counts])
+
+
+def _shares(answers: Sequence[tuple[bool, bool]]) -> dict[str, float]:
+    names = ("settled, %", "no wrong law left at all, %")
+    return {n: 100 * sum(a[k] for a in answers) / len(answers) for k, n in enumerate(names)} if answers else {}
+
+
+# ------------------------------------------------------------------ text
+def table(runs: Sequence[Run]) -> str:
+    """The seeds that count as Markdown, then how many were settled.
+
+    Args:
+        runs: one for each seed.
+    """
+    counted, n = [r for r in runs if r.counts], sum(r.counts for r in runs)
+    head = ["seed", "within reach", "suggested start", "told", "settled", "random start", "settled there"]
+    rows = [
+        [r.seed, len(r.before), f"{r.suggested:.3g}", f"{100 * r.chance:.0f} %", _word(r.settled), f"{r.random:.3g}"]
+        + [_word(r.settled_at_random)]
+        for r in counted
     ]
-    return "\n".join(lines)
+    done, there = sum(r.settled for r in counted), sum(r.settled_at_random for r in counted)
+    alone, alone_there = sum(r.alone for r in counted), sum(r.alone_at_random for r in counted)
+    reached = n and done >= AIM * n and there <= RANDOM_AIM * n
+    return "\n\n".join(
+        [
+            f"Gompertz's law beside others of growth, {n} of {len(runs)} seeds with a wrong one within reach",
+            *([markdown(head, rows)] if rows else []),
+            f"Settled by the suggested experiment: {done} of {n}; aim: at least {100 * AIM:.0f} %.",
+            f"Settled at a random place: {there} of {n}; aim: at most {100 * RANDOM_AIM:.0f} %.",
+            f"No wrong law left at all: {alone} of {n}, at a random place {alone_there} of {n}.",
+            *[f"Seed {r.seed}: {r.failure}" for r in runs if r.failure],
+            "Aims reached." if reached else "Aims not reached.",
+        ]
+    )
+
+
+def _word(done: bool) -> str:
+    return "yes" if done else "no"
