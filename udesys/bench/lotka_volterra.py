@@ -8,18 +8,22 @@ over the Cramer-Rao bound of the true law, and where the time goes from the tabl
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import typer
 
-from udesys.bench._parallel import run_tasks
+from udesys.bench._parallel import attempt
+from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out, markdown
 
 TITLE = "share of runs that recover the Lotka-Volterra law, by noise"
 EXAMPLE = "udesys bench lotka-volterra --seeds 100"
-PUBLISHED = {0.001: 75, 0.005: 72, 0.01: 58, 0.025: 29, 0.05: 18}  # % of runs, arXiv:2001.04385
+SOURCE = "Rackauckas et al., arXiv:2001.04385"
+PUBLISHED = {0.001: 75, 0.005: 72, 0.01: 58, 0.025: 29, 0.05: 18}  # % of runs
 STEPS = 8  # solver steps a sample for the bound
-FIRST_SEED = 1000  # the runs' noise and weights are seeded FIRST_SEED + k
+FIRST_SEED = 1000  # of the first run; the others count on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,10 @@ class Run:
     """One discovery: whether it was right, and how long it took.
 
     Attributes:
+        level: noise as a share of each state's mean.
+        seed: of the noise and the networks.
+        estimate: alpha and delta were estimated.
+        library: "published" or "default".
         right: every term is a constant times prey*predator.
         formulas: term -> formula.
         truth_delta: how far the true form is from the best, where it was ranked.
@@ -34,17 +42,21 @@ class Run:
         constants: of the right law, by name.
         seconds: from the table on disk to the law, without imports.
         steps: the same by step.
+        failure: what stopped the run; empty where nothing did.
     """
 
     level: float
     seed: int
-    right: bool
-    formulas: dict[str, str]
-    truth_delta: float | None
-    inside: dict[str, bool]
+    estimate: bool
+    library: str
+    right: bool = False
+    formulas: dict[str, str] = field(default_factory=dict)
+    truth_delta: float | None = None
+    inside: dict[str, bool] = field(default_factory=dict)
     seconds: float
     constants: dict[str, float] = field(default_factory=dict)
     steps: dict[str, float] = field(default_factory=dict)
+    failure: str = ""
 
 
 def run(
@@ -56,21 +68,27 @@ def run(
         Literal["published", "default"], typer.Option(help="Monomials to degree 5 and sines, or udesys' own.")
     ] = "published",
     noise: Annotated[list[str] | None, typer.Option(help="Only this level, such as 1%; may be repeated.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes; each uses one core.")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="Print every run as JSON instead of the table.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first run's noise and weights.")] = FIRST_SEED,
+    part: Part = "1/1",
+    jobs: Jobs = 1,
+    keep: Keep = None,
+    json: Json = False,
 ) -> None:
     """Recover the Lotka-Volterra law from noisy data many times and print the share of right forms."""
     from udesys.data import parse_percent
 
     levels = [parse_percent(n, name="noise") for n in noise] if noise else list(PUBLISHED)
-    tasks = [(level, FIRST_SEED + k, estimate, library) for level in levels for k in range(seeds)]
-    runs = run_tasks(discover_once, tasks, jobs, _warm_up)
-    if json:
-        import json as writer
-
-        typer.echo(writer.dumps([asdict(r) for r in runs], indent=1))
-    else:
-        typer.echo(table(runs, estimate, library, jobs))
+    tasks = [(level, seed + k, estimate, library) for level in dict.fromkeys(levels) for k in range(seeds)]
+    runs, seconds = carry_out(discover_once, tasks, _warm_up, part=part, jobs=jobs, keep=keep)
+    Study(
+        bench="lotka-volterra",
+        summary=summary(runs),
+        rows=runs,
+        published={SOURCE: {_right(level): PUBLISHED[level] for level in _levels(runs) if level in PUBLISHED}},
+        rivals={},
+        seconds=seconds,
+        tables=table(runs),
+    ).show(json)
 
 
 def _warm_up() -> None:
@@ -82,7 +100,7 @@ def _warm_up() -> None:
 
 
 def discover_once(level: float, seed: int, estimate: bool, library: str) -> Run:
-    """One run of the study.
+    """One run of the study; what goes wrong is written down, not raised.
 
     Args:
         level: noise as a share of each state's mean.
@@ -107,8 +125,11 @@ def discover_once(level: float, seed: int, estimate: bool, library: str) -> Run:
         began = time.perf_counter()
         data = read_table(csv, time="t")
         read = time.perf_counter()
-        law = discover(model, data, seed=seed, options=SearchOptions(library=terms))
+        law, failure = attempt(lambda: discover(model, data, seed=seed, options=SearchOptions(library=terms)))
         seconds = time.perf_counter() - began
+    asked = {"level": level, "seed": seed, "estimate": estimate, "library": library}
+    if failure:
+        return Run(**asked, seconds=seconds, failure=failure)
     true_form = [c for c in law.candidates if all(is_product(f) for f in c.residuals.values())]
     right = all(is_product(r.expression) for r in law.residuals.values())
     inside = {name: system.constants[name] in e for name, e in law.parameters.items() if not e.fixed}
@@ -120,8 +141,7 @@ def discover_once(level: float, seed: int, estimate: bool, library: str) -> Run:
         found = {n: e.value for n, e in law.parameters.items() if not e.fixed}
         found |= {term: estimate.value for term, estimate in estimates.items()}
     return Run(
-        level=level,
-        seed=seed,
+        **asked,
         right=right,
         formulas={t: r.expression for t, r in law.residuals.items()},
         truth_delta=true_form[0].delta if true_form else None,
@@ -132,6 +152,7 @@ def discover_once(level: float, seed: int, estimate: bool, library: str) -> Run:
     )
 
 
+# ------------------------------------------------------------------ the bound
 def cramer_rao(level: float, estimate: bool) -> dict[str, float]:
     """Least standard deviation of every constant, the starts unknown too, from the sensitivities of the true law.
 
@@ -164,20 +185,16 @@ def cramer_rao(level: float, estimate: bool) -> dict[str, float]:
     return dict(zip(names, bound[: len(names)].tolist(), strict=True))
 
 
-def spread(runs: list[Run], level: float, estimate: bool) -> dict[str, float]:
-    """Standard deviation of the constants of the right laws over the Cramer-Rao bound.
+def spread(runs: Sequence[Run]) -> dict[str, float]:
+    """Standard deviation of the constants of the right laws over the Cramer-Rao bound, by name.
 
     Args:
-        runs: at one noise level.
-        level: that level.
-        estimate: alpha and delta were estimated.
+        runs: at one noise level, alpha and delta estimated in all or in none.
     """
-    import statistics
-
     found = [r.constants for r in runs if r.right and r.constants]
     if len(found) < 2:
         return {}
-    bound = cramer_rao(level, estimate)
+    bound = cramer_rao(runs[0].level, runs[0].estimate)
     return {name: statistics.stdev(c[name] for c in found) / bound[name] for name in bound}
 
 
@@ -197,42 +214,85 @@ def is_product(formula: str) -> bool:
     return share != 0 and not share.free_symbols & {prey, predator}
 
 
-def table(runs: list[Run], estimate: bool, library: str, jobs: int) -> str:
-    """The runs beside the published rates, as text."""
-    import statistics
+# ------------------------------------------------------------------ figures
+def summary(runs: Sequence[Run]) -> dict[str, object]:
+    """The headline numbers by noise: right forms, true constants inside their intervals, the spread over its bound.
 
-    given = "estimated" if estimate else "given"
-    lines = [
-        f"Lotka-Volterra, alpha and delta {given}, {library} library",
-        "noise    right form         published    true constants inside their 95 % interval    median s",
-    ]
-    for level in dict.fromkeys(r.level for r in runs):
-        at = [r for r in runs if r.level == level]
-        right = sum(r.right for r in at)
-        names = list(dict.fromkeys(n for r in at for n in r.inside))
-        inside = "  ".join(
-            f"{n} {sum(r.inside.get(n, False) for r in at)}/{sum(n in r.inside for r in at)}" for n in names
-        )
-        published = f"{PUBLISHED[level]} %" if level in PUBLISHED else "-"
-        lines.append(
-            f"{100 * level:4.3g} %   {right:3d} of {len(at):3d}  {100 * right / len(at):3.0f} %   {published:>9}"
-            f"    {inside:<42}   {statistics.median(r.seconds for r in at):.2f}"
-        )
-        lines += [
-            f"    missed, seed {r.seed}: {r.formulas}, the true form "
-            + ("was not ranked" if r.truth_delta is None else f"at delta {r.truth_delta:.1f}")
-            for r in at
-            if not r.right
-        ]
-    for level in dict.fromkeys(r.level for r in runs):
-        ratios = spread([r for r in runs if r.level == level], level, estimate)
-        if ratios:
-            text = "  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
-            lines.append(f"{100 * level:4.3g} %   spread of the constants over the Cramer-Rao bound: {text}")
-    names = list(runs[0].steps)
-    if names:
-        text = ", ".join(f"{name} {statistics.median(r.steps[name] for r in runs):.2f}" for name in names)
-        lines.append(f"Median seconds by step: {text}")
-    median = statistics.median(r.seconds for r in runs)
-    lines.append(f"Median time of a discovery, {len(runs)} runs, {jobs} at a time on one core each: {median:.2f} s")
+    Args:
+        runs: with alpha and delta estimated in all or in none.
+    """
+    levels = [(_percent(level), [r for r in runs if r.level == level]) for level in _levels(runs)]
+    found: dict[str, object] = {_right(at[0].level): 100 * sum(r.right for r in at) / len(at) for _, at in levels}
+    for level, at in levels:
+        inside = [held for r in at for held in r.inside.values()]
+        if inside:
+            found[f"true constants inside their 95 % interval at {level}, %"] = 100 * sum(inside) / len(inside)
+    for level, at in levels:
+        if ratios := spread(at):
+            found[f"largest spread of a constant over the Cramer-Rao bound at {level}"] = max(ratios.values())
+    if runs:
+        found |= {"failed runs": sum(bool(r.failure) for r in runs), "median s": _median(runs)}
+    return found
+
+
+def table(runs: Sequence[Run]) -> str:
+    """The runs beside the published rates, every miss, and where the time goes, as Markdown.
+
+    Args:
+        runs: with alpha and delta estimated in all or in none, and one library.
+    """
+    if not runs:
+        return "no runs"
+    head = ("noise", "right form", "right", "published", "true constants inside their 95 % interval")
+    rows = [_row([r for r in runs if r.level == level]) for level in _levels(runs)]
+    given = "estimated" if runs[0].estimate else "given"
+    lines = [f"Lotka-Volterra, alpha and delta {given}, {runs[0].library} library", ""]
+    lines += [markdown([*head, "spread over the Cramer-Rao bound", "median s"], rows), ""]
+    if missed := [_miss(r) for r in runs if not r.right]:
+        lines += [*missed, ""]
+    if steps := next((r.steps for r in runs if r.steps), {}):
+        medians = {name: statistics.median(r.steps[name] for r in runs if r.steps) for name in steps}
+        lines.append(f"Median seconds by step: {', '.join(f'{name} {value:.2f}' for name, value in medians.items())}.")
+    lines.append(f"Median time of a discovery, {len(runs)} runs: {_median(runs):.2f} s.")
     return "\n".join(lines)
+
+
+def _row(at: Sequence[Run]) -> list[object]:
+    """Of the runs at one noise level."""
+    right, level = sum(r.right for r in at), at[0].level
+    names = dict.fromkeys(n for r in at for n in r.inside)
+    inside = [f"{n} {sum(r.inside.get(n, False) for r in at)}/{sum(n in r.inside for r in at)}" for n in names]
+    return [
+        _percent(level),
+        f"{right} of {len(at)}",
+        f"{100 * right / len(at):.0f} %",
+        f"{PUBLISHED[level]} %" if level in PUBLISHED else None,
+        ", ".join(inside) or None,
+        ", ".join(f"{name} {ratio:.2f}" for name, ratio in spread(at).items()) or None,
+        f"{_median(at):.2f}",
+    ]
+
+
+def _miss(run: Run) -> str:
+    where = f"- missed, {_percent(run.level)}, seed {run.seed}: "
+    if run.failure:
+        return where + run.failure
+    found = "; ".join(f"`{term} = {formula}`" for term, formula in run.formulas.items())
+    truth = "was not ranked" if run.truth_delta is None else f"at delta {run.truth_delta:.1f}"
+    return f"{where}{found}, the true form {truth}"
+
+
+def _levels(runs: Sequence[Run]) -> list[float]:
+    return list(dict.fromkeys(r.level for r in runs))
+
+
+def _right(level: float) -> str:
+    return f"right at {_percent(level)}, %"
+
+
+def _percent(level: float) -> str:
+    return f"{100 * level:.3g} %"
+
+
+def _median(runs: Sequence[Run]) -> float:
+    return statistics.median(r.seconds for r in runs)
