@@ -4,6 +4,7 @@ import itertools
 import json
 import sys
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from udesys.bench import floating_body, systems
 from udesys.bench._found import judge_coefficients, judge_terms
 from udesys.cli import application
-from udesys.errors import FitError
+from udesys.errors import FitError, SolveError
 from udesys.systems import get_system, list_systems, make_data
 
 QUICK = ("sir", "coupled_oscillators_2")  # a second or two each
@@ -115,26 +116,47 @@ def run(name, **more):
     return systems.Run(name=name, **values)
 
 
-def test_the_table_has_a_line_for_each_and_the_share():
-    text = systems.table([run("a", found=True, listed=True), run("bb", listed=True), run("c")])
-    lines = text.splitlines()
+def test_the_table_has_a_row_for_each_and_the_share():
+    lines = systems.table([run("a", found=True, listed=True), run("bb", listed=True), run("c")]).splitlines()
     assert lines[0] == "Built-in systems at 1 % noise, seed 0"
-    assert [line.split()[:2] for line in lines[2:5]] == [["a", "found"], ["bb", "listed"], ["c", "missed"]]
-    assert "0.2 %" in lines[2] and "NN = c0*x" in lines[2]
-    assert lines[-1] == "found 1 of 3, 33 %; aim: 80 %"
-    assert "found 0 of 0" in systems.table([])
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[4:7]]
+    assert [row[:2] for row in cells] == [["a", "found"], ["bb", "listed"], ["c", "missed"]]
+    assert cells[0][2:] == ["2.0", "0.2 %", "`NN = c0*x`"]
+    assert lines[-1] == "Found 1 of 3, 33 %; aim: 80 %."
+    assert systems.table([]) == "no runs"
+
+
+def test_the_headline_numbers_are_shares_and_seconds():
+    runs = [run("a", found=True), run("b", listed=True, seconds=9.0), run("c", failure="FitError: no."), run("d")]
+    assert systems.summary(runs) == {
+        "found at 1 %, %": 25.0,
+        "found or within reach at 1 %, %": 50.0,
+        "systems": 4,
+        "failed runs": 1,
+        "median s": 2.0,
+    }
+    assert systems.summary([]) == {}
 
 
 def test_the_command_takes_names_and_prints_json(monkeypatch):
-    monkeypatch.setattr(systems, "run_tasks", lambda function, tasks, jobs, warm_up: [run(*task[:1]) for task in tasks])
-    done = CliRunner().invoke(application(), ["bench", "systems", "--name", "sir", "--name", "odebench:3", "--json"])
-    assert [r["name"] for r in json.loads(done.stdout)] == ["sir", "odebench:3"]
+    asked = {}
+
+    def carry_out(function, tasks, warm_up, **options):
+        asked.update(options)
+        return [run(*task[:1]) for task in tasks], 3.0
+
+    monkeypatch.setattr(systems, "carry_out", carry_out)
+    names = ["--name", "sir", "--name", "odebench:3"]
+    done = CliRunner().invoke(application(), ["bench", "systems", *names, "--part", "1/2", "--keep", "k", "--json"])
+    found = json.loads(done.stdout)
+    assert [r["name"] for r in found["rows"]] == ["sir", "odebench:3"] and found["summary"]["found at 1 %, %"] == 0
+    assert (asked["part"], asked["keep"], asked["jobs"]) == ("1/2", Path("k"), 1)
     done = CliRunner().invoke(application(), ["bench", "systems", "--table", "odebench"])
-    assert "found 0 of 43" in done.stdout
+    assert "Found 0 of 43" in done.stdout
     refused = CliRunner().invoke(application(), ["bench", "systems", "--table", "odebench", "--name", "sir"])
     assert refused.exit_code == 1 and "name and table exclude each other" in refused.output
     done = CliRunner().invoke(application(), ["bench", "systems"])
-    assert f"found 0 of {len(list_systems())}" in done.stdout
+    assert f"Found 0 of {len(list_systems())}" in done.stdout
 
 
 @pytest.mark.slow
@@ -183,10 +205,64 @@ def test_a_neural_ode_is_trained_in_its_time(thinned, monkeypatch):
     assert short.mean > 1e-6  # a second is not enough
 
 
+def test_a_model_that_does_not_get_there_has_no_error():
+    def blows_up(starts):
+        raise SolveError("it blows up")
+
+    def leaves(starts):
+        states = np.repeat(starts[:, None], 9, axis=1)
+        states[:, 4:] = np.nan
+        return states
+
+    failed = floating_body._forecast("failed", 1.0, blows_up, "a note")
+    assert failed.mean == np.inf and failed.failure == "SolveError: it blows up"
+    left = floating_body._forecast("left", 1.0, leaves, "")
+    assert np.isfinite(left.errors).tolist() == [True] * 4 + [False] * 5
+
+
+def compared(level=0.0, law=1e-6, other=2e-3, found=True):
+    errors = {floating_body.LAW: law, floating_body.NEURAL: other, floating_body.SHOOTING: np.inf}
+    forecasts = tuple(
+        floating_body.Forecast(model=model, seconds=9.0, errors=(mean,) * 9, mean=mean, note="a note")
+        for model, mean in errors.items()
+    )
+    return floating_body.Run(level=level, seed=0, every=1, found=found, error={"NN1": 0.1}, forecasts=forecasts)
+
+
+def test_the_headline_numbers_of_the_body_are_those_of_the_law_beside_its_rivals(monkeypatch):
+    runs = [compared(), compared(law=3e-6, found=False), compared(level=0.01, law=1e-3)]
+    monkeypatch.setattr(floating_body, "carry_out", lambda function, tasks, warm_up, **how: (runs, 60.0))
+    answer = json.loads(CliRunner().invoke(application(), ["bench", "floating-body", "--json"]).stdout)
+    assert answer["summary"] == {
+        "both terms found at 0 % noise, %": 50,
+        "both terms found at 1 % noise, %": 100,
+        "mean squared error at 0 % noise": pytest.approx(2e-6),
+        "training at 0 % noise, s": 9,
+        "mean squared error at 1 % noise": 1e-3,
+        "training at 1 % noise, s": 9,
+    }
+    assert answer["rivals"][floating_body.NEURAL]["mean squared error at 0 % noise"] == 2e-3
+    assert answer["rivals"][floating_body.SHOOTING]["mean squared error at 0 % noise"] is None
+    text = floating_body.table(runs)
+    assert f"The law's error is 2e+03 times below that of the {floating_body.NEURAL}." in text
+
+
+def test_a_discovery_of_the_body_that_fails_is_written_down(monkeypatch):
+    def fails(*arguments):
+        raise FitError("nothing finite")
+
+    for model in ("discovered", "trained_forecast", "fitted_forecast"):
+        monkeypatch.setattr(floating_body, model, fails)
+    failed = floating_body.compare_once(0.0, 0, 40)
+    assert [f.failure for f in failed.forecasts] == ["FitError: nothing finite"] * 3
+    assert failed.law.mean == np.inf and not failed.found
+    assert "- pure neural ODE, Adam: FitError: nothing finite" in floating_body.table([failed])
+
+
 @pytest.mark.slow
-def test_drag_and_added_mass_are_found_and_forecast_a_hundred_times_better(thinned):
-    law = floating_body.law_forecast(thinned, 0)
+def test_drag_and_added_mass_are_found_and_forecast_a_hundred_times_better():
+    run = floating_body.compare_once(0.001, 0, 20)
+    print(floating_body.table([run]))
+    law, other, _ = run.forecasts
     assert "s" in law.note and "NN1" in law.note
-    other = floating_body.trained_forecast(thinned, 0, law.seconds)
-    print(floating_body.table([law, other]))
     assert law.mean * floating_body.AIM < other.mean

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from udesys.bench._parallel import attempt, run_tasks, share_of
+from udesys.bench._parallel import attempt
+from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out, markdown
 from udesys.errors import DataError
 
 TITLE = "what is found of the built-in systems, each from its own data and spec"
@@ -53,9 +55,10 @@ def run(
     ] = None,
     noise: Annotated[str, typer.Option(help="Noise, as a share of each state's mean.")] = "1%",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise and the weights.")] = 0,
-    part: Annotated[str, typer.Option(help="Only this part of the systems, such as 1/4.")] = "1/1",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes; each uses one core.")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="Print every run as JSON instead of the table.")] = False,
+    part: Part = "1/1",
+    jobs: Jobs = 1,
+    keep: Keep = None,
+    json: Json = False,
 ) -> None:
     """Write every built-in system's data and spec, discover its law from them, and print what was found, how fast."""
     from udesys.data import parse_percent
@@ -65,13 +68,17 @@ def run(
         raise DataError("name and table exclude each other. Leave one out.")
     names = [get_system(n).name for n in name] if name else [system.name for system in list_systems(table_name)]
     level = parse_percent(noise, name="noise")
-    runs = run_tasks(discover_system, [(n, level, seed) for n in share_of(names, part)], jobs, warm_up)
-    if json:
-        import json as writer
-
-        typer.echo(writer.dumps([asdict(r) for r in runs], indent=1))
-    else:
-        typer.echo(table(runs))
+    tasks = [(n, level, seed) for n in names]
+    runs, seconds = carry_out(discover_system, tasks, warm_up, part=part, jobs=jobs, keep=keep)
+    Study(
+        bench="systems",
+        summary=summary(runs),
+        rows=runs,
+        published={},
+        rivals={},
+        seconds=seconds,
+        tables=table(runs),
+    ).show(json)
 
 
 def warm_up() -> None:
@@ -119,24 +126,51 @@ def discover_system(name: str, noise: float, seed: int) -> Run:
     return Run(name=name, noise=noise, seed=seed, seconds=seconds, **judged)
 
 
-# ------------------------------------------------------------------ text
+# ------------------------------------------------------------------ figures
+def summary(runs: Sequence[Run]) -> dict[str, object]:
+    """The headline numbers: shares found and within reach, and seconds.
+
+    Args:
+        runs: at one noise level.
+    """
+    if not runs:
+        return {}
+    at, n = f"at {_percent(runs[0].noise)}, %", len(runs)
+    return {
+        f"found {at}": 100 * sum(r.found for r in runs) / n,
+        f"found or within reach {at}": 100 * sum(r.found or r.listed for r in runs) / n,
+        "systems": n,
+        "failed runs": sum(bool(r.failure) for r in runs),
+        "median s": statistics.median(r.seconds for r in runs),
+    }
+
+
 def table(runs: Sequence[Run]) -> str:
-    """A line for each system, then how many were found.
+    """A row for each system, then how many were found, as Markdown.
 
     Args:
         runs: one for each.
     """
-    width = max([len(r.name) for r in runs], default=0)
-    lines = [f"Built-in systems at {100 * runs[0].noise:g} % noise, seed {runs[0].seed}"] if runs else ["no runs"]
-    lines.append(f"{'system':<{width}}  {'outcome':<12}  {'s':>6}  {'error':>8}  answer")
-    lines += [_line(r, width) for r in runs]
+    if not runs:
+        return "no runs"
     found = sum(r.found for r in runs)
-    lines.append(f"found {found} of {len(runs)}, {100 * found / max(len(runs), 1):.0f} %; aim: {100 * AIM:.0f} %")
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            f"Built-in systems at {_percent(runs[0].noise)} noise, seed {runs[0].seed}",
+            "",
+            markdown(("system", "outcome", "s", "error", "answer"), [_row(r) for r in runs]),
+            "",
+            f"Found {found} of {len(runs)}, {100 * found / len(runs):.0f} %; aim: {100 * AIM:.0f} %.",
+        ]
+    )
 
 
-def _line(run: Run, width: int) -> str:
+def _row(run: Run) -> list[object]:
     outcome = "failed" if run.failure else "found" if run.found else "listed" if run.listed else "missed"
-    worst = f"{100 * max(run.error.values()):.2g} %" if run.error else "-"
-    answer = run.failure or "; ".join(f"{name} = {text}" for name, text in run.answer.items())
-    return f"{run.name:<{width}}  {outcome:<12}  {run.seconds:6.1f}  {worst:>8}  {answer}"
+    worst = f"{100 * max(run.error.values()):.2g} %" if run.error else None
+    answer = run.failure or "; ".join(f"`{name} = {text}`" for name, text in run.answer.items())
+    return [run.name, outcome, f"{run.seconds:.1f}", worst, answer]
+
+
+def _percent(level: float) -> str:
+    return f"{100 * level:g} %"
