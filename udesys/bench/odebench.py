@@ -11,27 +11,23 @@ Source: d'Ascoli, Becker, Mathis, Schwaller & Kilbertus, ODEFormer, arXiv:2310.0
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from udesys.bench import _pysindy
 from udesys.bench._odebench_tables import PUBLISHED, rivals_summary, summary, table
+from udesys.bench._one_trajectory import better_model, judgement_of, measured, r_squared, timed_law, with_numbers
 from udesys.bench._parallel import attempt
 from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out
 from udesys.bench._verdict import FAILED
-from udesys.data import Trajectory
-from udesys.errors import DataError, SolveError
+from udesys.errors import DataError
 from udesys.model import tree as T
-from udesys.model.program import Program
 
 if TYPE_CHECKING:
     from udesys.bench._same_form import TrueTerm
@@ -43,8 +39,6 @@ TITLE = "systems of which nothing is known, from one trajectory each, as in ODEB
 EXAMPLE = "udesys bench odebench --systems odebench.json --system 24 --noise 1% --dropped 0"
 NOISES = (0.0, 0.01, 0.05)
 DROPPED = 0.5  # share of the samples
-TOLERANCES = {"rtol": 1e-8, "atol": 1e-10}
-MOST_CALLS = 500_000  # of a law's right side in a simulation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,32 +238,16 @@ def discover_once(systems: Path, number: int, noise: float, dropped: float, seed
 
 def _discovered(system: System, exact: Dataset, data: Dataset, truths: Mapping[str, TrueTerm], seed: int) -> dict:
     """What a run has of udesys' own law."""
-    import udesys as ud
-    from udesys.bench._found import judge_terms
-    from udesys.bench._verdict import judged
-    from udesys.select import select
-
-    kept = []
-
-    def remembered(*arguments, **options):
-        kept.append(select(*arguments, **options))
-        return kept[-1]
-
-    began = time.perf_counter()
-    law, failure = attempt(lambda: ud.recover(ud.fit(system.hybrid(), data, seed=seed), select=remembered))
-    seconds = time.perf_counter() - began
+    law, selection, seconds, failure = timed_law(system, data, seed)
+    if not failure:
+        judgement, failure = attempt(lambda: judgement_of(system, law, selection, truths))
     if failure:
         return {"seconds": seconds, "outcome": FAILED, "failure": failure}
-    right = judge_terms(system, law)["found"]
-    verdict = judged(kept[0], dict(truths), right=right)
     right_sides = list(law.closed_form.numbers_in_place().values())
     scores = [r_squared(right_sides, system.states, run) for run in exact.trajectories]
     return {
+        **judgement,
         "seconds": seconds,
-        "outcome": verdict.outcome,
-        "exact": right,
-        "listed": verdict.listed,
-        "truth_delta": verdict.truth_delta,
         "reconstruction": scores[0],
         "generalisation": scores[1],
         "law": {state: str(right_side) for state, right_side in law.equations.items()},
@@ -288,81 +266,27 @@ def rival(name: str, states: Sequence[str], exact: Dataset, data: Dataset, truth
         truths: the true right sides, in the order of the states.
     """
     (run,) = data.trajectories
+
+    def model(smooth: bool) -> list[Formula]:
+        return _pysindy.regressed(_pysindy.SETTINGS[name], states, *_pysindy.derivatives(run.t, run.y, smooth=smooth))
+
+    def right_sides(formulas: Sequence[Formula]) -> list[T.Tree]:
+        return [with_numbers(formula) for formula in formulas]
+
     began = time.perf_counter()
-    found = [
-        attempt(lambda smooth=smooth: _followed(_pysindy.SETTINGS[name], states, run, smooth))
-        for smooth in (False, True)
-    ]
+    formulas, failure = better_model(model, right_sides, states, run)
     seconds = time.perf_counter() - began
-    models = [model for model, failure in found if not failure]
-    if not models:
-        return Rival(setting=name, seconds=seconds, failure=found[0][1])
-    _, formulas = max(models, key=lambda model: model[0])
-    trees = [with_numbers(formula) for formula in formulas]
-    scores = [r_squared(trees, states, run) for run in exact.trajectories]
+    if failure:
+        return Rival(setting=name, seconds=seconds, failure=failure)
+    trees = right_sides(formulas)
+    scores = [r_squared(trees, states, one) for one in exact.trajectories]
+    right, failure = attempt(lambda: all(t.has_form(f) for t, f in zip(truths.values(), formulas, strict=True)))
     return Rival(
         setting=name,
         reconstruction=scores[0],
         generalisation=scores[1],
-        exact=all(truth.has_form(f) for truth, f in zip(truths.values(), formulas, strict=True)),
+        exact=bool(right),
         law={state: T.to_text(tree) for state, tree in zip(states, trees, strict=True)},
         seconds=seconds,
+        failure=failure,
     )
-
-
-def _followed(
-    setting: _pysindy.Setting, states: Sequence[str], run: Trajectory, smooth: bool
-) -> tuple[float, list[Formula]]:
-    """How well pysindy's model follows the data that it was fitted to, as R2, and the model."""
-    formulas = _pysindy.regressed(setting, states, *_pysindy.derivatives(run.t, run.y, smooth=smooth))
-    score = r_squared([with_numbers(formula) for formula in formulas], states, run)
-    return -math.inf if score is None else score, formulas
-
-
-def with_numbers(formula: Formula) -> T.Tree:
-    """A formula's tree with the values of its constants in place."""
-    return T.substitute(formula.tree, {name: T.Number(value) for name, value in formula.constants.items()})
-
-
-def measured(system: System, noise: float, dropped: float, seed: int) -> Dataset:
-    """The first trajectory of a system, with noise in proportion to its values, and without what was dropped."""
-    from udesys.systems import simulate
-
-    exact = simulate(system)
-    run, rng = exact.trajectories[0], np.random.default_rng(seed)
-    y = run.y * (1 + noise * rng.standard_normal(run.y.shape))
-    n = len(run.t)
-    rows = np.sort(rng.permutation(n)[: n - round(dropped * n)])
-    kept = replace(run, t=run.t[rows], y=y[rows], u=run.u[rows])
-    return replace(exact, trajectories=(kept,), sha256="")
-
-
-def r_squared(right_sides: Sequence[T.Tree], states: Sequence[str], run: Trajectory) -> float | None:
-    """R2 of a law's simulation from the first row of a run, over all states together.
-
-    Each state counts by its own variance. None where the simulation does not reach the last time.
-
-    Args:
-        right_sides: one tree for each state.
-        states: names.
-        run: states at its times, exact or measured.
-
-    Source: scikit-learn's r2_score with multioutput="variance_weighted", which ODEBench takes.
-    """
-    from scipy.integrate import solve_ivp
-
-    program, calls = Program(right_sides, states), itertools.count()
-
-    def field(t, x):
-        if next(calls) > MOST_CALLS or not np.isfinite(x).all():
-            raise SolveError("it blows up")
-        return [float(value) for value in program.run(list(x))]
-
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what stops before the end is known by its length
-        span = (run.t[0], run.t[-1])
-        done, failure = attempt(lambda: solve_ivp(field, span, run.y[0], t_eval=run.t, method="LSODA", **TOLERANCES))
-        if failure or done.y.shape[1] < len(run.t) or not np.isfinite(done.y).all():
-            return None
-        errors, spread = (run.y - done.y.T) ** 2, (run.y - run.y.mean(0)) ** 2
-        return float(1 - errors.sum() / spread.sum())
