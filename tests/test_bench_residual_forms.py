@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -427,7 +428,7 @@ def test_what_a_fit_raises_is_a_miss_with_its_reason(monkeypatch):
     assert run.outcome == FAILED and not run.right and not run.listed
     assert run.failure == "FitError: no start led to finite states."
     line = study.table([run]).splitlines()[-1]
-    assert line == "    sir, 1 %, seed 1000: failed: FitError: no start led to finite states."
+    assert line == "- sir, 1 %, seed 1000: failed: FitError: no start led to finite states."
 
 
 # ------------------------------------------------------------------ the tables
@@ -444,9 +445,11 @@ RIGHT = study.Run(
     seconds=2.0,
     failure="",
 )
-MISS = replace(
-    RIGHT, outcome=TIED, level=0.05, truth_delta=2.34, formulas={"NN": "0.4*ill"}, surplus=None, seconds=4.0
-)
+MISS = replace(RIGHT, outcome=TIED, level=0.05, truth_delta=2.34, formulas={"NN": "0.4*ill"}, surplus=None, seconds=4.0)
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def test_the_table_sets_the_noise_levels_of_a_case_side_by_side():
@@ -454,22 +457,22 @@ def test_the_table_sets_the_noise_levels_of_a_case_side_by_side():
         [RIGHT, replace(RIGHT, level=0.01), MISS, replace(RIGHT, case="seir", seconds=9.0)]
     ).splitlines()
     assert lines[0] == "all engines"
-    assert lines[1].split() == ["case", "0", "%", "1", "%", "5", "%"]
-    assert lines[2].split() == ["sir", "right", "2.00", "s", "right", "2.00", "s", "tied", "+2.3", "4.00", "s"]
-    assert lines[3].split() == ["seir", "right", "9.00", "s", "-", "-"]
-    assert lines[4].split() == ["right", "2", "of", "2", "1", "of", "1", "0", "of", "1"]
-    assert lines[5].split() == ["aim", "23", "of", "24", "22", "of", "24", "19", "of", "24"]
-    assert lines[6].split() == "truth within reach 0 of 0 missed 0 of 0 missed 1 of 1 missed".split()
-    assert lines[7].split() == ["median", "s", "5.50", "2.00", "4.00"]
-    assert lines[8] == "Median time from data to law, 4 runs: 3.00 s; aim: 5 s."
-    assert lines[9] == "    sir, 5 %, seed 1000: tied: NN = 0.4*ill; the truth is at delta +2.3, within reach"
-    assert len(lines) == 10
+    assert cells(lines[2]) == ["case", "0 %", "1 %", "5 %"]
+    assert cells(lines[4]) == ["sir", "right, 2.00 s", "right, 2.00 s", "tied +2.3, 4.00 s"]
+    assert cells(lines[5]) == ["seir", "right, 9.00 s", "-", "-"]
+    assert cells(lines[6]) == ["**right**", "2 of 2", "1 of 1", "0 of 1"]
+    assert cells(lines[7]) == ["aim", "23 of 24", "22 of 24", "19 of 24"]
+    assert cells(lines[8]) == ["truth within reach", "0 of 0 missed", "0 of 0 missed", "1 of 1 missed"]
+    assert cells(lines[9]) == ["median s", "5.50", "2.00", "4.00"]
+    assert lines[11] == "Median time from data to law, 4 runs: 3.00 s; aim: 5 s."
+    assert lines[13] == "- sir, 5 %, seed 1000: tied: `NN = 0.4*ill`; the truth is at delta +2.3, within reach"
+    assert len(lines) == 14
 
 
 def test_a_miss_that_only_has_constants_to_spare_says_how_many():
     lost = replace(MISS, outcome=NOT_PROPOSED, listed=False, truth_delta=None, surplus=2)
     assert study.table([lost]).splitlines()[-1] == (
-        "    sir, 5 %, seed 1000: not proposed: NN = 0.4*ill, the true function with 2 constants more; the truth is "
+        "- sir, 5 %, seed 1000: not proposed: `NN = 0.4*ill`, the true function with 2 constants more; the truth is "
         "not scored, not within reach"
     )
 
@@ -478,17 +481,32 @@ def test_several_seeds_are_counted():
     lines = study.table(
         [RIGHT, replace(RIGHT, seed=1001, seconds=4.0), replace(MISS, level=0.0, seed=1002)]
     ).splitlines()
-    assert lines[2].split() == ["sir", "2", "of", "3", "4.00", "s"]
+    assert cells(lines[4]) == ["sir", "2 of 3, 4.00 s"]
 
 
 def test_engines_alone_are_set_beside_all_of_them():
     alone = [replace(r, engines=("sparse",)) for r in (RIGHT, replace(RIGHT, level=0.05))]
-    lines = study.comparison([RIGHT, MISS, *alone]).splitlines()
-    assert lines[1].split() == "all engines 1 of 1 2.00 s 0 of 1 4.00 s".split()
-    assert lines[2].split() == "sparse alone 1 of 1 2.00 s 1 of 1 2.00 s".split()
-    assert lines[3] == "All engines together are worse than sparse alone at 5 %."
-    better = study.comparison([RIGHT, replace(RIGHT, engines=("operon",))]).splitlines()
+    *_, head, _, together, sparse, _, said = study.table([*alone, RIGHT, MISS]).splitlines()
+    assert cells(head) == ["engines", "0 %", "5 %"]
+    assert cells(together) == ["all engines", "1 of 1, 2.00 s", "0 of 1, 4.00 s"]
+    assert cells(sparse) == ["sparse alone", "1 of 1, 2.00 s", "1 of 1, 2.00 s"]
+    assert said == "All engines together are worse than sparse alone at 5 %."
+    better = study.table([RIGHT, replace(RIGHT, engines=("operon",))]).splitlines()
     assert better[-1] == "All engines together are at least as good as each alone at every level."
+
+
+def test_the_headline_numbers_are_those_of_all_engines():
+    alone = replace(RIGHT, engines=("sparse",), seconds=99.0)
+    lost = replace(MISS, outcome=FAILED, listed=False, seed=1001, seconds=6.0)
+    assert study.summary([alone, RIGHT, MISS, lost]) == {
+        "right at 0 %, %": 100.0,
+        "right at 5 %, %": 0.0,
+        "right or within reach at 0 %, %": 100.0,
+        "right or within reach at 5 %, %": 50.0,
+        "failed runs": 1,
+        "median s": 4.0,
+    }
+    assert study.summary([]) == {} and study.table([]) == "no runs"
 
 
 # ------------------------------------------------------------------ the command
@@ -511,7 +529,26 @@ def test_an_unknown_case_or_engine_is_refused():
 def test_a_part_without_runs_is_an_empty_table():
     command = ["bench", "residual-forms", "--case", "sir", "--noise", "1%", "--part", "2/2"]
     done = CliRunner().invoke(application(), command)
-    assert done.exit_code == 0 and done.stdout.splitlines()[0] == "no runs"
+    assert done.exit_code == 0 and done.stdout == "no runs\n"
+    found = json.loads(CliRunner().invoke(application(), [*command, "--json"]).stdout)
+    assert (found["rows"], found["summary"], found["rivals"]) == ([], {}, {})
+
+
+def test_the_options_reach_the_runs_and_each_engine_alone_is_a_rival(monkeypatch):
+    asked = {}
+
+    def carry_out(function, tasks, warm_up, **options):
+        asked.update(tasks=tasks, **options)
+        return [replace(RIGHT, engines=e, case=c, level=at, seed=seed) for e, c, at, seed in tasks], 3.0
+
+    monkeypatch.setattr(study, "carry_out", carry_out)
+    monkeypatch.setattr(study, "ALONE", ("sparse",))
+    command = ["bench", "residual-forms", "--case", "sir", "--noise", "1%", "--seeds", "2", "--seed", "5"]
+    done = CliRunner().invoke(application(), [*command, "--engines-alone", "--keep", "k", "--json"])
+    assert asked["tasks"] == [(engines, "sir", 0.01, seed) for engines in ((), ("sparse",)) for seed in (5, 6)]
+    assert (asked["part"], asked["jobs"], asked["keep"]) == ("1/1", 1, Path("k"))
+    found = json.loads(done.stdout)
+    assert found["rivals"] == {"sparse alone": found["summary"]} and len(found["rows"]) == 4
 
 
 @pytest.mark.slow
@@ -519,6 +556,6 @@ def test_a_part_without_runs_is_an_empty_table():
 def test_a_run_of_one_case_from_the_command_line():
     command = ["bench", "residual-forms", "--case", "cubic-drag", "--noise", "1%"]
     done = CliRunner().invoke(application(), [*command, "--json"])
-    (found,) = json.loads(done.stdout)
+    (found,) = json.loads(done.stdout)["rows"]
     assert found["outcome"] == "right" and found["failure"] == "" and found["seed"] == study.FIRST_SEED
     assert found["formulas"]["NN"].endswith("*x'**3")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from udesys.bench._parallel import attempt, run_tasks, share_of
+from udesys.bench._parallel import attempt
+from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out, markdown
 from udesys.bench._verdict import FAILED, RIGHT, failed, judged
 from udesys.errors import DataError
 
@@ -28,7 +29,7 @@ EXAMPLE = "udesys bench residual-forms --noise 1% --engine sparse"
 AIMS = {0.0: 23, 0.01: 22, 0.05: 19}  # of 24
 MOST_SECONDS = 5.0  # aim of the median run
 ALONE = ("sparse", "operon")  # engines that are set beside all together
-FIRST_SEED = 1000  # the runs' noise and weights are seeded FIRST_SEED + k
+FIRST_SEED = 1000  # of the first run; the others count on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +79,11 @@ def run(
     engines_alone: Annotated[
         bool, typer.Option("--engines-alone", help="All engines together, then sparse and operon alone.")
     ] = False,
-    part: Annotated[str, typer.Option(help="Only this part of the runs, such as 1/4.")] = "1/1",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes; each uses one core.")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="Print every run as JSON instead of the tables.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first run's noise and weights.")] = FIRST_SEED,
+    part: Part = "1/1",
+    jobs: Jobs = 1,
+    keep: Keep = None,
+    json: Json = False,
 ) -> None:
     """Discover the missing terms of 24 systems and print how often their forms are the true ones."""
     from udesys.bench._forms import choose_forms
@@ -90,21 +93,24 @@ def run(
     levels = list(dict.fromkeys(parse_percent(n, name="noise") for n in noise)) if noise else list(AIMS)
     together = _engine_sets(engine or (), engines_alone)
     made = [
-        (engines, name, level, FIRST_SEED + k)
+        (engines, name, level, seed + k)
         for engines in together
         for name in names
         for level in levels
         for k in range(seeds)
     ]
-    runs = run_tasks(discover_once, share_of(made, part), jobs, warm_up)
-    if json:
-        import json as writer
-
-        typer.echo(writer.dumps([asdict(r) for r in runs], indent=1))
-    else:
-        typer.echo("\n\n".join(table([r for r in runs if r.engines == engines]) for engines in together))
-        if engines_alone:
-            typer.echo("\n" + comparison(runs))
+    runs, seconds = carry_out(discover_once, made, warm_up, part=part, jobs=jobs, keep=keep)
+    others = _sets(runs)[1:]
+    Study(
+        bench="residual-forms",
+        summary=summary(runs),
+        rows=runs,
+        published={},
+        rivals={_engines(engines): _numbers(_of(runs, engines)) for engines in others},
+        packages=("pyoperon", "pysr"),
+        seconds=seconds,
+        tables=table(runs),
+    ).show(json)
 
 
 def _engine_sets(names: Sequence[str], alone: bool) -> list[tuple[str, ...]]:
@@ -161,80 +167,109 @@ def _select(problem: Problem, engines: Sequence[str], seed: int) -> Selection:
     return select(fitted, ud.SearchOptions(engines=engines), seed=seed)
 
 
+# ------------------------------------------------------------------ figures
+def summary(runs: Sequence[Run]) -> dict[str, object]:
+    """The headline numbers: shares of right laws, and of those with the truth within reach, by noise; and seconds.
+
+    Args:
+        runs: of several sets of engines those of the first count.
+    """
+    return _numbers(_of(runs, _sets(runs)[0])) if runs else {}
+
+
+def _numbers(runs: Sequence[Run]) -> dict[str, object]:
+    levels = sorted({r.level for r in runs})
+    found: dict[str, object] = {f"right at {_percent(at)}, %": _share(r.right for r in _at(runs, at)) for at in levels}
+    found |= {
+        f"right or within reach at {_percent(at)}, %": _share(r.right or r.listed for r in _at(runs, at))
+        for at in levels
+    }
+    return {**found, "failed runs": sum(r.outcome == FAILED for r in runs), "median s": _median(runs)}
+
+
+def _share(counted: Iterable[bool]) -> float:
+    counted = list(counted)
+    return 100 * sum(counted) / len(counted)
+
+
 # ------------------------------------------------------------------ text
 def table(runs: Sequence[Run]) -> str:
-    """A line for each case with the noise levels side by side, then the totals, then every miss.
+    """For every set of engines its cases, totals and misses; then the sets beside each other, as Markdown.
 
     Args:
-        runs: with the same engines.
+        runs: of any sets of engines.
     """
+    sets = _sets(runs)
+    tables = [_cases(_of(runs, engines)) for engines in sets]
+    return "\n\n".join([*tables, *([_comparison(runs, sets)] if len(sets) > 1 else [])]) or "no runs"
+
+
+def _cases(runs: Sequence[Run]) -> str:
+    """A row for each case with the noise levels side by side, then the totals, then every miss."""
     levels = sorted({r.level for r in runs})
     names = list(dict.fromkeys(r.case for r in runs))
-    lines = [_engines(runs[0].engines) if runs else "no runs", _row("case", [_percent(level) for level in levels])]
-    lines += [_row(name, [_cell(_at(runs, level, name)) for level in levels]) for name in names]
-    lines.append(_row("right", [_share(_at(runs, level)) for level in levels]))
-    lines.append(_row("aim", [f"{AIMS[level]} of 24" if level in AIMS else "-" for level in levels]))
     missed = [[r for r in _at(runs, level) if not r.right] for level in levels]
-    lines.append(_row("truth within reach", [f"{sum(r.listed for r in m)} of {len(m)} missed" for m in missed]))
-    lines.append(_row("median s", [f"{_median(_at(runs, level)):.2f}" for level in levels]))
-    if runs:
-        lines.append(f"Median time from data to law, {len(runs)} runs: {_median(runs):.2f} s; aim: {MOST_SECONDS:g} s.")
-    return "\n".join([*(line.rstrip() for line in lines), *(_miss(r) for m in missed for r in m)])
+    rows = [[name, *(_cell(_at(runs, level, name)) for level in levels)] for name in names]
+    rows += [
+        ["**right**", *(_count(_at(runs, level)) for level in levels)],
+        ["aim", *(f"{AIMS[level]} of 24" if level in AIMS else None for level in levels)],
+        ["truth within reach", *(f"{sum(r.listed for r in m)} of {len(m)} missed" for m in missed)],
+        ["median s", *(f"{_median(_at(runs, level)):.2f}" for level in levels)],
+    ]
+    lines = [_engines(runs[0].engines), "", markdown(["case", *map(_percent, levels)], rows), ""]
+    lines.append(f"Median time from data to law, {len(runs)} runs: {_median(runs):.2f} s; aim: {MOST_SECONDS:g} s.")
+    misses = [_miss(r) for m in missed for r in m]
+    return "\n".join([*lines, *(["", *misses] if misses else [])])
 
 
-def comparison(runs: Sequence[Run]) -> str:
-    """All engines together beside each alone, and whether they are at least as good at every level.
-
-    Args:
-        runs: with several sets of engines.
-    """
+def _comparison(runs: Sequence[Run], sets: Sequence[tuple[str, ...]]) -> str:
+    """Right laws and seconds of each set of engines, and whether the first is at least as good at every level."""
     levels = sorted({r.level for r in runs})
-    sets = list(dict.fromkeys(r.engines for r in runs))
-    lines = [_row("engines", [_percent(level) for level in levels])]
-    for engines in sets:
-        of_set = [r for r in runs if r.engines == engines]
-        cells = [f"{_share(_at(of_set, level)):<13} {_median(_at(of_set, level)):6.2f} s" for level in levels]
-        lines.append(_row(_engines(engines), cells))
+    found = {(e, at): _at(_of(runs, e), at) for e in sets for at in levels}
+    rows = [[_engines(e), *(f"{_count(found[e, at])}, {_median(found[e, at]):.2f} s" for at in levels)] for e in sets]
+    right = {key: sum(r.right for r in some) for key, some in found.items()}
     worse = [
         f"{_engines(engines)} at {_percent(level)}"
-        for engines in sets
+        for engines in sets[1:]
         for level in levels
-        if _n_right(runs, level, ()) < _n_right(runs, level, engines)
+        if right[sets[0], level] < right[engines, level]
     ]
     said = f"worse than {', '.join(worse)}" if worse else "at least as good as each alone at every level"
-    return "\n".join([*(line.rstrip() for line in lines), f"All engines together are {said}."])
+    whole = _engines(sets[0]).capitalize()
+    return f"{markdown(['engines', *map(_percent, levels)], rows)}\n\n{whole} together are {said}."
 
 
-def _n_right(runs: Sequence[Run], level: float, engines: tuple[str, ...]) -> int:
-    return sum(r.right for r in _at(runs, level) if r.engines == engines)
+def _sets(runs: Sequence[Run]) -> list[tuple[str, ...]]:
+    """The sets of engines that were used; all together come first."""
+    return sorted(dict.fromkeys(r.engines for r in runs), key=bool)
+
+
+def _of(runs: Sequence[Run], engines: tuple[str, ...]) -> list[Run]:
+    return [r for r in runs if r.engines == engines]
 
 
 def _at(runs: Sequence[Run], level: float, name: str = "") -> list[Run]:
     return [r for r in runs if r.level == level and name in ("", r.case)]
 
 
-def _row(first: str, cells: Sequence[str]) -> str:
-    return f"{first:<20}" + "".join(f"{cell:<33}" for cell in cells)
-
-
-def _cell(runs: Sequence[Run]) -> str:
+def _cell(runs: Sequence[Run]) -> str | None:
     """What one run came to, or how many of several were right, and the seconds."""
     if len(runs) != 1:
-        return f"{_share(runs):<20} {_median(runs):6.2f} s" if runs else "-"
+        return f"{_count(runs)}, {_median(runs):.2f} s" if runs else None
     (only,) = runs
-    delta = "" if only.truth_delta is None else f"{only.truth_delta:+.1f}"
-    return f"{only.outcome:<12} {delta:>7} {only.seconds:6.2f} s"
+    delta = "" if only.truth_delta is None else f" {only.truth_delta:+.1f}"
+    return f"{only.outcome}{delta}, {only.seconds:.2f} s"
 
 
 def _miss(run: Run) -> str:
-    found = "; ".join(f"{term} = {text}" for term, text in run.formulas.items()) or run.failure
+    found = "; ".join(f"`{term} = {text}`" for term, text in run.formulas.items()) or run.failure
     more = "1 constant" if run.surplus == 1 else f"{run.surplus} constants"
     spare = f", the true function with {more} more" if run.surplus else ""
     delta = "not scored" if run.truth_delta is None else f"at delta {run.truth_delta:+.1f}"
     listed = "within reach" if run.listed else "not within reach"
     where = f"{run.case}, {_percent(run.level)}, seed {run.seed}"
     truth = "" if run.outcome == FAILED else f"; the truth is {delta}, {listed}"
-    return f"    {where}: {run.outcome}: {found}{spare}{truth}"
+    return f"- {where}: {run.outcome}: {found}{spare}{truth}"
 
 
 def _engines(names: Sequence[str]) -> str:
@@ -245,7 +280,7 @@ def _percent(level: float) -> str:
     return f"{100 * level:g} %"
 
 
-def _share(runs: Sequence[Run]) -> str:
+def _count(runs: Sequence[Run]) -> str:
     return f"{sum(r.right for r in runs)} of {len(runs)}"
 
 
