@@ -45,6 +45,10 @@ from udesys.integrate.operations import OPERATIONS
 _A = np.ascontiguousarray(DOP853.A)
 _B = np.ascontiguousarray(DOP853.B)
 _C = np.ascontiguousarray(DOP853.C)
+# and what its states within a step take: three more stages after the one at its end, and four polynomials
+_A_MORE = np.ascontiguousarray(DOP853.A_EXTRA)
+_C_MORE = np.ascontiguousarray(DOP853.C_EXTRA)
+_D = np.ascontiguousarray(DOP853.D)
 BLOW_UP = 1e15  # a state beyond this is a failed solve
 MOST_JUMPS = 8  # of signs within one step; with more, it sticks or chatters
 A_LITTLE = 1e-6  # of a step
@@ -191,6 +195,44 @@ def _step(code, out, reg, base, d, n_p, now, h, pieces, offset, y, after, k, z, 
 
 
 @njit(cache=True, error_model="numpy")
+def _within_step(code, out, reg, base, d, n_p, now, h, pieces, y, after, k, z, f, sensitive, modes, A_MORE, C_MORE, D):
+    """Fill f (7, m), of which `_at` makes the states within a step, to order 7; it was just made from y to `after`."""
+    m, n = y.shape[0], k.shape[0] - A_MORE.shape[0]
+    _derivatives(code, out, reg, base, d, n_p, now + h, pieces, 0.0, after, k[n - 1], sensitive, modes)
+    for s in range(A_MORE.shape[0]):
+        z[:] = y
+        for r in range(n + s):
+            w = h * A_MORE[s, r]
+            if w != 0.0:
+                for q in range(m):
+                    z[q] += w * k[r, q]
+        _derivatives(code, out, reg, base, d, n_p, now + C_MORE[s] * h, pieces, 0.0, z, k[n + s], sensitive, modes)
+    f[3:] = 0.0
+    for q in range(m):
+        f[0, q] = after[q] - y[q]
+        f[1, q] = h * k[0, q] - f[0, q]
+        f[2, q] = 2.0 * f[0, q] - h * (k[n - 1, q] + k[0, q])
+    for p in range(D.shape[0]):
+        for r in range(D.shape[1]):
+            w = h * D[p, r]
+            if w != 0.0:
+                for q in range(m):
+                    f[3 + p, q] += w * k[r, q]
+
+
+@njit(cache=True, error_model="numpy")
+def _at(share, y, f, z):
+    """Fill z (m,) with the state at a share of the step from y."""
+    z[:] = 0.0
+    for p in range(f.shape[0]):
+        factor = share if p % 2 == 0 else 1.0 - share
+        for q in range(z.shape[0]):
+            z[q] = (z[q] + f[f.shape[0] - 1 - p, q]) * factor
+    for q in range(z.shape[0]):
+        z[q] += y[q]
+
+
+@njit(cache=True, error_model="numpy")
 def _argument_of(code, out, reg, base, d, n_p, t, pieces, offset, y, sensitive, modes, which):
     """What a sign is of, at a point."""
     _load(code, reg, base, d, n_p, t, pieces, offset, y, modes)
@@ -313,18 +355,23 @@ def _jump_of_sensitivities(out, reg, d, n_p, y, k, which, count):
 
 
 @njit(cache=True, error_model="numpy")
-def _simulate(code, constants, out, d, n_p, p, x0, t, pieces, lo, hi, steps, sensitive, n_signs, states, sens, A, B, C):
+def _simulate(
+    code, constants, out, d, n_p, p, x0, t, pieces, lo, hi, steps, sensitive, n_signs, states, sens,
+    A, B, C, A_MORE, C_MORE, D,
+):  # fmt: skip
     width = n_p + d
     m = d + d * width if sensitive else d
     base = d + n_p + 1 + pieces.shape[1] + n_signs + constants.shape[0]
     reg = np.zeros(base + code.shape[0])
     reg[d : d + n_p] = p
     reg[base - constants.shape[0] : base] = constants
-    k = np.zeros((A.shape[0], m))
+    k = np.zeros((D.shape[1], m))
     y = np.zeros(m)
     z = np.zeros(m)
+    f = np.zeros((3 + D.shape[0], m))
     after = np.zeros(m)
     modes = np.zeros(n_signs)
+    smooth = n_signs == 0 and pieces.shape[1] == 0
     program, working = (code, out, reg, base, d, n_p), (after, k, z, sensitive, modes, A, B, C)
     for segment in range(lo.shape[0]):
         y[:] = 0.0
@@ -332,30 +379,50 @@ def _simulate(code, constants, out, d, n_p, p, x0, t, pieces, lo, hi, steps, sen
             y[j] = x0[segment, j]
             if sensitive:
                 y[d + j * width + n_p + j] = 1.0
-        first = lo[segment]
+        first, last = lo[segment], hi[segment] - 1
         modes[:] = 0.0
-        for i in range(first, hi[segment]):
-            if i > first:
-                h = (t[i] - t[i - 1]) / steps[i - 1]
-                piece = pieces[i - 1]
-                for step in range(steps[i - 1]):
-                    now, offset = t[i - 1] + step * h, step * h
+        _keep(y, d, width, sensitive, states[first], sens, first)
+        i = first
+        while i < last:
+            piece, end = pieces[i], i + 1
+            while smooth and end < last and steps[end] == 0:
+                end += 1
+            if end > i + 1:
+                h = t[end] - t[i]
+                _step(*program, t[i], h, piece, 0.0, y, *working)
+                _within_step(*program, t[i], h, piece, y, after, k, z, f, sensitive, modes, A_MORE, C_MORE, D)
+                for q in range(i + 1, end):
+                    _at((t[q] - t[i]) / h, y, f, z)
+                    _keep(z, d, width, sensitive, states[q], sens, q)
+                y[:] = after
+            else:
+                count = max(steps[i], 1)
+                h = (t[end] - t[i]) / count
+                for step in range(count):
+                    now, offset = t[i] + step * h, step * h
                     if n_signs == 0:
                         _step(*program, now, h, piece, offset, y, *working)
                         y[:] = after
                         continue
                     _signs_at(code, out, reg, base, d, n_p, now, h, piece, offset, y, after, k, sensitive, modes)
                     _advance(*program, now, h, piece, offset, y, *working)
-                for j in range(d):
-                    if not abs(y[j]) < BLOW_UP:
-                        return False
             for j in range(d):
-                states[i, j] = y[j]
-            if sensitive:
-                for j in range(d):
-                    for q in range(width):
-                        sens[i, j, q] = y[d + j * width + q]
+                if not abs(y[j]) < BLOW_UP:
+                    return False
+            _keep(y, d, width, sensitive, states[end], sens, end)
+            i = end
     return True
+
+
+@njit(cache=True, error_model="numpy")
+def _keep(y, d, width, sensitive, state, sens, place):
+    """Write a state with its sensitivities down."""
+    for j in range(d):
+        state[j] = y[j]
+    if sensitive:
+        for j in range(d):
+            for q in range(width):
+                sens[place, j, q] = y[d + j * width + q]
 
 
 def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivities=False, signs=0, partial=False):
@@ -370,7 +437,9 @@ def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivitie
         x0: (segments, d) starts.
         t: (time,) all sample times, segment after segment.
         segments: (lo, hi) index arrays; a segment is t[lo:hi].
-        steps: (time,) equal steps taken between sample i and i + 1.
+        steps: (time,) equal steps taken between sample i and i + 1. Zeros after sample i make the step from there as
+            long as they go on, and what is between its ends comes from its interpolation, of order 7; where inputs or
+            signs are, zero counts as one.
         pieces: (time, k, 4) cubics of the driving inputs between sample i and i + 1, c0 to c3 of
             c0 + c1 s + c2 s^2 + c3 s^3 at s after sample i; None without inputs.
         sensitivities: also return d x(t) / d (p, x0).
@@ -381,7 +450,7 @@ def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivitie
         states (time, d) and sensitivities (time, d, n_p + d) or None; None for both where a state left the
         finite numbers, unless `partial`.
 
-    Source: Hairer, Norsett & Wanner, Solving ODEs I (1993), sec. II.5.
+    Source: Hairer, Norsett & Wanner, Solving ODEs I (1993), sec. II.5 and, for what is within a step, II.6.
     """
     states = np.full((len(t), d), np.nan)
     sens = np.zeros((len(t) if sensitivities else 0, d, len(p) + d))
@@ -406,6 +475,9 @@ def simulate(program, d, p, x0, t, segments, steps, *, pieces=None, sensitivitie
         _A,
         _B,
         _C,
+        _A_MORE,
+        _C_MORE,
+        _D,
     )
     if not fine and not partial:
         return None, None

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
 from udesys.errors import SearchError
 from udesys.model import tree as T
 from udesys.search.prior import DEFAULT, Prior
-
-MOST_POINTS = 3_000  # up to which the response is kept as a matrix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +76,7 @@ class Task:
 
     def respond(self, columns: np.ndarray) -> np.ndarray:
         """(rows, terms) of columns (points, terms), to be compared with `response.target`."""
-        return self.response.apply(columns) if self._matrix is None else self._matrix @ columns
-
-    @cached_property
-    def _matrix(self) -> np.ndarray | None:
-        """(rows, points) of the response, where it is small: a product is faster than what it stands for."""
-        n = len(self.points)
-        return None if n > MOST_POINTS else self.response.apply(np.eye(n))
+        return self.response.apply(columns)
 
     @property
     def names(self) -> frozenset[str]:

@@ -18,6 +18,7 @@ Source: Schaeffer & McCalla, Phys. Rev. E 96 (2017) 023302 (integral terms); Mes
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from udesys.integrate import radau
 from udesys.model import HybridODE
@@ -40,9 +41,10 @@ class WeakForm:
         h, a = data.h[:, None, None], reference.feedback
         self.coupled = bool(np.any(a))
         if data.stiff:
-            self.carry, self.to_end = _implicit_steps(a, data.h)
+            carry, self.to_end = _implicit_steps(a, data.h)
+            self.carry = np.ascontiguousarray(carry)
         else:
-            self.carry = _exponential(a * h)
+            self.carry = np.ascontiguousarray(_exponential(a * h))
             self.to_end = np.stack([_exponential(a * h * (1 - g)) for g in data.shares], 1)
         self.mask = data.mask
         if reference.observed is not None:
@@ -51,19 +53,25 @@ class WeakForm:
         self.weight = self.mask / data.noise
         pieces = zip(*windows(data.segments, LONGEST), strict=True)
         self.windows = [(a, b, int(np.searchsorted(data.start, a))) for a, b in pieces]
+        self._bounds = np.array(self.windows, dtype=np.int64).reshape(-1, 3)
 
     def respond(self, forcing: np.ndarray) -> np.ndarray:
         """(samples, d, columns) from forcings integrated over each interval (intervals, d, columns)."""
         n, d = self.reference.nodes.shape
         result = np.zeros((n, d, forcing.shape[2]))
-        for a, b, first in self.windows:
-            piece = forcing[first : first + b - a - 1]
-            if self.coupled:
-                for i in range(b - a - 1):
-                    result[a + i + 1] = self.carry[first + i] @ result[a + i] + piece[i]
-            else:
-                np.cumsum(piece, axis=0, out=result[a + 1 : b])
+        _carry(np.ascontiguousarray(forcing), self.carry, self.coupled, self._bounds, result)
         return result
+
+    def respond_to(self, pull: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """(samples, d, columns) from what columns over the calls' points add to each interval.
+
+        Args:
+            pull: (calls, intervals, G, d) what one unit at a point adds at the interval's end.
+            columns: (calls, intervals, G, columns).
+        """
+        forcing = np.zeros((len(self.data.h), self.reference.nodes.shape[1], columns.shape[3]))
+        _force(pull, np.ascontiguousarray(columns), forcing)
+        return self.respond(forcing)
 
     def integrated(self, columns: np.ndarray) -> np.ndarray:
         """Forcings (intervals, G, d, columns) carried to the end of their interval and summed."""
@@ -160,9 +168,9 @@ class _Response:
             call_arguments(form.model, call, reference.x, data, reference.parameters) for _, call in calls
         ]
         weights = data.h[:, None, None] * data.weights[None, :, None]
-        self.pull = [weights * (form.to_end @ leverage[..., None])[..., 0] for leverage, _ in calls]
-        own = self._respond(np.concatenate([u[..., None] for u in reference.outputs[term]], axis=1))
-        touched = np.abs(self._respond(np.ones((len(data.h), len(calls) * len(data.shares), 1)))).max((0, 2)) > 0
+        self.pull = np.stack([weights * (form.to_end @ leverage[..., None])[..., 0] for leverage, _ in calls])
+        own = self._respond(np.stack([u[..., None] for u in reference.outputs[term]]))
+        touched = np.abs(self._respond(np.ones((*self.pull.shape[:3], 1)))).max((0, 2)) > 0
         self.rows = (form.mask > 0) & touched[None, :]
         window = np.repeat(np.arange(len(form.windows)), [b - a for a, b, _ in form.windows])
         self.owner = np.broadcast_to(window[:, None], self.rows.shape)[self.rows]
@@ -175,15 +183,11 @@ class _Response:
 
     def apply(self, columns: np.ndarray) -> np.ndarray:
         """(rows, terms) of columns (points, terms)."""
-        n, g = self.form.data.gauss_t.shape
-        stacked = columns.reshape(len(self.pull), n, g, -1)
-        joined = np.concatenate(list(stacked), axis=1)
-        return self._clean(self._respond(joined))
+        return self._clean(self._respond(columns.reshape(*self.pull.shape[:3], -1)))
 
     def _respond(self, columns: np.ndarray) -> np.ndarray:
-        """columns (intervals, calls * G, terms) -> (samples, m, terms)."""
-        pull = np.concatenate(self.pull, axis=1)
-        return self.form.observed(self.form.respond(np.swapaxes(pull, 1, 2) @ columns))
+        """columns (calls, intervals, G, terms) -> (samples, m, terms)."""
+        return self.form.observed(self.form.respond_to(self.pull, columns))
 
     def _whiten(self, response: np.ndarray) -> np.ndarray:
         return (response * self.form.weight[..., None])[self.rows]
@@ -206,6 +210,41 @@ class _Response:
             if self.nuisance.shape[1]:
                 columns = columns - self.nuisance @ (self.nuisance.T @ columns)
         return columns
+
+
+@njit(cache=True)
+def _force(pull, columns, forcing):
+    """Add to forcing (intervals, d, terms) what columns (calls, intervals, G, terms) come to at the intervals' ends."""
+    calls, n, points, d = pull.shape
+    for c in range(calls):
+        for i in range(n):
+            for g in range(points):
+                for j in range(d):
+                    share = pull[c, i, g, j]
+                    if share != 0.0:
+                        for k in range(columns.shape[3]):
+                            forcing[i, j, k] += share * columns[c, i, g, k]
+
+
+@njit(cache=True)
+def _carry(forcing, carry, coupled, windows, result):
+    """Fill result (samples, d, terms) with forcings (intervals, d, terms), carried on by (intervals, d, d)."""
+    d, terms = forcing.shape[1], forcing.shape[2]
+    for w in range(windows.shape[0]):
+        a, b, first = windows[w]
+        for i in range(b - a - 1):
+            for j in range(d):
+                for k in range(terms):
+                    result[a + i + 1, j, k] = forcing[first + i, j, k]
+                if not coupled:
+                    for k in range(terms):
+                        result[a + i + 1, j, k] += result[a + i, j, k]
+                    continue
+                for q in range(d):
+                    share = carry[first + i, j, q]
+                    if share != 0.0:
+                        for k in range(terms):
+                            result[a + i + 1, j, k] += share * result[a + i, q, k]
 
 
 def _basis(columns: np.ndarray) -> np.ndarray:

@@ -27,6 +27,8 @@ MOST_POLISHED, POLISHINGS = 20, 2  # laws near the best refitted with their own 
 NEAR = 8.0  # how near
 MOST_KEPT = 40  # choices refitted when the weights or the steps change
 MOST_STEPS, MOST_TOTAL = 64, 8_000  # solver steps between two samples, and altogether
+SPANS = (8.0, 4.0, 2.0)  # longest step in median intervals between samples, tried before one for each
+SPANNED = 0.2  # of a state's range: the most it moves in one of these
 STEP_ERROR = 0.02  # of the noise: a larger change on doubling the steps asks for more
 FLOOR_ERROR = 0.05  # of the floor of the criterion, which is what exact data are compared by
 SMALLEST_WEIGHT_CHANGE = 1.02
@@ -61,16 +63,12 @@ class Board:
         self.unsteady: set[tuple] = set()
         self.leading: set[tuple] = set()
         self.profiles: dict[str, Profile] = {}
-        self.n_refits, self.finer = 0, 1
+        self.n_refits, self.fineness = 0, 0
         self._stand_on(data, nodes)
 
     def _stand_on(self, data: Measurements, nodes: np.ndarray) -> None:
-        spacing = data.h / np.median(data.h)
-        steps = np.ones(len(data.t), dtype=np.int64)
-        if not data.stiff:  # implicit steps find their length by themselves
-            steps[data.start] = np.clip(np.ceil(spacing), 1, MOST_STEPS)
         self.data, self._nodes = data, nodes
-        self.refitter = Refitter.of_model(self.model, data, nodes, steps * self.finer)
+        self.refitter = Refitter.of_model(self.model, data, nodes, self._steps(self.fineness))
         self.counts = self.worth = data.mask.sum(0)
         magnitude = (data.mask * np.abs(data.y)).sum(0) / np.maximum(self.counts, 1)
         self.floor = FLOOR * np.maximum(magnitude, 1e-300)
@@ -188,23 +186,36 @@ class Board:
         return self.best if self.seen else self._rank(best.choice, best.refit)
 
     def tuned(self, best: Ranked) -> Ranked:
-        """Double the solver's steps until that no longer matters beside the noise of the best law."""
+        """Halve the solver's steps until that no longer matters beside the noise of the best law."""
         noise = STEP_ERROR * np.broadcast_to(self.data.sigma, self.data.y.shape).mean(0)
         allowed = np.maximum(noise, FLOOR_ERROR * self.floor)
-        steps, finer, coarse = self.refitter.steps, 1, best.refit.outputs
-        most = max(MOST_TOTAL, 4 * len(steps)) // max(int(steps.sum()), 1)
-        while finer * steps.max() < MOST_STEPS and 2 * finer <= max(most, 1):
-            fine = self.refitter.simulate(best.refit, 2 * finer * steps)
+        fineness, coarse = self.fineness, best.refit.outputs
+        while True:
+            steps = self._steps(fineness + 1)
+            if steps.max() >= 2 * MOST_STEPS or steps.sum() > max(MOST_TOTAL, 4 * len(steps)):
+                break
+            fine = self.refitter.simulate(best.refit, steps)
             if fine is None:
                 return self._dropped(best)
             change = np.sqrt(((fine - coarse) ** 2).mean(0))
             if (change < allowed)[self.counts > 0].all():
                 break
-            finer, coarse = 2 * finer, fine
-        if finer == 1:
+            fineness, coarse = fineness + 1, fine
+        if fineness == self.fineness:
             return best
-        self.refitter.steps, self.finer = finer * steps, finer * self.finer
+        self.fineness, self.refitter.steps = fineness, self._steps(fineness)
         return self.again(best)
+
+    def _steps(self, fineness: int) -> np.ndarray:
+        """(samples,) solver steps after each sample: a few samples to a step at first, then one, then more steps."""
+        data = self.data
+        steps = np.ones(len(data.t), dtype=np.int64)
+        if data.stiff:  # implicit steps find their length by themselves
+            return steps * 2**fineness
+        if fineness < len(SPANS):
+            return _spanning(data, self._nodes, SPANS[fineness])
+        steps[data.start] = np.clip(np.ceil(data.h / np.median(data.h)), 1, MOST_STEPS)
+        return steps * 2 ** (fineness - len(SPANS))
 
     def _dropped(self, best: Ranked) -> Ranked:
         """The next best law, where the best one simulates by an error of the coarse steps alone."""
@@ -309,6 +320,33 @@ def _ran_away(choice: Mapping[str, Candidate], refit: Refit) -> bool:
         if any(not abs(values[n]) < RUNAWAY * max(abs(v), 1e-300) for n, v in candidate.inner.items()):
             return True
     return False
+
+
+def _spanning(data: Measurements, nodes: np.ndarray, span: float) -> np.ndarray:
+    """(samples,) 1 where a step begins and 0 within it.
+
+    Args:
+        data: their times and segments.
+        nodes: (samples, d) states there; no step moves one by more than `SPANNED` of its range.
+        span: longest step, in median intervals.
+    """
+    steps = np.zeros(len(data.t), dtype=np.int64)
+    longest = span * np.median(data.h)
+    most = SPANNED * np.maximum(np.ptp(nodes, axis=0), 1e-300)
+    for a, b in zip(*data.segments, strict=True):
+        begin = a
+        while begin < b:
+            end = begin + 1
+            while (
+                end + 1 < b
+                and data.t[end + 1] - data.t[begin] <= longest
+                and (np.abs(nodes[end + 1] - nodes[begin]) <= most).all()
+            ):
+                end += 1
+            length = data.t[min(end, b - 1)] - data.t[begin]
+            steps[begin] = np.clip(np.ceil(length / longest), 1, MOST_STEPS)
+            begin = end
+    return steps
 
 
 def largest_ratio(a: np.ndarray, b: np.ndarray) -> float:
