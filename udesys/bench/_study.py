@@ -309,21 +309,22 @@ def restored(kind, value):
 
 
 # ------------------------------------------------------------------ text
-def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def markdown(head: Sequence[str], rows: Sequence[Sequence[object]], left: int = 1) -> str:
     """A Markdown table, padded so that it reads as well in a terminal; all columns but the first are right-aligned.
 
     Args:
         head: of the columns.
         rows: cells; None is a dash.
+        left: so many columns are left-aligned.
     """
     cells = [["-" if cell is None else _one_line(cell) for cell in row] for row in (head, *rows)]
     widths = [max(3, *(len(row[k]) for row in cells)) for k in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
-        padded = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        padded = [c.ljust(w) if k < left else c.rjust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))]
         return f"| {' | '.join(padded)} |"
 
-    rule = ["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]
+    rule = ["-" * w if k < left else "-" * (w - 1) + ":" for k, w in enumerate(widths)]
     return "\n".join([line(cells[0]), line(rule), *map(line, cells[1:])])
 
 
