@@ -19,7 +19,7 @@ NEEDED, EXTRAS = "Needed", "Extras"
 OF_ENGINES = {"pyoperon", "pysr"}  # their engines say what is the matter with them
 USES = {
     "sbml": "`udesys export --to sbml`",
-    "bench": "the rivals of `udesys bench fit-speed`",
+    "bench": "the rivals of `udesys bench fit-speed` and `odebench`",
     "notebook": "the notebooks",
 }
 
