@@ -45,8 +45,8 @@ def test_a_noise_without_a_right_form_has_no_shares():
     assert cells(lines[4]) == ["1 %", "discovered", "0", "covariance", *["-"] * 4]
     assert list(summary([run(right=False)])) == [
         "right forms at 1 % noise, %",
-        "truth in covariance intervals, form given, 1 % noise, %",
-        "truth in profile intervals, form given, 1 % noise, %",
+        "form given: truth in covariance intervals at 1 % noise, %",
+        "form given: truth in profile intervals at 1 % noise, %",
     ]
 
 
@@ -54,10 +54,10 @@ def test_the_headline_shares_are_over_all_four_constants():
     one = {**ALL, "gamma": (False, True)}
     numbers = summary([run(given=one), run(right=False), run(level=0.05, given=NONE)])
     assert numbers["right forms at 1 % noise, %"] == 50
-    assert numbers["truth in covariance intervals, form given, 1 % noise, %"] == pytest.approx(87.5)
-    assert numbers["truth in profile intervals, form given, 1 % noise, %"] == 100
-    assert numbers["truth in profile intervals, form given, 5 % noise, %"] == 0
-    assert numbers["truth in covariance intervals, form discovered, 1 % noise, %"] == 100
+    assert numbers["form given: truth in covariance intervals at 1 % noise, %"] == pytest.approx(87.5)
+    assert numbers["form given: truth in profile intervals at 1 % noise, %"] == 100
+    assert numbers["form given: truth in profile intervals at 5 % noise, %"] == 0
+    assert numbers["form discovered: truth in covariance intervals at 1 % noise, %"] == 100
 
 
 def test_what_goes_wrong_is_written_down(monkeypatch):

@@ -33,7 +33,7 @@ PRINTED = {"alpha": "alpha", "beta": "NN1.c0", "gamma": "NN2.c0", "delta": "delt
 WAYS = ("covariance", "profile")
 FORMS = ("given", "discovered")
 NOMINAL = 95.0  # % of intervals that are to hold the truth
-HEADLINES = ("right forms*", "truth in*")
+HEADLINES = ("right forms*", "form given*", "form discovered: truth in profile*")
 
 Held = dict[str, tuple[bool, bool]]  # constant -> whether its interval, by covariance and by profile, holds the truth
 
@@ -85,7 +85,7 @@ def run(
         bench="coverage",
         summary=numbers,
         rows=runs,
-        published={"nominal": {name: NOMINAL for name in numbers if name.startswith("truth in")}},
+        published={"nominal": {name: NOMINAL for name in numbers if name.startswith("form ")}},
         rivals={},
         seconds=seconds,
         tables=table(runs),
@@ -193,7 +193,7 @@ def summary(runs: Sequence[Run]) -> dict[str, float]:
             held = [h for r in at if (h := getattr(r, form))]
             for way, name in enumerate(WAYS) if held else ():
                 share = statistics.mean(both[way] for both in shares(held).values())
-                numbers[f"truth in {name} intervals, form {form}, {noise}, %"] = 100 * share
+                numbers[f"form {form}: truth in {name} intervals at {noise}, %"] = 100 * share
     return numbers
 
 

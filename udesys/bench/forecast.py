@@ -35,6 +35,7 @@ FIRST_SEED = 1000  # the runs' noise and weights are seeded FIRST_SEED + k
 STEPS = 8  # of the solver between two samples, for the limit
 RIVALS = {"limit": "true form refitted", "hybrid": "hybrid with networks", "persistence": "persistence"}
 HEADLINES = ("median error*", "truth in the 95 % band*")
+LESS_IS_BETTER = ("median error*", "diverged*")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,8 +41,9 @@ ERROR = 0.01  # of the final volume
 LOWEST, HIGHEST = 0.02, 1.0  # shares of the final volume at which a new tumour may be started
 MAX_TERMS = 4  # of a law that is sought, as a search has it by itself
 AIM, RANDOM_AIM = 0.8, 0.4  # shares that are settled
-RANDOM = "the same experiment at a random place"
+RANDOM = "a random experiment"
 HEADLINES = ("settled, %", "no wrong law left at all, %")
+LESS_IS_BETTER = ()
 
 
 @dataclass(frozen=True, kw_only=True)
