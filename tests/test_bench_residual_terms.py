@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ from udesys.bench._cases import CASES, OUTLIER_SIZE, choose_cases
 from udesys.bench._laws import Constant, Law
 from udesys.bench._parallel import attempt, share_of
 from udesys.bench._restarts import RandomStart, fit_from_random_weights, where_not_finite
+from udesys.bench._restarts import summary as restarts_summary
 from udesys.bench._restarts import table as restarts_table
 from udesys.cli import application
 from udesys.errors import DataError, FitError, SolveError
@@ -330,21 +332,38 @@ def run(case="lv-1%", seed=1000, error=0.05, limit=0.01, converged=True, failure
     )
 
 
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
 def test_the_table_sets_each_error_beside_its_aim_and_the_true_form():
     runs = [run(error=e, limit=e / 5, seconds=s) for e, s in ((0.04, 1.0), (0.05, 2.0), (0.3, 9.0))]
     lines = study.table([*runs, run(case="vdp", error=2.5, limit=None, converged=False)]).splitlines()
-    assert lines[1].split() == ["lv-1%", "0.06", "0.0500", "ok", "0.3000", "0.0100", "3", "of", "3", "2.00"]
-    assert lines[2].split() == ["vdp", "0.1", "2.5", "above", "2.5", "-", "0", "of", "1", "2.00"]
-    assert lines[3:] == ["1 of 2 cases have a median error below their aim."]
+    assert cells(lines[2]) == ["lv-1%", "0.06", "0.0500", "yes", "0.3000", "0.0100", "3 of 3", "2.00"]
+    assert cells(lines[3]) == ["vdp", "0.1", "2.5", "no", "2.5", "-", "0 of 1", "2.00"]
+    assert lines[5:] == ["1 of 2 cases have a median error below their aim."]
 
 
 def test_a_failed_run_counts_as_the_worst_and_says_why():
     runs = [run(error=0.01), run(seed=1001, error=None, limit=None, failure="FitError: no.", limit_failure="X: y")]
     lines = study.table(runs).splitlines()
-    assert lines[1].split()[2:6] == ["failed", "above", "failed", "failed"]
-    assert lines[-2:] == ["lv-1%, seed 1001: FitError: no.", "lv-1%, seed 1001, true form: X: y"]
-    median = study.table([*runs, run(error=0.03)]).splitlines()[1].split()
-    assert median[2:6] == ["0.0300", "ok", "failed", "0.0100"]
+    assert cells(lines[2])[2:6] == ["failed", "no", "failed", "failed"]
+    assert lines[-2:] == ["- lv-1%, seed 1001: FitError: no.", "- lv-1%, seed 1001, true form: X: y"]
+    median = cells(study.table([*runs, run(error=0.03)]).splitlines()[2])
+    assert median[2:6] == ["0.0300", "yes", "failed", "0.0100"]
+
+
+def test_the_headline_numbers_are_median_errors():
+    runs = [run(error=e) for e in (0.04, 0.05, 0.3)]
+    runs += [run(case="vdp", error=None, failure="FitError: no.", seconds=3.0)]
+    assert study.summary(runs) == {
+        "relative L2 error, lv-1%": 0.05,
+        "relative L2 error, vdp": math.inf,
+        "cases below their aim, %": 50.0,
+        "failed runs": 1,
+        "median s": 2.0,
+    }
+    assert study.summary([]) == {} and study.table([]) == "no runs"
 
 
 # ------------------------------------------------------------------ random starts
@@ -378,14 +397,17 @@ def test_the_table_of_random_starts_counts_what_went_wrong():
         start(case="lorenz", not_finite=("states", "error"), converged=False),
     ]
     lines = restarts_table(runs).splitlines()
-    assert lines[1].split() == ["vdp", "3", "1", "0", "1", "1", "1.00"]
-    assert lines[2].split() == ["lorenz", "1", "0", "1", "1", "1", "1.00"]
-    assert lines[3].split() == ["all", "4", "1", "1", "2", "2", "1.00"]
-    assert lines[4:] == [
-        "vdp, seed 4: not converged; no warning says why",
-        "vdp, seed 4: raised FitError: no.",
-        "lorenz, seed 4: not finite: states, error; not converged; no warning says why",
+    assert cells(lines[0]) == ["case", *restarts_summary(runs)]
+    assert cells(lines[2]) == ["vdp", "3", "1", "0", "1", "1", "1.00"]
+    assert cells(lines[3]) == ["lorenz", "1", "0", "1", "1", "1", "1.00"]
+    assert cells(lines[4]) == ["**all**", "4", "1", "1", "2", "2", "1.00"]
+    assert lines[6:] == [
+        "- vdp, seed 4: not converged; no warning says why",
+        "- vdp, seed 4: raised FitError: no.",
+        "- lorenz, seed 4: not finite: states, error; not converged; no warning says why",
     ]
+    assert restarts_summary(runs)["without a reason"] == 2
+    assert restarts_table([]) == "no runs" and restarts_summary([]) == {}
 
 
 def test_the_fields_that_are_not_finite_are_named():
@@ -406,27 +428,47 @@ def test_the_comparison_is_listed_and_explains_itself():
 
 
 def test_a_part_without_runs_is_an_empty_table():
-    done = CliRunner().invoke(
-        application(), ["bench", "residual-terms", "--seeds", "1", "--case", "lv-1%", "--part", "2/2"]
-    )
-    assert done.exit_code == 0 and "0 of 0 cases" in done.stdout
-    assert len(restarts_table([]).splitlines()) == 1
+    command = ["bench", "residual-terms", "--seeds", "1", "--case", "lv-1%", "--part", "2/2"]
+    done = CliRunner().invoke(application(), command)
+    assert done.exit_code == 0 and done.stdout == "no runs\n"
+    assert json.loads(CliRunner().invoke(application(), [*command, "--json"]).stdout)["rivals"] == {}
+
+
+def test_the_options_reach_the_runs_and_the_true_form_is_a_rival(monkeypatch):
+    asked = {}
+
+    def carry_out(function, tasks, warm_up, **options):
+        asked.update(function=function, tasks=tasks, **options)
+        made = {study.fit_once: lambda name, seed, limit: run(name, seed, limit=0.01 if limit else None)}
+        return [made.get(function, lambda name, seed: start(name))(*task) for task in tasks], 3.0
+
+    monkeypatch.setattr(study, "carry_out", carry_out)
+    command = ["bench", "residual-terms", "--case", "lv-1%", "--case", "vdp", "--seed", "5", "--json"]
+    done = CliRunner().invoke(application(), [*command, "--seeds", "2", "--part", "1/2", "--keep", "k"])
+    assert asked["tasks"] == [(case, seed, True) for case in ("lv-1%", "vdp") for seed in (5, 6)]
+    assert (asked["part"], asked["jobs"], asked["keep"]) == ("1/2", 1, Path("k"))
+    errors = {"relative L2 error, lv-1%": 0.01, "relative L2 error, vdp": 0.01}
+    assert json.loads(done.stdout)["rivals"] == {"the true form, refitted": errors}
+    found = json.loads(CliRunner().invoke(application(), [*command, "--no-limit", "--seeds", "1"]).stdout)
+    assert found["rivals"] == {} and found["summary"]["cases below their aim, %"] == 100.0
+    found = json.loads(CliRunner().invoke(application(), [*command, "--restarts", "3"]).stdout)
+    assert asked["tasks"] == [("lv-1%", 5), ("vdp", 6), ("lv-1%", 7)] and found["summary"]["fits"] == 3
 
 
 @pytest.mark.slow
-def test_a_run_of_one_case_from_the_command_line():
-    command = ["bench", "residual-terms", "--seeds", "1", "--case", "lv-0.1%"]
+def test_a_run_of_one_case_from_the_command_line(tmp_path):
+    command = ["bench", "residual-terms", "--seeds", "1", "--case", "lv-0.1%", "--keep", str(tmp_path / "runs.jsonl")]
     done = CliRunner().invoke(application(), [*command, "--json"])
-    (found,) = json.loads(done.stdout)
+    (found,) = json.loads(done.stdout)["rows"]
     assert found["case"] == "lv-0.1%" and found["failure"] == found["limit_failure"] == ""
     assert found["converged"] and found["limit"] < found["error"] < 0.02
     (case,) = choose_cases(["lv-0.1%"])
     table = CliRunner().invoke(application(), command).stdout
-    assert f"lv-0.1%            {case.aim:g}" in table
+    assert cells(table.splitlines()[2])[:3] == ["lv-0.1%", f"{case.aim:g}", f"{found['error']:.4f}"]
 
 
 @pytest.mark.slow
 def test_random_starts_from_the_command_line():
     done = CliRunner().invoke(application(), ["bench", "residual-terms", "--restarts", "2", "--case", "lv-1%"])
     assert done.exit_code == 0, done.output
-    assert done.stdout.splitlines()[1].split()[:3] == ["lv-1%", "2", "0"]
+    assert cells(done.stdout.splitlines()[2])[:3] == ["lv-1%", "2", "0"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from udesys.bench._parallel import attempt
+from udesys.bench._study import markdown
 
 if TYPE_CHECKING:
     from udesys.bench._cases import Problem
@@ -106,20 +108,41 @@ def where_not_finite(found: FitResult, problem: Problem) -> tuple[str, ...]:
     return tuple(name for name, values in fields.items() if not all(np.isfinite(v).all() for v in values))
 
 
-def table(runs: list[RandomStart]) -> str:
-    """What went wrong, by case, as text.
+def summary(runs: Sequence[RandomStart]) -> dict[str, object]:
+    """The headline numbers: how many fits went wrong, and how many without a reason.
 
     Args:
         runs: of any cases.
     """
-    lines = ["case                fits   raised   not finite   not converged   without a reason   median s"]
-    for name in dict.fromkeys(r.case for r in runs):
-        lines.append(_line(name, [r for r in runs if r.case == name]))
-    lines += [_line("all", runs)] if runs else []
-    lines += [
-        f"{r.case}, seed {r.seed}: {'; '.join(_wrong(r))}" for r in runs if r.raised or r.not_finite or r.unexplained
+    if not runs:
+        return {}
+    return {
+        "fits": len(runs),
+        "raised": sum(bool(r.raised) for r in runs),
+        "not finite": sum(bool(r.not_finite) for r in runs),
+        "not converged": sum(not r.converged for r in runs if not r.raised),
+        "without a reason": sum(r.unexplained for r in runs),
+        "median s": statistics.median(r.seconds for r in runs),
+    }
+
+
+def table(runs: Sequence[RandomStart]) -> str:
+    """What went wrong, by case, as Markdown.
+
+    Args:
+        runs: of any cases.
+    """
+    if not runs:
+        return "no runs"
+    by_case = {name: [r for r in runs if r.case == name] for name in dict.fromkeys(r.case for r in runs)}
+    rows = []
+    for name, of_case in {**by_case, "**all**": runs}.items():
+        *counts, seconds = summary(of_case).values()
+        rows.append([name, *counts, f"{seconds:.2f}"])
+    wrong = [
+        f"- {r.case}, seed {r.seed}: {'; '.join(_wrong(r))}" for r in runs if r.raised or r.not_finite or r.unexplained
     ]
-    return "\n".join(lines)
+    return "\n".join([markdown(["case", *summary(runs)], rows), *(["", *wrong] if wrong else [])])
 
 
 def _wrong(run: RandomStart) -> list[str]:
@@ -128,12 +151,3 @@ def _wrong(run: RandomStart) -> list[str]:
     wrong = [f"not finite: {', '.join(run.not_finite)}"] if run.not_finite else []
     wrong += [] if run.converged else ["not converged"]
     return [*wrong, "no warning says why"] if run.unexplained else wrong
-
-
-def _line(name: str, runs: list[RandomStart]) -> str:
-    return (
-        f"{name:<18} {len(runs):5d}   {sum(bool(r.raised) for r in runs):6d}   "
-        f"{sum(bool(r.not_finite) for r in runs):10d}   "
-        f"{sum(not r.converged for r in runs if not r.raised):13d}   "
-        f"{sum(r.unexplained for r in runs):16d}   {statistics.median(r.seconds for r in runs):8.2f}"
-    )

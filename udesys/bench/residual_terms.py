@@ -10,21 +10,24 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from udesys.bench._parallel import attempt, run_tasks, share_of
+from udesys.bench._parallel import attempt
+from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out, markdown
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from udesys.bench._cases import Problem
+    from udesys.bench._cases import Case, Problem
 
 TITLE = "error of the missing terms on fifteen simulated cases"
 EXAMPLE = "udesys bench residual-terms --case lv-1% --seeds 3"
-FIRST_SEED = 1000  # the runs' data and weights are seeded FIRST_SEED + k
+FIRST_SEED = 1000  # of the first run; the others count on
+TRUE_FORM = "the true form, refitted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +64,11 @@ def run(
         int, typer.Option(min=0, help="Instead: this many fits from random weights, and what went wrong in them.")
     ] = 0,
     no_limit: Annotated[bool, typer.Option("--no-limit", help="Leave out the fits of the true form.")] = False,
-    part: Annotated[str, typer.Option(help="Only this part of the runs, such as 1/4.")] = "1/1",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes; each uses one core.")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="Print every run as JSON instead of the table.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first run's data and weights.")] = FIRST_SEED,
+    part: Part = "1/1",
+    jobs: Jobs = 1,
+    keep: Keep = None,
+    json: Json = False,
 ) -> None:
     """Fit hybrids to simulated data and print how far their networks are from the missing terms."""
     from udesys.bench import _restarts
@@ -71,17 +76,22 @@ def run(
 
     cases = choose_cases(case or ())
     if restarts:
-        tasks = share_of([(cases[k % len(cases)].name, k) for k in range(restarts)], part)
-        runs, text = run_tasks(_restarts.fit_from_random_weights, tasks, jobs, warm_up), _restarts.table
+        function, numbers, text = _restarts.fit_from_random_weights, _restarts.summary, _restarts.table
+        tasks = [(cases[k % len(cases)].name, seed + k) for k in range(restarts)]
     else:
-        tasks = [(c.name, FIRST_SEED + k, not no_limit) for c in cases for k in range(seeds)]
-        runs, text = run_tasks(fit_once, share_of(tasks, part), jobs, warm_up), table
-    if json:
-        import json as writer
-
-        typer.echo(writer.dumps([asdict(r) for r in runs], indent=1))
-    else:
-        typer.echo(text(runs))
+        function, numbers, text = fit_once, summary, table
+        tasks = [(c.name, seed + k, not no_limit) for c in cases for k in range(seeds)]
+    runs, seconds = carry_out(function, tasks, warm_up, part=part, jobs=jobs, keep=keep)
+    limits = {} if restarts else _limits(runs)
+    Study(
+        bench="residual-terms",
+        summary=numbers(runs),
+        rows=runs,
+        published={},
+        rivals={TRUE_FORM: limits} if limits else {},
+        seconds=seconds,
+        tables=text(runs),
+    ).show(json)
 
 
 def warm_up() -> None:
@@ -154,34 +164,82 @@ def relative_error(values: dict[str, np.ndarray], truth: dict[str, np.ndarray]) 
     return error if math.isfinite(error) else None
 
 
-def table(runs: list[Run]) -> str:
-    """The errors beside the aims, as text; what went wrong is told below.
+# ------------------------------------------------------------------ figures
+def summary(runs: Sequence[Run]) -> dict[str, object]:
+    """The headline numbers: the median error of each case, how many are below their aim, and seconds.
+
+    Args:
+        runs: of any cases; one that failed counts as infinitely wrong.
+    """
+    if not runs:
+        return {}
+    found = {_named(case.name): _median_error(of_case) for case, of_case in _by_case(runs)}
+    below = [_median_error(of_case) < case.aim for case, of_case in _by_case(runs)]
+    return {
+        **found,
+        "cases below their aim, %": 100 * sum(below) / len(below),
+        "failed runs": sum(r.error is None for r in runs),
+        "median s": statistics.median(r.seconds for r in runs),
+    }
+
+
+def table(runs: Sequence[Run]) -> str:
+    """The errors beside the aims and the true form's, as Markdown; what went wrong is told below.
 
     Args:
         runs: of any cases.
     """
+    if not runs:
+        return "no runs"
+    head = ("case", "aim", "median error", "below", "worst", "true form", "feasible", "median s")
+    rows, below = [], 0
+    limits = _limits(runs)
+    for case, of_case in _by_case(runs):
+        median, limit = _median_error(of_case), limits.get(_named(case.name))
+        below += median < case.aim
+        worst = max(math.inf if r.error is None else r.error for r in of_case)
+        rows.append(
+            [
+                case.name,
+                f"{case.aim:g}",
+                _error(median),
+                "yes" if median < case.aim else "no",
+                _error(worst),
+                None if limit is None else _error(limit),
+                f"{sum(r.converged for r in of_case)} of {len(of_case)}",
+                f"{statistics.median(r.seconds for r in of_case):.2f}",
+            ]
+        )
+    failures = [f"- {r.case}, seed {r.seed}: {r.failure}" for r in runs if r.failure]
+    failures += [f"- {r.case}, seed {r.seed}, true form: {r.limit_failure}" for r in runs if r.limit_failure]
+    text = f"{markdown(head, rows)}\n\n{below} of {len(rows)} cases have a median error below their aim."
+    return "\n".join([text, *(["", *failures] if failures else [])])
+
+
+def _by_case(runs: Sequence[Run]) -> list[tuple[Case, list[Run]]]:
+    """Every case that was run, with its runs."""
     from udesys.bench._cases import CASES
 
-    lines = ["case               aim     median error   worst    true form   feasible    median s"]
-    failures = []
-    for case in CASES:
-        of_case = [r for r in runs if r.case == case.name]
-        if not of_case:
-            continue
-        errors = [math.inf if r.error is None else r.error for r in of_case]
-        limits = [math.inf if r.limit is None else r.limit for r in of_case if r.limit is not None or r.limit_failure]
-        median = statistics.median(errors)
-        lines.append(
-            f"{case.name:<18} {case.aim:<7g} {_error(median):>6} {'ok' if median < case.aim else 'above':<6}"
-            f" {_error(max(errors)):>7}   {_error(statistics.median(limits)) if limits else '-':>7}"
-            f"   {sum(r.converged for r in of_case):4d} of {len(of_case):<3d}"
-            f"  {statistics.median(r.seconds for r in of_case):8.2f}"
-        )
-        failures += [f"{r.case}, seed {r.seed}: {r.failure}" for r in of_case if r.failure]
-        failures += [f"{r.case}, seed {r.seed}, true form: {r.limit_failure}" for r in of_case if r.limit_failure]
-    below = sum(line.split()[3] == "ok" for line in lines[1:])
-    lines.append(f"{below} of {len(lines) - 1} cases have a median error below their aim.")
-    return "\n".join([*lines, *failures])
+    pairs = [(case, [r for r in runs if r.case == case.name]) for case in CASES]
+    return [(case, of_case) for case, of_case in pairs if of_case]
+
+
+def _limits(runs: Sequence[Run]) -> dict[str, float]:
+    """The median errors of the true form, by the names of the networks' in the summary."""
+    found = {}
+    for case, of_case in _by_case(runs):
+        asked = [r for r in of_case if r.limit is not None or r.limit_failure]
+        if asked:
+            found[_named(case.name)] = statistics.median(math.inf if r.limit is None else r.limit for r in asked)
+    return found
+
+
+def _median_error(runs: Sequence[Run]) -> float:
+    return statistics.median(math.inf if r.error is None else r.error for r in runs)
+
+
+def _named(case: str) -> str:
+    return f"relative L2 error, {case}"
 
 
 def _error(value: float) -> str:
