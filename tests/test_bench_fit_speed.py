@@ -176,21 +176,33 @@ def one(contestant, seconds, seed=0, failure="", **more):
     return Run(contestant=contestant, seed=seed, reached=not failure, seconds=seconds, failure=failure, **more)
 
 
-def cells(line):
-    return line[36:].split()
+def cells(text, label):
+    """Of the row of a contestant: median, range, failures, times udesys."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    return next(row[1:] for row in rows if row[0] == label)
+
+
+OURS, TORCH = "udesys, the whole fit", "torchdiffeq, Adam then L-BFGS"
+JAX, COMPILED = "diffrax, Adam then BFGS", "diffrax, Adam then BFGS, once compiled"
 
 
 def test_the_table_sets_the_rivals_beside_udesys():
     runs = [one("udesys", s, k) for k, s in enumerate((0.2, 0.25, 0.4))]
     runs += [one("torchdiffeq", s, k) for k, s in enumerate((30.0, 50.0, 120.0))]
     runs += [one("diffrax", 1.0, k, compile_seconds=8.0) for k in range(3)]
-    lines = table(runs).splitlines()
-    assert "31 rows, 0.5 % noise, tanh network 2-5-5-5-2, 3 seeds, one thread each" in lines[0]
-    assert cells(lines[3]) == ["0.25", "0.2", "..", "0.4", "0", "of", "3", "1"]
-    assert cells(lines[4]) == ["50", "30", "..", "120", "0", "of", "3", "200"]
-    assert cells(lines[5]) == ["1", "1", "..", "1", "0", "of", "3", "4"]
-    assert cells(lines[6]) == ["9", "9", "..", "9", "0", "of", "3", "36"]
-    assert len(lines) == 7
+    text = table(runs)
+    assert "31 rows, 0.5 % noise, tanh network 2-5-5-5-2, 3 seeds, one thread each" in text.splitlines()[0]
+    assert cells(text, OURS) == ["0.25", "0.2 to 0.4", "0 of 3", "1"]
+    assert cells(text, TORCH) == ["50", "30 to 120", "0 of 3", "200"]
+    assert cells(text, JAX) == ["9", "9 to 9", "0 of 3", "36"]
+    assert cells(text, COMPILED) == ["1", "1 to 1", "0 of 3", "4"]
+    assert speed.summary(runs) == {
+        "median s": 0.25,
+        "at the noise floor, % of runs": 100.0,
+        "times faster than torchdiffeq": 200.0,
+        "times faster than diffrax": 36.0,
+        "times faster than diffrax once compiled": 4.0,
+    }
 
 
 def test_a_failed_run_is_a_lower_bound():
@@ -200,24 +212,33 @@ def test_a_failed_run_is_a_lower_bound():
         one("torchdiffeq", 2.0, 1, "it stalled", loss=7.0),
         one("torchdiffeq", 40.0, 2),
     ]
-    lines = table(runs).splitlines()
+    text = table(runs)
     # Had seed 1 gone on for longer than the others, the median would be 40.
-    assert cells(lines[4]) == [">20", ">2", "..", "40", "1", "of", "3", ">40"]
-    assert lines[5] == "    failed, torchdiffeq, seed 1: it stalled, at 7 times the floor"
-    assert "lower bound" in lines[6]
+    assert cells(text, TORCH) == [">20", ">2 to 40", "1 of 3", ">40"]
+    assert text.splitlines()[-1] == "- failed, torchdiffeq, seed 1: it stalled, at 7 times the floor"
+    assert "lower bound" in text
+    assert speed.summary(runs)["times faster than torchdiffeq, at least"] == 40.0
 
 
 def test_a_failure_that_took_longest_leaves_the_median_as_it_is():
     runs = [one("udesys", 0.5), one("diffrax", 1.0, 0), one("diffrax", 2.0, 1), one("diffrax", 300.0, 2, "time limit")]
-    lines = table(runs).splitlines()
-    assert cells(lines[4])[:4] == ["2", "1", "..", ">300"] and cells(lines[4])[-1] == "4"
+    assert cells(table(runs), JAX) == ["2", "1 to >300", "1 of 3", "4"]
+    assert speed.summary(runs)["times faster than diffrax"] == 4.0
 
 
 def test_where_udesys_itself_failed_the_ratio_is_an_upper_bound():
     runs = [one("udesys", 0.5, failure="it ended"), one("diffrax", 1.0)]
-    assert cells(table(runs).splitlines()[4])[-1] == "<2"
+    assert cells(table(runs), JAX)[-1] == "<2"
+    found = speed.summary(runs)
+    assert found["median s, at least"] == 0.5 and found["at the noise floor, % of runs"] == 0.0
+    assert found["times faster than diffrax, at most"] == 2.0
     runs = [one("udesys", 0.5, failure="it ended"), one("diffrax", 1.0, failure="it ended")]
-    assert cells(table(runs).splitlines()[4])[-1] == "-"
+    assert cells(table(runs), JAX)[-1] == "-" and not any("faster" in name for name in speed.summary(runs))
+
+
+def test_without_runs_or_without_udesys_there_is_nothing_to_compare():
+    assert table([]) == "no runs" and speed.summary([]) == {}
+    assert cells(table([one("diffrax", 1.0)]), JAX)[-1] == "-" and speed.summary([one("diffrax", 1.0)]) == {}
 
 
 # --- the command -------------------------------------------------------------------------------------
@@ -234,7 +255,7 @@ def instant(monkeypatch):
     """Runs that end at once; the contestants that ran, in turn."""
     ran = []
 
-    def run_once(name, seed, limit):
+    def run_once(name: str, seed: int, limit: float) -> Run:
         ran.append((name, seed, limit))
         return one(name, 1.0, seed)
 
@@ -268,7 +289,23 @@ def test_without_a_choice_those_run_that_are_there(without_jax, instant):
 def test_the_options_reach_the_runs(instant):
     done = bench("--seeds", 2, "--limit", 7, "--rivals", "torchdiffeq", "--json")
     assert instant == [(name, seed, 7.0) for seed in (0, 1) for name in ("udesys", "torchdiffeq")]
-    assert [r["contestant"] for r in json.loads(done.stdout)] == [name for name, *_ in instant]
+    found = json.loads(done.stdout)
+    assert [r["contestant"] for r in found["rows"]] == [name for name, *_ in instant]
+    assert found["rivals"] == {TORCH: {"median s": 1.0, "at the noise floor, % of runs": 100.0}}
+    assert found["summary"]["times faster than torchdiffeq"] == 1.0 and "torchdiffeq" in found["versions"]
+
+
+def test_runs_are_shared_out_and_none_is_made_twice(instant, tmp_path):
+    options = ("--seeds", 2, "--rivals", "torchdiffeq", "--keep", tmp_path / "runs.jsonl")
+    for part in ("1/2", "2/2"):
+        assert bench(*options, "--part", part).exit_code == 0
+    assert [name for name, *_ in instant] == ["udesys"] * 2 + ["torchdiffeq"] * 2
+    found = json.loads(bench(*options, "--json").stdout)
+    assert len(instant) == 4
+    assert [(r["contestant"], r["seed"]) for r in found["rows"]] == [
+        (name, seed) for seed in (0, 1) for name in ("udesys", "torchdiffeq")
+    ]
+    assert found["rows"][0]["steps"] == [0, 0]
 
 
 def test_an_unknown_rival_is_a_usage_error():

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib import util
 from typing import Annotated
 
 import typer
 
+from udesys.bench._study import Json, Keep, Part, Study, carry_out, markdown
 from udesys.errors import UdesysError
 
 TITLE = "seconds to the noise floor of Lotka-Volterra, beside torchdiffeq and diffrax"
@@ -37,11 +38,12 @@ XLA = {
     "JAX_PLATFORMS": "cpu",
     "JAX_ENABLE_X64": "1",
 }
-ROWS = {  # row of the table -> (contestant, with compilation)
-    "udesys, the whole fit": ("udesys", True),
-    "torchdiffeq, Adam then L-BFGS": ("torchdiffeq", True),
-    "diffrax, Adam then BFGS, compiled": ("diffrax", False),
-    "    with its compilation": ("diffrax", True),
+OWN = "udesys, the whole fit"
+ROWS = {  # row of the table -> (contestant, with compilation, its name where times are told)
+    OWN: ("udesys", True, "udesys"),
+    "torchdiffeq, Adam then L-BFGS": ("torchdiffeq", True, "torchdiffeq"),
+    "diffrax, Adam then BFGS": ("diffrax", True, "diffrax"),
+    "diffrax, Adam then BFGS, once compiled": ("diffrax", False, "diffrax once compiled"),
 }
 
 
@@ -84,22 +86,25 @@ def run(
     seeds: Annotated[int, typer.Option(min=1, help="Noisy tables and starting weights.")] = 5,
     limit: Annotated[float, typer.Option(min=0.001, help="Seconds after which a rival's run is a failure.")] = 300.0,
     rivals: Annotated[list[Rival] | None, typer.Option(help="Only this one; may be repeated.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print every run as JSON instead of the table.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first table and its weights; the others count on.")] = 0,
+    part: Part = "1/1",
+    keep: Keep = None,
+    json: Json = False,
 ) -> None:
-    """Fit the Lotka-Volterra hybrid to its noise floor with udesys and two rivals, on one thread each."""
+    """Fit the Lotka-Volterra hybrid to its noise floor with udesys and two rivals, one at a time on one thread each."""
     contestants = ["udesys", *_installed(rivals)]
-    tasks = [(name, seed) for seed in range(seeds) for name in contestants]
-    runs: list[Run] = []
-    for name, seed in tasks:
-        typer.echo(f"\r{len(runs)} of {len(tasks)} runs, now {name:<12}", nl=False, err=True)
-        runs.append(run_once(name, seed, limit))
-    typer.echo("\r" + " " * 50 + "\r", nl=False, err=True)
-    if json:
-        import json as writer
-
-        typer.echo(writer.dumps([asdict(r) for r in runs], indent=1))
-    else:
-        typer.echo(table(runs))
+    tasks = [(name, seed + k, limit) for k in range(seeds) for name in contestants]
+    runs, seconds = carry_out(run_once, tasks, None, part=part, keep=keep, here=True)
+    Study(
+        bench="fit-speed",
+        summary=summary(runs),
+        rows=runs,
+        published={},
+        rivals={label: _numbers(times) for label, times in _times(runs).items() if label != OWN},
+        packages=sorted({package for packages in NEEDS.values() for package in packages}),
+        seconds=seconds,
+        tables=table(runs),
+    ).show(json)
 
 
 def _installed(rivals: list[Rival] | None) -> list[str]:
@@ -215,60 +220,99 @@ def fit_udesys(case, seed: int, limit: float, begin: Callable[[], None]):
     return Training(reached=reached, seconds=seconds, loss=loss, failure=failure)
 
 
-# ------------------------------------------------------------------ the table
+# ------------------------------------------------------------------ times
 @dataclass(frozen=True)
 class _Time:
-    """A time that may be known from below only."""
+    """A time, or a ratio of two, that may be known from one side only: ">" from below, "<" from above."""
 
-    seconds: float
-    bound: bool = False
+    value: float
+    side: str = ""
 
     def __str__(self) -> str:
-        return f"{'>' if self.bound else ''}{_digits(self.seconds)}"
+        return f"{self.side}{_digits(self.value)}"
+
+    def named(self, name: str) -> dict[str, object]:
+        """It by its name, which says where it is known from one side only."""
+        return {name + {"": "", ">": ", at least", "<": ", at most"}[self.side]: self.value}
 
 
 def _digits(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _spent(found: Run, compiled: bool) -> _Time:
-    return _Time(found.seconds + compiled * found.compile_seconds, not found.reached)
+def _times(runs: Sequence[Run]) -> dict[str, list[_Time]]:
+    """Row of the table -> its contestant's times, for every contestant that ran."""
+
+    def spent(run: Run, compiled: bool) -> _Time:
+        return _Time(run.seconds + compiled * run.compile_seconds, "" if run.reached else ">")
+
+    found = {
+        label: [spent(r, compiled) for r in runs if r.contestant == contestant]
+        for label, (contestant, compiled, _) in ROWS.items()
+    }
+    return {label: times for label, times in found.items() if times}
 
 
-def _median(times: list[_Time]) -> _Time:
+def _median(times: Sequence[_Time]) -> _Time:
     """The median, known from below where a run that failed could have moved it."""
-    low = statistics.median(t.seconds for t in times)
-    return _Time(low, low != statistics.median(math.inf if t.bound else t.seconds for t in times))
+    low = statistics.median(t.value for t in times)
+    return _Time(low, "" if low == statistics.median(math.inf if t.side else t.value for t in times) else ">")
 
 
-def _ratio(rival: _Time, own: _Time) -> str:
-    if rival.bound and own.bound:
-        return "-"
-    mark = ">" if rival.bound else "<" if own.bound else ""
-    return f"{mark}{_digits(rival.seconds / own.seconds)}"
+def _ratio(rival: _Time, own: _Time) -> _Time | None:
+    """How many times longer a rival takes; None where nothing is known of it."""
+    if rival.side and own.side:
+        return None
+    return _Time(rival.value / own.value, rival.side or ("<" if own.side else ""))
 
 
-def table(runs: list[Run]) -> str:
-    """All contestants, and the runs that failed, as text."""
+# ------------------------------------------------------------------ figures
+def summary(runs: Sequence[Run]) -> dict[str, object]:
+    """The headline numbers: udesys' time, how often it came to the noise floor, and how many times faster it is.
+
+    A number that is a bound, as a rival did not come to the noise floor, has that in its name.
+
+    Args:
+        runs: of any contestants.
+    """
+    times = _times(runs)
+    if OWN not in times:
+        return {}
+    found, own = _numbers(times[OWN]), _median(times[OWN])
+    for label, spent in times.items():
+        ratio = None if label == OWN else _ratio(_median(spent), own)
+        found |= ratio.named(f"times faster than {ROWS[label][2]}") if ratio else {}
+    return found
+
+
+def _numbers(times: Sequence[_Time]) -> dict[str, object]:
+    reached = 100 * sum(not t.side for t in times) / len(times)
+    return {**_median(times).named("median s"), "at the noise floor, % of runs": reached}
+
+
+def table(runs: Sequence[Run]) -> str:
+    """All contestants, and the runs that failed, as Markdown."""
+    if not runs:
+        return "no runs"
     seeds = len({r.seed for r in runs})
+    times = _times(runs)
+    own = _median(times[OWN]) if OWN in times else None
+    rows = []
+    for label, spent in times.items():
+        ordered = sorted(spent, key=lambda t: t.value)
+        failures = f"{sum(bool(t.side) for t in spent)} of {len(spent)}"
+        ratio = own and _ratio(_median(spent), own)
+        rows.append([label, _median(spent), f"{ordered[0]} to {ordered[-1]}", failures, ratio])
     lines = [
-        f"Lotka-Volterra, 31 rows, {100 * NOISE:g} % noise, tanh network 2-5-5-5-2, {seeds} seeds, one thread each",
-        "Seconds until the mean squared error of one simulation is within 5 % of the noise floor",
-        f"{'':<36}{'median':>8}  {'min .. max':>16}  {'failures':>9}  {'times udesys':>12}",
+        f"Lotka-Volterra, 31 rows, {100 * NOISE:g} % noise, tanh network 2-5-5-5-2, {seeds} seeds, one thread each:",
+        "seconds until the mean squared error of one simulation is within 5 % of the noise floor.",
+        "",
+        markdown(("contestant", "median s", "from, to", "failures", "times udesys"), rows),
     ]
-    own = _median([_spent(r, True) for r in runs if r.contestant == "udesys"])
-    for label, (contestant, compiled) in ROWS.items():
-        times = [_spent(r, compiled) for r in runs if r.contestant == contestant]
-        if not times:
-            continue
-        median, ordered = _median(times), sorted(times, key=lambda t: t.seconds)
-        spread = f"{ordered[0]} .. {ordered[-1]}"
-        failures = f"{sum(t.bound for t in times)} of {len(times)}"
-        lines.append(f"{label:<36}{median!s:>8}  {spread:>16}  {failures:>9}  {_ratio(median, own):>12}")
-    for r in runs:
-        if not r.reached:
-            where = "" if r.loss is None else f", at {r.loss:.3g} times the floor"
-            lines.append(f"    failed, {r.contestant}, seed {r.seed}: {r.failure}{where}")
-    if any(not r.reached for r in runs):
-        lines.append("> the time spent without coming there: a lower bound")
+    failed = [r for r in runs if not r.reached]
+    if failed:
+        lines += ["", "Times with > were spent without coming there: a lower bound.", ""]
+    for r in failed:
+        where = "" if r.loss is None else f", at {r.loss:.3g} times the floor"
+        lines.append(f"- failed, {r.contestant}, seed {r.seed}: {r.failure}{where}")
     return "\n".join(lines)
