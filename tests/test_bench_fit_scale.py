@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from udesys.bench import fit_scale as scale
 from udesys.bench._alone import Ended, run_alone
-from udesys.bench.fit_scale import Cost
+from udesys.bench.fit_scale import Run
 from udesys.cli import application
 from udesys.systems import get_system
 
@@ -17,8 +17,8 @@ BROKEN = 333  # samples of a fit that fails
 
 
 def cost(samples, iteration, peak, trajectories=1, **more):
-    figures = {"iterations": 20, "seconds": 30 * iteration, "converged": True, **more}
-    return Cost(trajectories=trajectories, samples=samples, iteration_seconds=iteration, peak_mib=peak, **figures)
+    figures = {"iterations": 20, "seconds": 30 * iteration, "converged": True, "seed": 0, **more}
+    return Run(trajectories=trajectories, samples=samples, iteration_seconds=iteration, peak_mib=peak, **figures)
 
 
 def bench(*arguments):
@@ -81,24 +81,47 @@ def test_the_peak_is_what_the_process_itself_held():
 # --- the table ---------------------------------------------------------------------------------------
 
 
+def cells(text):
+    """Of all rows but the heads."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in rows if row[0].isdecimal()]
+
+
 def test_a_row_stands_beside_the_one_before():
-    first, second = cost(100, 0.01, 2.0), cost(1000, 0.05, 15.0)
-    assert scale.row(first, None).split() == ["100", "1", "20", "0.01", "0.3", "2"]
-    assert scale.row(second, first).split() == ["1000", "1", "20", "0.05", "1.5", "15", "x10", "x5", "x5", "x7.5"]
-    assert len(scale.row(second, first)) == len(scale.HEADER)
+    first, second = cells(scale.table([cost(100, 0.01, 2.0), cost(1000, 0.05, 15.0)]))
+    assert first == ["100", "1", "20", "0.01", "0.3", "2", "-", "-", "-", "-"]
+    assert second == ["1000", "1", "20", "0.05", "1.5", "15", "x10", "x5", "x5", "x7.5"]
 
 
 def test_nothing_is_said_beside_a_row_without_memory_of_its_own():
-    line = scale.row(cost(900, 0.1, 9.0, 30, converged=False), cost(30, 0.01, 0.0))
-    assert line.split() == ["900", "30", "20", "0.1", "3", "9", "x30", "x10", "x4.75", "-", "not", "converged"]
+    text = scale.table([cost(30, 0.01, 0.0), cost(900, 0.1, 9.0, 30, converged=False)])
+    assert cells(text)[1] == ["900", "30", "20", "0.1", "3", "9", "x30", "x10", "x4.75", "-"]
+    assert text.splitlines()[-1] == "- 900 samples: the fit did not converge."
 
 
 def test_growth_is_told_per_decade_whatever_the_step():
     # Time as the power 1.5 of the samples: tenfold samples take 10^1.5 as long, from whichever row.
     for samples in (300, 1000, 25_000):
-        line = scale.row(cost(samples, 1e-5 * samples**1.5, 1.0), cost(100, 1e-2, 1.0))
-        assert line.split()[-2] == "x31.6"
-    assert scale.row(cost(100, 0.2, 1.0), cost(100, 0.1, 1.0)).split()[-3:] == ["x2", "-", "x1"]
+        rows = cells(scale.table([cost(100, 1e-2, 1.0), cost(samples, 1e-5 * samples**1.5, 1.0)]))
+        assert rows[1][-2] == "x31.6"
+    assert cells(scale.table([cost(100, 0.1, 1.0), cost(100, 0.2, 1.0)]))[1][-3:] == ["x2", "-", "x1"]
+
+
+def test_the_headline_numbers_are_those_of_every_size():
+    runs = [cost(100, 0.01, 2.0), cost(BROKEN, 0.0, 0.0, failure="MemoryError: full"), cost(300, 0.02, 3.0, 10)]
+    assert scale.summary(runs) == {
+        "s per iteration, 100 samples": 0.01,
+        "s, 100 samples": 0.3,
+        "peak MiB, 100 samples": 2.0,
+        "s per iteration, 333 samples": None,
+        "s, 333 samples": None,
+        "peak MiB, 333 samples": None,
+        "s per iteration, 10 trajectories of 30 samples": 0.02,
+        "s, 10 trajectories of 30 samples": 0.6,
+        "peak MiB, 10 trajectories of 30 samples": 3.0,
+    }
+    assert scale.table([]) == "no runs" and scale.summary([]) == {}
 
 
 # --- the command -------------------------------------------------------------------------------------
@@ -122,22 +145,32 @@ def test_all_sizes_run_in_two_tables(instant):
     done = bench()
     assert done.exit_code == 0
     assert instant == [(1, 100), (1, 1000), (1, 10_000), (1, 100_000), (1, 30), (10, 30), (100, 30), (300, 30)]
-    lines = done.stdout.splitlines()
-    assert (lines[0], lines[6]) == ("One trajectory", "Trajectories of 30 samples")
-    assert lines[1] == lines[7] == scale.HEADER and len(lines) == 12
-    assert "x10" in lines[3] and "x" not in lines[8]
+    titles = [line for line in done.stdout.splitlines() if line and not line.startswith("|")]
+    assert [title.partition(",")[0] for title in titles] == ["One trajectory", "Trajectories of 30 samples"]
+    rows = cells(done.stdout)
+    assert len(rows) == 8 and rows[1][6] == "x10" and rows[0][6] == rows[4][6] == "-"
 
 
 def test_only_the_sizes_asked_for_run(instant):
     found = json.loads(bench("--samples", 50, "--samples", 500, "--json").stdout)
-    assert instant == [(1, 50), (1, 500)] and [c["samples"] for c in found] == [50, 500]
+    assert instant == [(1, 50), (1, 500)] and [r["samples"] for r in found["rows"]] == [50, 500]
     assert "One trajectory" not in bench("--trajectories", 7).stdout and instant[-1] == (7, 30)
 
 
+def test_sizes_are_shared_out_and_none_is_fitted_twice(instant, tmp_path):
+    options = ("--samples", 50, "--samples", 500, "--trajectories", 7, "--keep", tmp_path / "runs.jsonl")
+    for part in ("2/2", "1/2"):
+        assert bench(*options, "--part", part).exit_code == 0
+    assert instant == [(1, 500), (1, 50), (7, 30)]
+    found = json.loads(bench(*options, "--json").stdout)
+    assert len(instant) == 3 and [r["samples"] for r in found["rows"]] == [50, 500, 210]
+
+
 def test_a_fit_that_failed_says_why_and_the_next_stands_beside_the_last_good_one(instant):
-    lines = bench("--samples", 100, "--samples", BROKEN, "--samples", 1000).stdout.splitlines()
-    assert lines[3].split(maxsplit=2) == [str(BROKEN), "1", "failed after 4.0 s: MemoryError: full"]
-    assert "x10" in lines[4]
+    text = bench("--samples", 100, "--samples", BROKEN, "--samples", 1000).stdout
+    assert f"- {BROKEN} samples failed after 4.0 s: MemoryError: full" in text
+    rows = cells(text)
+    assert rows[1] == [str(BROKEN), "1", *["-"] * 8] and rows[2][6] == "x10"
 
 
 def test_the_comparison_is_listed():
@@ -147,7 +180,7 @@ def test_the_comparison_is_listed():
 @pytest.mark.slow
 def test_a_small_fit_in_a_process_of_its_own():
     done = bench("--samples", 60, "--json")
-    (found,) = json.loads(done.stdout)
+    (found,) = json.loads(done.stdout)["rows"]
     assert found["failure"] == "" and found["iterations"] > 0
     assert found["iteration_seconds"] * found["iterations"] <= found["seconds"]
     assert 0 <= found["peak_mib"] < 500

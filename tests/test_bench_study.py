@@ -334,9 +334,7 @@ def test_shares_are_told_in_words():
 
 # ------------------------------------------------------------------ every comparison
 NOT_YET = pytest.mark.xfail(reason="it has no such form yet", strict=False)
-OTHERS = ("diagnostics", "emps", "fit-scale", "fit-speed", "floating-body", "forecast", "lotka-volterra")
-OTHERS += ("measured-laws", "next-experiment", "odebench", "pendulum", "residual-forms", "residual-terms", "silverbox")
-OTHERS += ("systems",)
+OTHERS = ("emps", "measured-laws", "pendulum", "silverbox")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=NOT_YET if n in OTHERS else ()) for n in comparisons()])

@@ -11,15 +11,22 @@ process of its own on one thread.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from udesys.bench._study import Json, Keep, Part, Study, carry_out, markdown
+
 TITLE = "time of an iteration and peak memory of a fit, by samples and trajectories"
 EXAMPLE = "udesys bench fit-scale --samples 10000"
+HEADLINES = (
+    "s per iteration, 10000 samples",
+    *(f"{what}, 100000 samples" for what in ("s per iteration", "s", "peak MiB")),
+)
+LESS_IS_BETTER = HEADLINES
 SAMPLES = (100, 1_000, 10_000, 100_000)  # of one trajectory
 TRAJECTORIES = (1, 10, 100, 300)
 EACH = 30  # samples of every one of several trajectories
@@ -33,12 +40,13 @@ HIGH_WATER = Path("/proc/self/status")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
+class Run:
     """One fit and what it cost.
 
     Attributes:
         trajectories: how many.
         samples: rows in all.
+        seed: of the noise and of the networks.
         iterations: of multiple shooting on the whole record, without those on the windows that a long one starts from.
         iteration_seconds: one of them, on average.
         seconds: the whole fit.
@@ -49,6 +57,7 @@ class Cost:
 
     trajectories: int
     samples: int
+    seed: int
     iterations: int = 0
     iteration_seconds: float = 0.0
     seconds: float = 0.0
@@ -65,32 +74,28 @@ def run(
         list[int] | None, typer.Option(min=1, help="Only this many trajectories of 30 samples; may be repeated.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise and of the networks.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print every fit as JSON instead of the table.")] = False,
+    part: Part = "1/1",
+    keep: Keep = None,
+    json: Json = False,
 ) -> None:
-    """Fit ever longer records and ever more trajectories, and print what an iteration costs."""
+    """Fit ever longer records and ever more trajectories, one at a time, and print what an iteration costs."""
     if not samples and not trajectories:
         samples, trajectories = list(SAMPLES), list(TRAJECTORIES)
-    blocks = {
-        "One trajectory": [(1, n) for n in samples or ()],
-        f"Trajectories of {EACH} samples": [(k, EACH) for k in trajectories or ()],
-    }
-    costs: list[Cost] = []
-    for title, sizes in blocks.items():
-        if sizes and not json:
-            typer.echo(f"{title}\n{HEADER}")
-        before = None
-        for count, each in sizes:
-            costs.append(measure_alone(count, each, seed))
-            if not json:
-                typer.echo(row(costs[-1], before))
-            before = before if costs[-1].failure else costs[-1]
-    if json:
-        import json as writer
-
-        typer.echo(writer.dumps([asdict(c) for c in costs], indent=1))
+    sizes = [*((1, n) for n in samples or ()), *((k, EACH) for k in trajectories or ())]
+    tasks = [(count, each, seed) for count, each in dict.fromkeys(sizes)]
+    runs, seconds = carry_out(measure_alone, tasks, None, part=part, keep=keep, here=True)
+    Study(
+        bench="fit-scale",
+        summary=summary(runs),
+        rows=runs,
+        published={},
+        rivals={},
+        seconds=seconds,
+        tables=table(runs),
+    ).show(json)
 
 
-def measure_alone(trajectories: int, each: int, seed: int) -> Cost:
+def measure_alone(trajectories: int, each: int, seed: int) -> Run:
     """One fit in a process of its own.
 
     Args:
@@ -100,16 +105,14 @@ def measure_alone(trajectories: int, each: int, seed: int) -> Cost:
     """
     from udesys.bench._alone import run_alone
 
-    typer.echo(f"\rfitting {trajectories * each} samples", nl=False, err=True)
     ended = run_alone(measure, trajectories, each, seed)
-    typer.echo("\r" + " " * 30 + "\r", nl=False, err=True)
     if ended.failure:
         samples = trajectories * each
-        return Cost(trajectories=trajectories, samples=samples, seconds=ended.seconds, failure=ended.failure)
+        return Run(trajectories=trajectories, samples=samples, seed=seed, seconds=ended.seconds, failure=ended.failure)
     return ended.value
 
 
-def measure(begin: Callable[[], None], trajectories: int, each: int, seed: int) -> Cost:
+def measure(begin: Callable[[], None], trajectories: int, each: int, seed: int) -> Run:
     """One fit in this process, after a small one that loads and compiles everything.
 
     Args:
@@ -128,9 +131,10 @@ def measure(begin: Callable[[], None], trajectories: int, each: int, seed: int) 
     done, samples = fit(model, data, seed=seed), trajectories * each
     stages = [s for s in done.stages if s.name == STAGE and s.samples == samples]
     iterations = sum(s.iterations for s in stages)
-    return Cost(
+    return Run(
         trajectories=trajectories,
         samples=samples,
+        seed=seed,
         iterations=iterations,
         iteration_seconds=sum(s.seconds for s in stages) / max(iterations, 1),
         seconds=done.seconds,
@@ -196,31 +200,66 @@ def peak_mib() -> float:
     return most / 2**20 if sys.platform == "darwin" else most / 1024
 
 
-HEADER = (
-    "samples  trajectories  iterations  s/iteration   total s  peak MiB   "
-    "beside the row before: samples     time  per decade   memory"
-)
-
-
-def row(cost: Cost, before: Cost | None) -> str:
-    """One fit as text, beside the one before it.
+# ------------------------------------------------------------------ figures
+def summary(runs: Sequence[Run]) -> dict[str, object]:
+    """The headline numbers of every size: seconds of an iteration and of the fit, and peak memory; None if it failed.
 
     Args:
-        cost: the fit.
-        before: the last one that has figures; None for the first.
+        runs: of any sizes.
     """
-    line = f"{cost.samples:>7}  {cost.trajectories:>12}  "
-    if cost.failure:
-        return f"{line}failed after {cost.seconds:.1f} s: {cost.failure}"
-    line += f"{cost.iterations:>10}  {cost.iteration_seconds:>11.3g}  {cost.seconds:>8.4g}  {cost.peak_mib:>8.0f}"
+    found: dict[str, object] = {}
+    for run in runs:
+        size = f"{run.samples} samples"
+        if _of_many(run):
+            size = f"{run.trajectories} trajector{'y' if run.trajectories == 1 else 'ies'} of {EACH} samples"
+        figures = (run.iteration_seconds, run.seconds, run.peak_mib) if not run.failure else (None, None, None)
+        found |= {f"{what}, {size}": v for what, v in zip(("s per iteration", "s", "peak MiB"), figures, strict=True)}
+    return found
+
+
+def table(runs: Sequence[Run]) -> str:
+    """One trajectory that grows, then ever more of them, each size beside the one before, as Markdown.
+
+    Args:
+        runs: of any sizes.
+    """
+    head = ("samples", "trajectories", "iterations", "s/iteration", "total s", "peak MiB")
+    beside = ("times the samples", "the time", "per decade", "the memory")
+    parts = []
+    for title, many in (("One trajectory", False), (f"Trajectories of {EACH} samples", True)):
+        rows, notes, before = [], [], None
+        for run in (r for r in runs if _of_many(r) == many):
+            rows.append(_row(run, before))
+            if run.failure:
+                notes.append(f"- {run.samples} samples failed after {run.seconds:.1f} s: {run.failure}")
+                continue
+            before = run
+            if not run.converged:
+                notes.append(f"- {run.samples} samples: the fit did not converge.")
+        if rows:
+            whole = f"{title}, and what each costs beside the size before\n\n{markdown([*head, *beside], rows)}"
+            parts.append("\n".join([whole, *(["", *notes] if notes else [])]))
+    return "\n\n".join(parts) or "no runs"
+
+
+def _of_many(run: Run) -> bool:
+    """Whether it is one of the sizes that grow by trajectories."""
+    return run.samples == EACH * run.trajectories
+
+
+def _row(run: Run, before: Run | None) -> list[object]:
+    """One fit beside the last one before it that has figures."""
+    size = [run.samples, run.trajectories]
+    if run.failure:
+        return [*size, *[None] * 8]
+    ratios: list[float | None] = [None] * 4
     if before:
-        samples = cost.samples / before.samples
-        time = _ratio(cost.iteration_seconds, before.iteration_seconds, 1e-9)
+        samples = run.samples / before.samples
+        time = _ratio(run.iteration_seconds, before.iteration_seconds, 1e-9)
         decade = time ** (1 / math.log10(samples)) if time and samples > 1 else None
-        memory = _ratio(cost.peak_mib, before.peak_mib, LEAST_MIB)
-        ratios = ("-" if r is None else f"x{r:.3g}" for r in (samples, time, decade, memory))
-        line += "{:>33}{:>9}{:>12}{:>9}".format(*ratios)
-    return line if cost.converged else f"{line}  not converged"
+        ratios = [samples, time, decade, _ratio(run.peak_mib, before.peak_mib, LEAST_MIB)]
+    figures = (f"{run.iteration_seconds:.3g}", f"{run.seconds:.4g}", f"{run.peak_mib:.0f}")
+    return [*size, run.iterations, *figures, *(None if r is None else f"x{r:.3g}" for r in ratios)]
 
 
 def _ratio(now: float, before: float, least: float) -> float | None:

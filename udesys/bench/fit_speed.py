@@ -23,6 +23,8 @@ from udesys.errors import UdesysError
 
 TITLE = "seconds to the noise floor of Lotka-Volterra, beside torchdiffeq and diffrax"
 EXAMPLE = "udesys bench fit-speed --seeds 1 --limit 60"
+HEADLINES = ("median s*", "times faster*")
+LESS_IS_BETTER = HEADLINES[:1]
 NOISE = 0.005
 NEAR = 1.05  # times the noise floor counts as there
 WARM_UP_SEED = 999  # of the fit before the one that counts

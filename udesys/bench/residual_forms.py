@@ -29,6 +29,8 @@ EXAMPLE = "udesys bench residual-forms --noise 1% --engine sparse"
 AIMS = {0.0: 23, 0.01: 22, 0.05: 19}  # of 24
 MOST_SECONDS = 5.0  # aim of the median run
 ALONE = ("sparse", "operon")  # engines that are set beside all together
+HEADLINES = ("right*", "median s")
+LESS_IS_BETTER = ("median s",)
 FIRST_SEED = 1000  # of the first run; the others count on
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TITLE = "error of the missing terms on fifteen simulated cases"
 EXAMPLE = "udesys bench residual-terms --case lv-1% --seeds 3"
+HEADLINES = ("relative L2 error*", "median s")
+LESS_IS_BETTER = HEADLINES
 FIRST_SEED = 1000  # of the first run; the others count on
 TRUE_FORM = "the true form, refitted"
 
