@@ -30,6 +30,8 @@ def summary(runs: Sequence[Run]) -> dict[str, float | None]:
     Args:
         runs: of any systems and settings.
     """
+    if not runs:
+        return {}
     settings = _settings(runs)
     numbers = {name: value for setting in settings for name, value in _numbers(runs, setting).items()}
     numbers["median s"] = _median([r.seconds for r in runs])

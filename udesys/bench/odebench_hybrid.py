@@ -320,6 +320,8 @@ def summary(runs: Sequence[Run]) -> dict[str, float | None]:
     Args:
         runs: of any systems and levels.
     """
+    if not runs:
+        return {}
     numbers = _numbers(runs)
     others = rivals_summary(runs).values()
     for level in _levels(runs) if others else ():
@@ -346,7 +348,7 @@ def _numbers(runs: Sequence[Run], rival: str = "") -> dict[str, float | None]:
         for measure in MEASURES:
             numbers[f"{measure}, {said(level, 0.0)}, %"] = _share(here, measure, rival)
         numbers[f"median error, {said(level, 0.0)}"] = _median_error(_of(here, rival))
-    numbers["median s"] = round(statistics.median(one.seconds for one in _of(runs, rival)), 2) if runs else None
+    numbers["median s"] = round(statistics.median(one.seconds for one in _of(runs, rival)), 2)
     return numbers
 
 
