@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import numpy as np
@@ -30,6 +31,22 @@ def common_share(problem: ShootingProblem, worth: np.ndarray) -> float:
     return float(np.average(worth[problem.measured], weights=problem.counts[problem.measured]))
 
 
+def log_determinant(matrix: np.ndarray) -> float:
+    """Of a positive definite matrix, which rounding may have made indefinite; infinite where it is not finite.
+
+    Exact data give normal matrices whose eigenvalues span more than the digits there are. In units of the diagonal
+    what is below rounding counts as rounding, so that the determinant is rather too large than too small.
+    """
+    if not np.isfinite(matrix).all() or not (np.diag(matrix) > 0).all():
+        return np.inf
+    with contextlib.suppress(np.linalg.LinAlgError):
+        return 2.0 * float(np.log(np.diag(np.linalg.cholesky(matrix))).sum())
+    root = np.sqrt(np.diag(matrix))
+    values = np.linalg.eigvalsh(matrix / np.outer(root, root))
+    least = len(matrix) * np.finfo(float).eps
+    return float(np.log(np.maximum(values, least)).sum() + 2.0 * np.log(root).sum())
+
+
 def minus_twice_log_evidence(problem: ShootingProblem, unknowns: Unknowns, worth: np.ndarray | None = None) -> float:
     """-2 log marginal likelihood up to a constant (Laplace approximation); lower is better.
 
@@ -49,8 +66,8 @@ def minus_twice_log_evidence(problem: ShootingProblem, unknowns: Unknowns, worth
     value = error + noise + u.penalty(u.theta)
     if u.schur is not None and u.schur.size:
         share = common_share(problem, worth) / common_share(problem, u.worth)
-        sign, determinant = np.linalg.slogdet(share * u.schur + (1.0 - share) * np.diag(u.prior))
-        value += determinant - np.log(u.prior[:n]).sum() if sign > 0 else np.inf
+        determinant = log_determinant(share * u.schur + (1.0 - share) * np.diag(u.prior))
+        value += determinant - np.log(u.prior[:n]).sum()
     if not largest_defect(problem, u) < FEASIBLE_DEFECT:
         value += INFEASIBLE
     return float(value) if np.isfinite(value) else 1e3 * INFEASIBLE
