@@ -6,13 +6,15 @@ A tree is made of three frozen nodes: `Number`, `Symbol` and `Operation`. A call
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 UNARY_FUNCTIONS = ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "abs", "sign", "sigmoid")
 BINARY_FUNCTIONS = ("min", "max")
 FUNCTIONS = UNARY_FUNCTIONS + BINARY_FUNCTIONS
+REMEMBERED = 100_000  # trees whose symbols and derivatives are looked up
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,16 @@ class Operation:
 
     op: str
     args: tuple[Tree, ...]
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "_hash", hash((self.op, self.args)))
+
+    def __hash__(self) -> int:
+        return self._hash  # trees are looked up all the time; its own would go through the whole tree
+
+    def __reduce__(self):
+        return Operation, (self.op, self.args)  # texts hash otherwise in another process
 
 
 Tree = Number | Symbol | Operation
@@ -151,6 +163,7 @@ def walk(tree: Tree) -> Iterator[Tree]:
             stack.extend(node.args)
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
 def symbols(tree: Tree) -> frozenset[str]:
     """Names that occur in the tree."""
     return frozenset(node.name for node in walk(tree) if isinstance(node, Symbol))
@@ -186,6 +199,7 @@ def replace(tree: Tree, values: Mapping[Tree, Tree]) -> Tree:
 
 
 # ------------------------------------------------------------------ differentiating
+@functools.lru_cache(maxsize=REMEMBERED)
 def derivative(tree: Tree, name: str) -> Tree:
     """The exact partial derivative with respect to a symbol (zero for a step's jump, NaN where there is none)."""
     if isinstance(tree, Symbol):

@@ -39,6 +39,9 @@ _WITH_ANOTHER = {  # of an argument a and another b; those in _SYMMETRIC once fo
     "abs": lambda a, b: [T.mul(a, T.call("abs", b))],
     "sign": lambda a, b: [T.mul(a, T.call("sign", b))],
 }
+_WITH_ITSELF = {
+    "sin": lambda a: [T.mul(T.call("sin", a), T.call("cos", a)), T.power(T.call("sin", a), T.Number(2.0))],
+}
 _SYMMETRIC = {
     "sin": lambda a, b: [T.call("sin", T.sub(a, b)), T.call("sin", T.add(a, b)), _each("sin", a, b)],
     "cos": lambda a, b: [T.call("cos", T.sub(a, b)), T.call("cos", T.add(a, b)), _each("cos", a, b)],
@@ -55,7 +58,7 @@ def _tells(function: str, values: np.ndarray) -> bool:
     return True
 
 
-def _nothing(a: T.Tree, b: T.Tree) -> list[T.Tree]:
+def _nothing(*arguments: T.Tree) -> list[T.Tree]:
     return []
 
 
@@ -83,8 +86,9 @@ class Library:
         degree: highest total degree of the monomials; None takes 5, 4, 3 for one, two, three arguments
             and 2 beyond.
         functions: functions offered of every argument; see `FUNCTIONS`.
-        products: also offer these functions times another argument, of sums and differences, and what depends on the
-            distance sqrt(x**2 + y**2) of two arguments: a drag, a limit cycle, a central force.
+        products: also offer these functions times another argument, of sums and differences, a sine times sine and
+            cosine, and what depends on the distance sqrt(x**2 + y**2) of two arguments: a drag, a limit cycle, a
+            central force.
         templates: terms with constants inside: names (see `search.templates`), or texts in the equation language
             over the arguments, such as "x/(K + x)", in which every other name is a constant.
         terms: further terms as text in the equation language over the arguments, such as "x*exp(-y)".
@@ -151,6 +155,7 @@ class Library:
                 if not _tells(function, points[:, column]):
                     continue
                 terms += _ONE_ARGUMENT[function](symbol)
+                terms += _WITH_ITSELF.get(function, _nothing)(symbol) if self.products else []
         if self.products:
             terms += self._of_two(symbols, points) + (_radial(symbols) if self.functions else [])
         for text in self.terms:

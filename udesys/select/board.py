@@ -63,7 +63,7 @@ class Board:
         self.unsteady: set[tuple] = set()
         self.leading: set[tuple] = set()
         self.profiles: dict[str, Profile] = {}
-        self.n_refits, self.fineness = 0, 0
+        self.n_refits, self.fineness = 0, len(SPANS) if data.stiff or data.pieces is not None else 0
         self._stand_on(data, nodes)
 
     def _stand_on(self, data: Measurements, nodes: np.ndarray) -> None:
@@ -190,6 +190,8 @@ class Board:
         noise = STEP_ERROR * np.broadcast_to(self.data.sigma, self.data.y.shape).mean(0)
         allowed = np.maximum(noise, FLOOR_ERROR * self.floor)
         fineness, coarse = self.fineness, best.refit.outputs
+        if best.refit.form.jumps:  # no step spans samples where signs are; other laws must not be coarser for that
+            fineness = max(fineness, len(SPANS))
         while True:
             steps = self._steps(fineness + 1)
             if steps.max() >= 2 * MOST_STEPS or steps.sum() > max(MOST_TOTAL, 4 * len(steps)):
@@ -210,11 +212,10 @@ class Board:
         """(samples,) solver steps after each sample: a few samples to a step at first, then one, then more steps."""
         data = self.data
         steps = np.ones(len(data.t), dtype=np.int64)
-        if data.stiff:  # implicit steps find their length by themselves
-            return steps * 2**fineness
         if fineness < len(SPANS):
             return _spanning(data, self._nodes, SPANS[fineness])
-        steps[data.start] = np.clip(np.ceil(data.h / np.median(data.h)), 1, MOST_STEPS)
+        if not data.stiff:  # implicit steps find their length by themselves
+            steps[data.start] = np.clip(np.ceil(data.h / np.median(data.h)), 1, MOST_STEPS)
         return steps * 2 ** (fineness - len(SPANS))
 
     def _dropped(self, best: Ranked) -> Ranked:
