@@ -8,31 +8,43 @@ holds it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from udesys.bench._parallel import attempt
+from udesys.bench._record_law import shortfall
+from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out, markdown
+
 if TYPE_CHECKING:
     import numpy as np
 
     from udesys.data import Dataset
+    from udesys.model import HybridODE
 
 TITLE = "Silverbox, a measured Duffing oscillator: x'' = gain*u - c*x' - NN(x)"
 EXAMPLE = "udesys bench silverbox SNLS80mV.csv"
 EQUATIONS = "x'' = gain*u - c*x' - NN(x)"
+UNDAMPED = "x'' = gain*u - NN1(x) - NN2(x')"  # with a damping that is missing too
 STARTS = {"gain": 1e5, "c": 50.0}  # orders of magnitude [1/s^2, 1/s]; the resonance is near 70 Hz
 INTERPOLATION = "cubic"
 SAMPLING_RATE = 1e7 / 2**14  # Hz
 COLUMNS = {"u": "V1", "x": "V2"}
 N_START = 50  # samples that the split leaves out of every error
 PARTS = ("multisine", "arrow", "arrow, no extrapolation")
-PUBLISHED = {  # RMSE of the parts [mV]
-    "GRU": (1.49, 2.80, 0.95),
-    "cubic oscillator by hand": (0.35, 0.52, 0.36),
-    "one-file prototype of this fit": (0.304, 0.350, 0.304),
+TESTS = tuple(f"RMSE {part}, mV" for part in PARTS)
+RIVALS = {
+    "GRU": dict(zip(TESTS, (1.49, 2.80, 0.95), strict=True)),
+    "cubic oscillator by hand": dict(zip(TESTS, (0.35, 0.52, 0.36), strict=True)),
 }
+LIMITS = dict(zip(TESTS, ((0.31,), (0.36,), (0.31,)), strict=True))
+HEADLINES = TESTS
+LESS_IS_BETTER = HEADLINES
 
 
 @dataclass(frozen=True)
@@ -56,11 +68,11 @@ SPLIT = Split()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class Run:
     """One fit of the training part and its open-loop simulations.
 
     Attributes:
-        rows: trained on.
+        rows: to train on, from the first on; None for all.
         seed: of the network.
         parameters: name -> (value, standard error).
         node_rmse: of the training part, interval by interval [mV].
@@ -69,75 +81,117 @@ class Result:
         converged: what the fit says of itself.
         warnings: of the fit.
         seconds: of the fit.
+        failure: what stopped it; empty where nothing did.
     """
 
-    rows: int
+    rows: int | None
     seed: int
-    parameters: dict[str, tuple[float, float]]
-    node_rmse: float
-    train_rmse: float
-    test_rmse: dict[str, float]
-    converged: bool
-    warnings: tuple[str, ...]
-    seconds: float
+    parameters: dict[str, tuple[float, float]] = field(default_factory=dict)
+    node_rmse: float | None = None
+    train_rmse: float | None = None
+    test_rmse: dict[str, float] = field(default_factory=dict)
+    converged: bool = False
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+    failure: str = ""
 
 
 def run(
-    table: Annotated[Path, typer.Argument(help="CSV with V1 (input) and V2 (output) [V], 131,072 rows.")],
+    table_file: Annotated[
+        Path, typer.Argument(metavar="TABLE", help="CSV with V1 (input) and V2 (output) [V], 131,072 rows.")
+    ],
     rows: Annotated[int | None, typer.Option(min=10, help="Train on the first rows only.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the network.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="So many seeds, from that one on.")] = 1,
+    part: Part = "1/1",
+    jobs: Jobs = 1,
+    keep: Keep = None,
+    json: Json = False,
 ) -> None:
     """Fit the Silverbox's restoring force by a network and simulate the three test parts open loop."""
-    result = fit_and_test(table, rows, seed)
-    if json:
-        import json as writer
+    read_parts(table_file)
+    tasks = [(table_file, rows, seed + k) for k in range(seeds)]
+    runs, seconds = carry_out(fit_once, tasks, warm_up, part=part, jobs=jobs, keep=keep)
+    Study(
+        bench="silverbox",
+        summary=summary(runs),
+        rows=runs,
+        published={},
+        rivals=RIVALS,
+        seconds=seconds,
+        tables=table(runs),
+    ).show(json)
 
-        typer.echo(writer.dumps(asdict(result), indent=1))
-    else:
-        typer.echo(report(result))
+
+def warm_up() -> None:
+    """One thread a process."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
-def fit_and_test(table: Path, rows: int | None = None, seed: int = 0) -> Result:
-    """Fit the training part and simulate the test parts.
+def fit_once(table_file: Path, rows: int | None, seed: int) -> Run:
+    """Fit the training part and simulate the test parts; what goes wrong is written down, not raised.
 
     Args:
-        table: the file.
+        table_file: the table.
         rows: training rows used, from the first on; all where it is None.
         seed: of the network.
-
-    Raises:
-        DataError: the table is not the Silverbox's.
     """
-    import udesys as ud
-    from udesys.bench._measured import first_rows, rmse, simulate_open_loop
+    found, failure = attempt(lambda: _fitted(table_file, rows, seed))
+    return found or Run(rows=rows, seed=seed, failure=failure)
 
-    train, tests = read_parts(table)
-    train = train if rows is None else first_rows(train, rows)
-    model = ud.HybridODE(
-        EQUATIONS,
-        parameters={name: ud.Parameter(start, bounds=(0, None)) for name, start in STARTS.items()},
-        inputs=("u",),
-    )
-    fit = ud.fit(model, train, seed=seed)
-    errors = {}
-    for name, data in tests.items():
-        simulated, measured = simulate_open_loop(fit, data, N_START)[:, 0], data.trajectories[0].y[:, 0]
-        errors[name] = 1e3 * rmse(measured[N_START:], simulated[N_START:])
-        if name == "arrow":
-            n = SPLIT.no_extrapolation
-            errors[PARTS[2]] = 1e3 * rmse(measured[N_START:n], simulated[N_START:n])
-    return Result(
-        rows=train.n_samples,
+
+def _fitted(table_file: Path, rows: int | None, seed: int) -> Run:
+    import udesys as ud
+    from udesys.bench._measured import first_rows, simulate_open_loop
+
+    train, tests = read_parts(table_file)
+    fit = ud.fit(hybrid(), train if rows is None else first_rows(train, rows), seed=seed)
+    errors, failure = attempt(lambda: test_errors(tests, lambda data: simulate_open_loop(fit, data, N_START)))
+    return Run(
+        rows=rows,
         seed=seed,
         parameters=dict(fit.parameters),
         node_rmse=1e3 * fit.node_error["x"],
         train_rmse=1e3 * fit.error["x"],
-        test_rmse=errors,
+        test_rmse=errors or {},
         converged=fit.converged,
         warnings=fit.warnings,
         seconds=fit.seconds,
+        failure=failure,
     )
+
+
+def hybrid(equations: str = EQUATIONS) -> HybridODE:
+    """The oscillator with a network for what is not known of it.
+
+    Args:
+        equations: `EQUATIONS` or `UNDAMPED`.
+    """
+    import udesys as ud
+
+    parameters = {name: ud.Parameter(start, bounds=(0, None)) for name, start in STARTS.items() if name in equations}
+    return ud.HybridODE(equations, parameters=parameters, inputs=("u",))
+
+
+def test_errors(tests: dict[str, Dataset], simulated: Callable[[Dataset], np.ndarray]) -> dict[str, float]:
+    """Part -> RMSE of an open-loop simulation [mV].
+
+    Args:
+        tests: the two records of the tests, as `read_parts` gives them.
+        simulated: record -> states (time, 2).
+    """
+    from udesys.bench._measured import rmse
+
+    errors = {}
+    for name, data in tests.items():
+        x, measured = simulated(data)[:, 0], data.trajectories[0].y[:, 0]
+        errors[name] = 1e3 * rmse(measured[N_START:], x[N_START:])
+        if name == "arrow":
+            n = SPLIT.no_extrapolation
+            errors[PARTS[2]] = 1e3 * rmse(measured[N_START:n], x[N_START:n])
+    return errors
 
 
 def read_parts(table: Path) -> tuple[Dataset, dict[str, Dataset]]:
@@ -181,21 +235,45 @@ def _record(values: dict[str, np.ndarray], name: str, rows: tuple[int, int]) -> 
     return Dataset(columns=("x",), trajectories=(run,), time="s", source="Silverbox", inputs={"u": INTERPOLATION})
 
 
-def report(result: Result) -> str:
-    """The errors beside the published ones, as text.
+def summary(runs: Sequence[Run]) -> dict[str, float]:
+    """The test errors, the median of the seeds.
 
     Args:
-        result: of a fit.
+        runs: of one seed or several.
     """
-    end = "converged" if result.converged else "not converged"
-    lines = [f"Silverbox  trained on {result.rows} rows, seed {result.seed}   {end} in {result.seconds:.1f} s"]
-    lines += [f"  {name:<6} {value:>10.6g} +/- {error:.2g}" for name, (value, error) in result.parameters.items()]
-    lines.append(
-        f"  training part: RMSE {result.node_rmse:.3f} mV interval by interval, {result.train_rmse:.3f} mV simulated"
+    return {
+        name: statistics.median(r.test_rmse.get(part, math.inf) for r in runs)
+        for part, name in zip(PARTS, TESTS, strict=True)
+    }
+
+
+def table(runs: Sequence[Run]) -> str:
+    """Every fit with its test errors, and those of others, as Markdown.
+
+    Args:
+        runs: of one seed or several.
+    """
+    head = ["fit", "intervals, mV", "simulated, mV", "converged", "s"]
+    rows = [
+        [
+            f"seed {r.seed}, {'all' if r.rows is None else r.rows} rows",
+            _number(r.node_rmse),
+            _number(r.train_rmse),
+            "yes" if r.converged else "no",
+            f"{r.seconds:.1f}",
+        ]
+        for r in runs
+    ]
+    notes = [f"- seed {r.seed}: {name} {v:.6g} +/- {e:.2g}" for r in runs for name, (v, e) in r.parameters.items()]
+    notes += [f"- seed {r.seed}: {note}" for r in runs for note in (r.failure, *r.warnings) if note]
+    found = summary(runs)
+    cells = [[f"udesys, seed {r.seed}", *(_number(r.test_rmse.get(part)) for part in PARTS)] for r in runs]
+    cells += [[who, *(_number(figures[name]) for name in TESTS)] for who, figures in RIVALS.items()]
+    said = [f"{name}: {shortfall(found[name], LIMITS[name])}." for name in TESTS]
+    return "\n\n".join(
+        [markdown(head, rows), "\n".join(notes), markdown(["simulated open loop", *TESTS], cells), "\n".join(said)]
     )
-    lines.append(f"{'Open-loop RMSE, mV':<32}" + "".join(f"{part:>{len(part) + 3}}" for part in PARTS))
-    found = {"udesys": tuple(result.test_rmse[part] for part in PARTS)}
-    for name, errors in (found | PUBLISHED).items():
-        cells = (f"{error:>{len(part) + 3}.3f}" for part, error in zip(PARTS, errors, strict=True))
-        lines.append(f"  {name:<30}" + "".join(cells))
-    return "\n".join([*lines, *(f"  Warning: {w}" for w in result.warnings)])
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}"
