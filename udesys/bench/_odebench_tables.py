@@ -113,8 +113,25 @@ def table(runs: Sequence[Run]) -> str:
     head = ["systems by outcome", *(said(*setting) for setting in settings)]
     counts = [[o, *(sum(r.outcome == o for r in _at(runs, s)) for s in settings)] for o in OUTCOMES]
     parts.append(markdown(head, counts))
+    parts.append(_where_the_time_goes(runs))
     missed = [_miss(r) for setting in settings for r in _at(runs, setting) if not r.exact or not _is_good(r)]
     return "\n\n".join([*parts, "\n".join(missed)] if missed else parts)
+
+
+def _where_the_time_goes(runs: Sequence[Run]) -> str:
+    """Shares of the steps in the time of all runs, and of the slowest quarter of the systems."""
+    by_system = {number: [r for r in runs if r.system == number] for number in dict.fromkeys(r.system for r in runs)}
+    medians = {number: statistics.median(r.seconds for r in found) for number, found in by_system.items()}
+    slowest = sorted(medians, key=medians.get)[-max(1, len(medians) // 4) :]
+    steps = [name for name in dict.fromkeys(name for r in runs for name in r.steps) if name != "total"]
+    rows = []
+    for name, chosen in (("all", runs), ("the slowest quarter", [r for r in runs if r.system in slowest])):
+        total = sum(r.seconds for r in chosen)
+        shares = [f"{100 * sum(r.steps.get(step, 0.0) for r in chosen) / max(total, 1e-9):.0f} %" for step in steps]
+        rows.append([name, f"{total:.0f}", *shares, f"{statistics.median(r.seconds for r in chosen):.1f}"])
+    told = ", ".join(f"{number} ({medians[number]:.0f} s)" for number in slowest)
+    table = markdown(["where the time goes", "s", *steps, "median s"], rows)
+    return f"{table}\n\nThe slowest quarter of the systems, with their median times: {told}."
 
 
 def _of_setting(runs: Sequence[Run], setting: tuple[float, float]) -> str:
