@@ -1,5 +1,6 @@
 """Systems of a list with nothing or all but one term known: lists, data, scores, pysindy as a rival, and the tables."""
 
+import importlib
 import json
 import math
 import warnings
@@ -203,11 +204,18 @@ def test_a_simulation_without_end_is_given_up(monkeypatch):
 
 
 # ------------------------------------------------------------------ pysindy
+@pytest.fixture(scope="module", autouse=True)
+def _imported():
+    """pysindy, where it is installed, imported before a test starts: that draws from NumPy's global generator."""
+    if _pysindy.is_installed():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("pysindy")
+
+
 @pytest.fixture(scope="module")
 def pysindy():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("pysindy", reason="pysindy is in the extra `bench`, which is not installed")
+    return pytest.importorskip("pysindy", reason="pysindy is in the extra `bench`, which is not installed")
 
 
 def model_of(pysindy, setting, smooth):
