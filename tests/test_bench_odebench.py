@@ -382,6 +382,17 @@ def test_the_error_of_a_term_is_relative_and_along_the_measured_run(tmp_path):
     assert hybrid.term_error(*model(((1.0, "log(-x_0)"),)), truth, exact) is None
 
 
+def test_a_hidden_constant_is_a_term_as_others_are(tmp_path):
+    entry = {**DECAY, "equations": ["c_0*x_0 - 0.3 - x_0**2"]}
+    system = read_systems(write_list(tmp_path, entry))[7]
+    halves = [hybrid.hide_a_term(system, seed) for seed in range(20)]
+    half = next(half for half in halves if half.missing["NN(x_0)"].startswith("-0.29"))
+    exact, (truth,) = simulate(half), true_terms_of(half).values()
+    assert half.free == (1,) and truth.has_form(Formula(T.Symbol("c0"), {"c0": 5.0}))
+    assert not truth.has_form(*model(((1.0, "x_0"),)))
+    assert hybrid.term_error(*model(((-0.33, "1"),)), truth, exact) == pytest.approx(0.1, rel=1e-9)
+
+
 def test_pysindy_is_given_the_known_part(pysindy):
     half = hybrid.hide_a_term(get_system("odebench:27"), 0)
     data, truths = one.measured(half, 0.0, 0.0, 0), true_terms_of(half)

@@ -153,6 +153,7 @@ def true_term(
     used = {name: value for name, value in constants.items() if name in T.symbols(tree)}
     points = np.concatenate([visited, _box_around(visited)])
     (values,) = Program([tree], [*arguments, *used]).run([*points.T, *used.values()])
+    values = np.broadcast_to(np.asarray(values, float), len(points))  # a bare constant is one number
     parts = np.split(values, [len(visited)])
     weights = np.concatenate([np.full(len(part), math.sqrt(0.5) / np.linalg.norm(part)) for part in parts])
     return TrueTerm(

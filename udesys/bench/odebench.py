@@ -250,7 +250,7 @@ def _discovered(system: System, exact: Dataset, data: Dataset, truths: Mapping[s
         "seconds": seconds,
         "reconstruction": scores[0],
         "generalisation": scores[1],
-        "law": {state: str(right_side) for state, right_side in law.equations.items()},
+        "law": {state: T.to_text(tree) for state, tree in zip(system.states, right_sides, strict=True)},
         "steps": law.timing_s,
     }
 
