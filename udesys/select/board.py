@@ -28,6 +28,7 @@ NEAR = 8.0  # how near
 MOST_KEPT = 40  # choices refitted when the weights or the steps change
 MOST_STEPS, MOST_TOTAL = 64, 8_000  # solver steps between two samples, and altogether
 SPANS = (8.0, 4.0, 2.0)  # longest step in median intervals between samples, tried before one for each
+LEAST_SPANNED = 100  # samples; fewer are soon simulated
 SPANNED = 0.2  # of a state's range: the most it moves in one of these
 STEP_ERROR = 0.02  # of the noise: a larger change on doubling the steps asks for more
 FLOOR_ERROR = 0.05  # of the floor of the criterion, which is what exact data are compared by
@@ -63,7 +64,8 @@ class Board:
         self.unsteady: set[tuple] = set()
         self.leading: set[tuple] = set()
         self.profiles: dict[str, Profile] = {}
-        self.n_refits, self.fineness = 0, len(SPANS) if data.stiff or data.pieces is not None else 0
+        spanned = len(data.t) >= LEAST_SPANNED and not data.stiff and data.pieces is None
+        self.n_refits, self.fineness = 0, 0 if spanned else len(SPANS)
         self._stand_on(data, nodes)
 
     def _stand_on(self, data: Measurements, nodes: np.ndarray) -> None:
