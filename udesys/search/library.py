@@ -39,8 +39,8 @@ _WITH_ANOTHER = {  # of an argument a and another b; those in _SYMMETRIC once fo
     "abs": lambda a, b: [T.mul(a, T.call("abs", b))],
     "sign": lambda a, b: [T.mul(a, T.call("sign", b))],
 }
-_WITH_ITSELF = {
-    "sin": lambda a: [T.mul(T.call("sin", a), T.call("cos", a)), T.power(T.call("sin", a), T.Number(2.0))],
+_WITH_ITSELF = {  # sin(a)*cos(a) and sin(a)**2 as they are written shortest
+    "sin": lambda a: [T.call("sin", T.mul(T.Number(2.0), a)), T.call("cos", T.mul(T.Number(2.0), a))],
 }
 _SYMMETRIC = {
     "sin": lambda a, b: [T.call("sin", T.sub(a, b)), T.call("sin", T.add(a, b)), _each("sin", a, b)],
@@ -86,9 +86,9 @@ class Library:
         degree: highest total degree of the monomials; None takes 5, 4, 3 for one, two, three arguments
             and 2 beyond.
         functions: functions offered of every argument; see `FUNCTIONS`.
-        products: also offer these functions times another argument, of sums and differences, a sine times sine and
-            cosine, and what depends on the distance sqrt(x**2 + y**2) of two arguments: a drag, a limit cycle, a
-            central force.
+        products: also offer these functions times another argument, of sums and differences, sine and cosine of
+            twice an argument, and what depends on the distance sqrt(x**2 + y**2) of two arguments: a drag, a limit
+            cycle, a central force.
         templates: terms with constants inside: names (see `search.templates`), or texts in the equation language
             over the arguments, such as "x/(K + x)", in which every other name is a constant.
         terms: further terms as text in the equation language over the arguments, such as "x*exp(-y)".
