@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from scipy.integrate import DOP853
+from scipy.integrate import DOP853, solve_ivp
 
 from udesys.integrate.machine import BLOW_UP, simulate
 from udesys.model import tree as T
 from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
+
+EXACT = {"method": "DOP853", "rtol": 1e-13, "atol": 1e-14}
 
 
 def program_of(rhs, states, parameters, *, sensitive=False):
@@ -21,7 +23,7 @@ def program_of(rhs, states, parameters, *, sensitive=False):
 def run(program, d, p, x0, t, steps, **options):
     t = np.asarray(t, dtype=float)
     whole = np.array([0]), np.array([len(t)])
-    return simulate(program, d, p, [x0], t, whole, np.full(len(t), steps), **options)
+    return simulate(program, d, p, [x0], t, whole, np.broadcast_to(steps, len(t)).astype(np.int64), **options)
 
 
 def test_a_rotation_comes_back():
@@ -77,6 +79,69 @@ def test_sensitivities_are_derivatives_of_the_steps_taken_however_coarse():
     by_a, by_x0 = ((end(1 + h, 0.5) - end(1 - h, 0.5)) / (2 * h), (end(1.0, 0.5 + h) - end(1.0, 0.5 - h)) / (2 * h))
     # central differences err by h^2 times a third derivative, and by rounding over h: 1e-10
     np.testing.assert_allclose(found[:, 0], np.column_stack([by_a, by_x0]), rtol=1e-7, atol=1e-8)
+
+
+def spanning(n, span):
+    """Steps of so many samples each."""
+    steps = np.zeros(n, dtype=np.int64)
+    steps[::span] = 1
+    return steps
+
+
+@pytest.mark.parametrize("span", [2, 5, 7])
+def test_states_within_a_step_are_as_scipys_dense_output(span):
+    program = program_of(["y", "-x + x^3/6"], ["x", "y"], [])
+    t = np.linspace(0.0, 3.0, 15)  # the last step is shorter than the others, but with 7
+    states, _ = run(program, 2, [], [1.0, 0.2], t, spanning(15, span))
+    exact = solve_ivp(lambda t, x: [x[1], -x[0] + x[0] ** 3 / 6], (0, 3), [1.0, 0.2], t_eval=t, **EXACT).y.T
+    solver = DOP853(lambda t, x: [x[1], -x[0] + x[0] ** 3 / 6], 0.0, [1.0, 0.2], 3.0, first_step=t[span], rtol=1e3)
+    solver.step()
+    first = t[: span + 1]
+    np.testing.assert_allclose(states[: span + 1], solver.dense_output()(first).T, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(states, exact, rtol=0, atol=1e-9 * span**8)  # order 8, and 7 within
+
+
+def test_the_slope_of_log_error_within_a_step_is_seven_or_more():
+    program, errors, spans = program_of(["x*(1 - x)"], ["x"], []), [], (4, 8, 16)
+    t = np.linspace(0.0, 12.0, 97)
+    exact = 1 / (1 + 9 * np.exp(-t))
+    for span in spans:
+        states, _ = run(program, 1, [], [0.1], t, spanning(len(t), span))
+        errors.append(np.abs(states[:, 0] - exact).max())
+    assert np.polyfit(np.log(spans), np.log(errors), 1)[0] > 7
+
+
+def test_sensitivities_within_a_step_are_derivatives_of_the_states_there():
+    program = program_of(["a*x - x^3 + sin(t)"], ["x"], ["a"], sensitive=True)
+    t, h = np.linspace(0.0, 3.0, 9), 1e-5
+
+    def states(a, x0):
+        return run(program, 1, [a], [x0], t, spanning(9, 4))[0][:, 0]
+
+    _, found = run(program, 1, [1.0], [0.5], t, spanning(9, 4), sensitivities=True)
+    by_a = (states(1 + h, 0.5) - states(1 - h, 0.5)) / (2 * h)
+    by_x0 = (states(1.0, 0.5 + h) - states(1.0, 0.5 - h)) / (2 * h)
+    np.testing.assert_allclose(found[:, 0], np.column_stack([by_a, by_x0]), rtol=1e-7, atol=1e-7)  # as above
+
+
+def test_a_segment_that_starts_within_a_step_starts_one_of_its_own():
+    program = program_of(["x"], ["x"], [])
+    t = np.array([0.0, 0.1, 0.2, 0.3, 0.4])
+    segments = np.array([0, 2]), np.array([2, 5])
+    states, _ = simulate(program, 1, [], [[1.0], [3.0]], t, segments, spanning(5, 5))
+    np.testing.assert_allclose(states[:, 0], [1.0, np.exp(0.1), 3.0, 3 * np.exp(0.1), 3 * np.exp(0.2)], rtol=1e-11)
+
+
+def test_where_signs_or_inputs_are_no_step_spans_samples():
+    t = np.linspace(0.0, 0.9, 10)
+    pieces = np.zeros((10, 1, 4))
+    pieces[5:, 0, 0] = 1.0  # an input that jumps where a sample is
+    driven = Program([parse_expression("u")], ["x", "t", "u"])
+    states, _ = run(driven, 1, [], [0.0], t, spanning(10, 10), pieces=pieces)
+    np.testing.assert_allclose(states[:, 0], np.maximum(t - 0.5, 0.0), atol=1e-15)
+    jumping = Program([parse_expression("2 + s"), parse_expression("x - 1/4")], ["x", "t", "s"])  # s = sign(x - 1/4)
+    states, _ = run(jumping, 1, [], [0.0], t, spanning(10, 10), signs=1)
+    np.testing.assert_allclose(states[:, 0], np.where(t < 0.25, t, 3 * t - 0.5), atol=1e-13)
 
 
 def test_segments_of_one_sample_are_their_start():

@@ -2,6 +2,10 @@
 
 import math
 import operator
+import os
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -138,6 +142,14 @@ def test_a_derivative_is_at_most_twice_as_deep(form):
     tree = parse_expression(text)
     # Evaluators recurse over derivatives; a rule that adds three levels would pass Python's limit.
     assert T.depth(T.derivative(tree, "x")) <= 2 * T.depth(tree) + 4
+
+
+def test_a_tree_from_another_process_is_found_by_its_value():
+    code = "import pickle, sys; from udesys.model.grammar import parse_expression as parse; "
+    code += "sys.stdout.buffer.write(pickle.dumps(parse('a*x + sin(x)')))"
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}  # texts hash otherwise there
+    sent = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment).stdout
+    assert pickle.loads(sent) in {parse_expression("a*x + sin(x)"): 0}
 
 
 # ------------------------------------------------------------------ substituting and looking

@@ -56,6 +56,12 @@ def test_every_function_is_offered_of_every_argument():
     assert terms == ["1", *of_x, *(t.replace("x", "y").replace("eyp", "exp") for t in of_x)]
 
 
+def test_products_of_sines_and_cosines_of_one_argument_are_offered_as_they_are_written_shortest():
+    offered = texts(Library(degree=0, functions=("sin", "cos")), ["x"])
+    assert offered == ["1", "sin(x)", "sin(2*x)", "cos(2*x)", "cos(x)"]
+    assert "sin(2*x)" not in texts(Library(degree=0, functions=("sin", "cos"), products=False), ["x"])
+
+
 def test_the_exponential_is_left_out_of_arguments_that_would_overflow_it():
     points = np.array([[1.0, 10.0], [2.0, 21.0]])
     assert texts(Library(degree=0, functions=("sin", "cos", "exp"), products=False), ["x", "y"], points) == [

@@ -334,7 +334,7 @@ def _spanning(data: Measurements, nodes: np.ndarray, span: float) -> np.ndarray:
         span: longest step, in median intervals.
     """
     steps = np.zeros(len(data.t), dtype=np.int64)
-    longest = span * np.median(data.h)
+    longest = (1 + 1e-9) * span * np.median(data.h)  # times are rounded
     most = SPANNED * np.maximum(np.ptp(nodes, axis=0), 1e-300)
     for a, b in zip(*data.segments, strict=True):
         begin = a
