@@ -29,6 +29,7 @@ MOST_KEPT = 40  # choices refitted when the weights or the steps change
 MOST_STEPS, MOST_TOTAL = 64, 8_000  # solver steps between two samples, and altogether
 SPANS = (8.0, 4.0, 2.0)  # longest step in median intervals between samples, tried before one for each
 LEAST_SPANNED = 100  # samples; fewer are soon simulated
+ROUNDING = 1e-9  # of times, beside an interval
 SPANNED = 0.2  # of a state's range: the most it moves in one of these
 STEP_ERROR = 0.02  # of the noise: a larger change on doubling the steps asks for more
 FLOOR_ERROR = 0.05  # of the floor of the criterion, which is what exact data are compared by
@@ -217,7 +218,7 @@ class Board:
         if fineness < len(SPANS):
             return _spanning(data, self._nodes, SPANS[fineness])
         if not data.stiff:  # implicit steps find their length by themselves
-            steps[data.start] = np.clip(np.ceil(data.h / np.median(data.h)), 1, MOST_STEPS)
+            steps[data.start] = np.clip(np.ceil(data.h / np.median(data.h) - ROUNDING), 1, MOST_STEPS)
         return steps * 2 ** (fineness - len(SPANS))
 
     def _dropped(self, best: Ranked) -> Ranked:
@@ -334,7 +335,7 @@ def _spanning(data: Measurements, nodes: np.ndarray, span: float) -> np.ndarray:
         span: longest step, in median intervals.
     """
     steps = np.zeros(len(data.t), dtype=np.int64)
-    longest = (1 + 1e-9) * span * np.median(data.h)  # times are rounded
+    longest = (1 + ROUNDING) * span * np.median(data.h)
     most = SPANNED * np.maximum(np.ptp(nodes, axis=0), 1e-300)
     for a, b in zip(*data.segments, strict=True):
         begin = a
