@@ -2,7 +2,7 @@
 
 A comparison's module may say which of its headline numbers are worth a line (`HEADLINES`, all where it is absent) and
 of which of them less is better (`LESS_IS_BETTER`; where it is absent, all rivals are shown in place of the best one).
-Both are tuples of names as in its summary; one that ends in * stands for all that begin so.
+Both are tuples of names as in its summary; one with * stands for all that it matches.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -145,14 +146,14 @@ def headlines(summary: Mapping[str, object], wanted: Sequence[str] | None) -> li
 
     Args:
         summary: name -> number.
-        wanted: names, or beginnings that end in *; all if None, or where the summary has none of them.
+        wanted: names, or patterns with *; all if None, or where the summary has none of them.
     """
     chosen = [name for name in summary if wanted is None or _named(name, wanted)]
     return chosen or list(summary)
 
 
 def _named(name: str, patterns: Sequence[str]) -> bool:
-    return any(name.startswith(p[:-1]) if p.endswith("*") else name == p for p in patterns)
+    return any(fnmatchcase(name, p) for p in patterns)
 
 
 def _figures(of: Mapping[str, Mapping[str, object]], what: str) -> dict[str, float]:

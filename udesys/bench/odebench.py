@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 TITLE = "systems of which nothing is known, from one trajectory each, as in ODEBench, beside pysindy"
 EXAMPLE = "udesys bench odebench --systems odebench.json --system 24 --noise 1% --dropped 0"
+HEADLINES = ("*, no noise, %", "*, 5 % noise, half dropped, %", "median s")
+LESS_IS_BETTER = ("median s",)
 NOISES = (0.0, 0.01, 0.05)
 DROPPED = 0.5  # share of the samples
 
