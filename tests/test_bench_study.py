@@ -333,11 +333,7 @@ def test_shares_are_told_in_words():
 
 
 # ------------------------------------------------------------------ every comparison
-NOT_YET = pytest.mark.xfail(reason="it has no such form yet", strict=False)
-OTHERS = ("emps", "measured-laws", "pendulum", "silverbox")
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=NOT_YET if n in OTHERS else ()) for n in comparisons()])
+@pytest.mark.parametrize("name", list(comparisons()))
 def test_a_comparison_can_be_shared_out_kept_and_read_by_programs(name):
     module = comparisons()[name]
     given = typing.get_type_hints(module.run, include_extras=True)
