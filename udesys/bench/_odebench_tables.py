@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 GOOD = 0.9  # R2
 BEST_OR_TIED = (RIGHT, TIED, PRUNED, NOT_PROPOSED)  # outcomes where the truth scores best, or ties
 MEASURES = ("reconstruction", "generalisation", "exact", "exact where the truth is best or tied")
-PUBLISHED = {  # on all 63 systems
+PUBLISHED = {  # as quoted for ODEBench, of which these systems may be a part
     "the best published method of each column": {
         "reconstruction, no noise, %": 82,
         "generalisation, no noise, %": 41,
