@@ -163,3 +163,10 @@ def test_the_deepest_derivative_can_be_compiled():
 def test_a_symbol_that_is_no_input_is_named():
     with pytest.raises(KeyError, match="'z' is no input of this program"):
         Program([parse_expression("x + z")], ["x"])
+
+
+def test_a_number_that_overflows_is_infinite_as_in_numpy():
+    program = Program([parse_expression("x^4/(K^4 + x^4)"), parse_expression("1/(K - K)")], ["x", "K"])
+    with np.errstate(all="ignore"):
+        values = program.run([np.array([1.0, 2.0]), 1e90])
+    assert (values[0] == 0.0).all() and values[1] == np.inf

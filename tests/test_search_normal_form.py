@@ -8,7 +8,7 @@ from udesys.model.closed_form import Formula
 from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
 from udesys.search import Task
-from udesys.search.candidate import as_given, without_part
+from udesys.search.candidate import as_given, simpler, without_part
 from udesys.search.normal_form import split, to_candidate
 
 X = np.linspace(0.3, 4.0, 60)
@@ -118,3 +118,20 @@ def test_a_dropped_term_takes_its_inner_constants_with_it():
     left = without_part(made, 0)
     assert T.to_text(left.formula.tree) == "c0*y/(c1 + y)"
     assert list(left.formula.constants.values()) == [3.0, 4.0] and left.key == "(#0 + y)**-1*y"
+
+
+def test_an_additive_term_with_a_constant_inside_is_made_constant_and_its_constant_goes():
+    made = as_given(Formula(parse_expression("a*x + b*exp(k/y)"), {"a": 2.0, "b": 3.0, "k": 0.1}))
+    texts = {T.to_text(c.formula.tree): dict(c.formula.constants) for c in simpler(made)}
+    assert len(texts) == 3
+    constant = next(c for c in simpler(made) if any(part == T.ONE for part, _ in c.parts))
+    assert list(constant.formula.constants.values()) == [2.0, 3.0]
+    values = Program([constant.formula.tree], ["x", "y", *constant.formula.constants]).run([0.5, 7.0, 2.0, 3.0])
+    assert values[0] == pytest.approx(2.0 * 0.5 + 3.0) and constant.prior < made.prior
+
+
+def test_nothing_is_made_constant_where_a_constant_stands_or_none_is_inside():
+    beside = as_given(Formula(parse_expression("a + b*exp(k/y)"), {"a": 2.0, "b": 3.0, "k": 0.1}))
+    plain = as_given(Formula(parse_expression("a*x + b*y"), {"a": 2.0, "b": 3.0}))
+    for made in (beside, plain):
+        assert [len(c.parts) for c in simpler(made)] == [1, 1]

@@ -258,7 +258,31 @@ def _count(tree: T.Tree, symbol: T.Symbol) -> int:
 
 def without_part(candidate: Candidate, place: int, prior: Prior = DEFAULT) -> Candidate:
     """The candidate with one of its additive terms dropped, and the constants that only it had."""
-    kept = [part for k, part in enumerate(candidate.parts) if k != place]
+    return _of_parts(candidate, [part for k, part in enumerate(candidate.parts) if k != place], prior)
+
+
+def with_constant_part(candidate: Candidate, place: int, prior: Prior = DEFAULT) -> Candidate | None:
+    """The candidate with one of its additive terms made constant, as what varies too little to be told from that is.
+
+    Returns:
+        None where it is constant already, or another term is.
+    """
+    if any(part == T.ONE for part, _ in candidate.parts):
+        return None
+    parts = [(T.ONE, outer) if k == place else (part, outer) for k, (part, outer) in enumerate(candidate.parts)]
+    return _of_parts(candidate, parts, prior)
+
+
+def simpler(candidate: Candidate, prior: Prior = DEFAULT) -> list[Candidate]:
+    """The candidate without each of its additive terms, and with each of those that have constants inside constant."""
+    places = range(len(candidate.parts))
+    inner = [k for k in places if T.symbols(candidate.parts[k][0]) & candidate.formula.constants.keys()]
+    constant = (with_constant_part(candidate, k, prior) for k in inner)
+    return [*(without_part(candidate, k, prior) for k in places), *(c for c in constant if c is not None)]
+
+
+def _of_parts(candidate: Candidate, kept: Sequence[tuple[T.Tree, str]], prior: Prior) -> Candidate:
+    """A candidate of these additive terms, (tree, coefficient's name), with the constants that they have."""
     constants = candidate.formula.constants
     remain = {name for part, outer in kept for name in (outer, *(T.symbols(part) & constants.keys()))}
     left = {name: value for name, value in constants.items() if name in remain}

@@ -18,7 +18,7 @@ from udesys.errors import SearchError
 from udesys.fit import FitResult
 from udesys.progress import Portion
 from udesys.search import Candidate, SearchOptions, linearised_engines, propose
-from udesys.search.candidate import NOTHING, Front, without_part
+from udesys.search.candidate import NOTHING, Front, simpler
 from udesys.search.dimensions import term_units
 from udesys.search.knowledge import for_model
 from udesys.search.measurements import Measurements, rows_of
@@ -282,13 +282,12 @@ class _Selector:
         return "; ".join(f"{t} = {c}" for t, c in ranked.choice.items())
 
     def _eliminate(self, best: Ranked) -> Ranked:
-        """Drop terms from the current constants as long as that lowers the criterion."""
+        """Drop terms, or make them constant, from the current constants as long as that lowers the criterion."""
         improved = True
         while improved:
             improved = False
             for term, candidate in best.choice.items():
-                for place in range(len(candidate.parts)):
-                    shorter = without_part(candidate, place, self.options.prior)
+                for shorter in simpler(candidate, self.options.prior):
                     ranked = self.board.score({**best.choice, term: shorter}, best)
                     if ranked and ranked.criterion < best.criterion - 1e-6:
                         best, improved = ranked, True

@@ -51,6 +51,8 @@ def propose(task: Task, options: SearchOptions, seed: int = 0) -> Front:
     Raises:
         SearchError: no library term can be evaluated on the task's points, or none shows in the data.
     """
+    if not len(task.response.target):
+        raise SearchError(f"{task.term} does not show in the measurements about this law.")
     terms = task.allowed(options.library.for_arguments(task.arguments, task.points))
     terms, columns = _evaluate(terms, task)
     templates = options.library.templates_for(task.arguments, task.points, task.taken)
