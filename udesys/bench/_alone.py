@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from udesys.bench._parallel import attempt, one_thread_each
+from udesys.bench._parallel import attempt
+from udesys.processes import one_thread_each
 
 START_LIMIT = 600.0  # seconds for imports and warm-up, before the work begins
 

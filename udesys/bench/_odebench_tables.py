@@ -10,7 +10,7 @@ from udesys.bench._study import markdown
 from udesys.bench._verdict import NOT_PROPOSED, OUTCOMES, PRUNED, RIGHT, TIED
 
 if TYPE_CHECKING:
-    from udesys.bench.odebench import Rival, Run
+    from udesys.bench.odebench import Run
 
 GOOD = 0.9  # R2
 BEST_OR_TIED = (RIGHT, TIED, PRUNED, NOT_PROPOSED)  # outcomes where the truth scores best, or ties
@@ -53,7 +53,7 @@ def rivals_summary(runs: Sequence[Run]) -> dict[str, dict[str, float | None]]:
     found = {}
     for name in dict.fromkeys(rival.setting for r in runs for rival in r.rivals):
         numbers = {n: v for setting in _settings(runs) for n, v in _numbers(runs, setting, name).items()}
-        numbers["median s"] = _median([rival.seconds for rival in _of(runs, name)])
+        numbers["median s"] = _median([rival.seconds for rival in of_rival(runs, name)])
         found[name] = numbers
     return found
 
@@ -66,12 +66,18 @@ def _share(runs: Sequence[Run], measure: str, rival: str = "") -> float | None:
     """Percent of runs in which a measure is good; None of no runs."""
     if measure == MEASURES[3]:
         runs, measure = [r for r in runs if r.outcome in BEST_OR_TIED], "exact"
-    found = [getattr(one, measure) for one in _of(runs, rival)]
+    found = [getattr(one, measure) for one in of_rival(runs, rival)]
     good = [bool(value) if measure == "exact" else value is not None and value > GOOD for value in found]
     return round(100 * sum(good) / len(good), 1) if good else None
 
 
-def _of(runs: Sequence[Run], rival: str) -> list[Run] | list[Rival]:
+def of_rival(runs: Sequence, rival: str) -> list:
+    """What a rival made of the runs' data; the runs themselves, which are udesys' own, where it has no name.
+
+    Args:
+        runs: with `rivals`.
+        rival: its setting.
+    """
     return [one for r in runs for one in r.rivals if one.setting == rival] if rival else list(runs)
 
 
@@ -140,7 +146,7 @@ def _of_setting(runs: Sequence[Run], setting: tuple[float, float]) -> str:
     rows = []
     for name in ("", *dict.fromkeys(rival.setting for r in here for rival in r.rivals)):
         cells = [_cell(_share(here, measure, name)) for measure in MEASURES]
-        rows.append([name or "udesys", *cells, f"{statistics.median(one.seconds for one in _of(here, name)):.2f}"])
+        rows.append([name or "udesys", *cells, f"{statistics.median(one.seconds for one in of_rival(here, name)):.2f}"])
     for who, numbers in PUBLISHED.items():
         cells = [_cell(numbers.get(f"{measure}, {said(*setting)}, %")) for measure in MEASURES]
         if any(cells):

@@ -1,34 +1,10 @@
-"""Comparisons as independent tasks on several processes, with the count of finished ones on stderr."""
+"""The tasks of a part of a comparison, and what a task that fails comes to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import typer
-
-from udesys import processes
 from udesys.errors import DataError
-from udesys.processes import one_thread_each
-
-__all__ = ["attempt", "one_thread_each", "run_tasks", "share_of"]
-
-
-def run_tasks(function: Callable, tasks: Sequence[tuple], jobs: int, warm_up: Callable[[], None]) -> list:
-    """Results of all tasks in their order, with the count of finished ones on stderr.
-
-    Args:
-        function: of a module, called with a task's values; what it raises ends everything.
-        tasks: arguments of every call.
-        jobs: processes at a time.
-        warm_up: of a module, called once in every process before its first task.
-    """
-
-    def told(count: int) -> None:
-        typer.echo(f"\r{count} of {len(tasks)} runs", nl=False, err=True)
-
-    results = processes.run_tasks(function, tasks, jobs, warm_up, done=told)
-    typer.echo("\r" + " " * 30 + "\r", nl=False, err=True)
-    return results
 
 
 def share_of(tasks: Sequence, part: str) -> list:

@@ -22,7 +22,7 @@ import numpy as np
 import typer
 
 from udesys.bench import _pysindy
-from udesys.bench._odebench_tables import BEST_OR_TIED, said
+from udesys.bench._odebench_tables import BEST_OR_TIED, of_rival, said
 from udesys.bench._one_trajectory import better_model, judgement_of, measured, timed_law, with_numbers
 from udesys.bench._parallel import attempt
 from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out, markdown
@@ -349,14 +349,14 @@ def _numbers(runs: Sequence[Run], rival: str = "") -> dict[str, float | None]:
         here = [r for r in runs if r.noise == level]
         for measure in MEASURES:
             numbers[f"{measure}, {said(level, 0.0)}, %"] = _share(here, measure, rival)
-        numbers[f"median error, {said(level, 0.0)}"] = _median_error(_of(here, rival))
-    numbers["median s"] = round(statistics.median(one.seconds for one in _of(runs, rival)), 2)
+        numbers[f"median error, {said(level, 0.0)}"] = _median_error(of_rival(here, rival))
+    numbers["median s"] = round(statistics.median(one.seconds for one in of_rival(runs, rival)), 2)
     return numbers
 
 
 def _share(runs: Sequence[Run], measure: str, rival: str) -> float | None:
     among = runs if measure == MEASURES[0] else [r for r in runs if r.outcome in BEST_OR_TIED]
-    found = [one.exact for one in _of(among, rival)]
+    found = [one.exact for one in of_rival(among, rival)]
     return round(100 * sum(found) / len(found), 1) if found else None
 
 
@@ -364,10 +364,6 @@ def _median_error(found: Sequence[Run | Rival]) -> float | None:
     """None where half of the terms or more have none."""
     median = statistics.median(math.inf if one.error is None else one.error for one in found) if found else math.inf
     return float(f"{median:.3g}") if math.isfinite(median) else None
-
-
-def _of(runs: Sequence[Run], rival: str) -> list[Run] | list[Rival]:
-    return [one for r in runs for one in r.rivals if one.setting == rival] if rival else list(runs)
 
 
 def _levels(runs: Sequence[Run]) -> list[float]:
@@ -394,7 +390,7 @@ def table(runs: Sequence[Run]) -> str:
 def _of_level(runs: Sequence[Run], level: float) -> str:
     rows = []
     for name in ("", *dict.fromkeys(rival.setting for r in runs for rival in r.rivals)):
-        found, shares_found = _of(runs, name), [_share(runs, measure, name) for measure in MEASURES]
+        found, shares_found = of_rival(runs, name), [_share(runs, measure, name) for measure in MEASURES]
         cells = [None if share is None else f"{share:.0f} %" for share in shares_found]
         median = statistics.median(one.seconds for one in found)
         rows.append([name or "udesys", *cells, _median_error(found), f"{median:.2f}"])

@@ -80,10 +80,8 @@ class Program:
             One value per tree, broadcast as the operations do; a constant tree gives a number.
         """
         table = _NUMPY if functions is None else functions
-        if functions is None:  # Python's own numbers raise where NumPy's overflow
-            registers = [*(np.float64(v) if isinstance(v, float) else v for v in values), *self.constants]
-        else:
-            registers = [*values, *(float(c) for c in self.constants)]
+        number = np.float64 if functions is None else float  # Python's own raise where NumPy's overflow
+        registers = [number(v) if isinstance(v, float) else v for v in (*values, *self.constants)]
         for op, a, b in self.code.tolist():
             name = OPERATIONS[op]
             if name == "powi":

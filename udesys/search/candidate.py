@@ -261,24 +261,19 @@ def without_part(candidate: Candidate, place: int, prior: Prior = DEFAULT) -> Ca
     return _of_parts(candidate, [part for k, part in enumerate(candidate.parts) if k != place], prior)
 
 
-def with_constant_part(candidate: Candidate, place: int, prior: Prior = DEFAULT) -> Candidate | None:
-    """The candidate with one of its additive terms made constant, as what varies too little to be told from that is.
+def simpler(candidate: Candidate, prior: Prior = DEFAULT) -> Iterator[Candidate]:
+    """The candidate without each of its additive terms; then with each made constant that has constants inside.
 
-    Returns:
-        None where it is constant already, or another term is.
+    What varies too little is not told from a constant; where one stands already there is nothing to make.
     """
-    if any(part == T.ONE for part, _ in candidate.parts):
-        return None
-    parts = [(T.ONE, outer) if k == place else (part, outer) for k, (part, outer) in enumerate(candidate.parts)]
-    return _of_parts(candidate, parts, prior)
-
-
-def simpler(candidate: Candidate, prior: Prior = DEFAULT) -> list[Candidate]:
-    """The candidate without each of its additive terms, and with each of those that have constants inside constant."""
-    places = range(len(candidate.parts))
-    inner = [k for k in places if T.symbols(candidate.parts[k][0]) & candidate.formula.constants.keys()]
-    constant = (with_constant_part(candidate, k, prior) for k in inner)
-    return [*(without_part(candidate, k, prior) for k in places), *(c for c in constant if c is not None)]
+    parts = candidate.parts
+    for place in range(len(parts)):
+        yield without_part(candidate, place, prior)
+    if any(part == T.ONE for part, _ in parts):
+        return
+    for place, (part, outer) in enumerate(parts):
+        if T.symbols(part) & candidate.formula.constants.keys():
+            yield _of_parts(candidate, [*parts[:place], (T.ONE, outer), *parts[place + 1 :]], prior)
 
 
 def _of_parts(candidate: Candidate, kept: Sequence[tuple[T.Tree, str]], prior: Prior) -> Candidate:

@@ -52,14 +52,14 @@ class WeakForm:
             self.mask = data.mask * known
         self.weight = self.mask / data.noise
         pieces = zip(*windows(data.segments, LONGEST), strict=True)
-        self.windows = [(a, b, int(np.searchsorted(data.start, a))) for a, b in pieces]
-        self._bounds = np.array(self.windows, dtype=np.int64).reshape(-1, 3)
+        bounds = [(a, b, int(np.searchsorted(data.start, a))) for a, b in pieces]
+        self.windows = np.array(bounds, dtype=np.int64).reshape(-1, 3)
 
     def respond(self, forcing: np.ndarray) -> np.ndarray:
         """(samples, d, columns) from forcings integrated over each interval (intervals, d, columns)."""
         n, d = self.reference.nodes.shape
         result = np.zeros((n, d, forcing.shape[2]))
-        _carry(np.ascontiguousarray(forcing), self.carry, self.coupled, self._bounds, result)
+        _carry(np.ascontiguousarray(forcing), self.carry, self.coupled, self.windows, result)
         return result
 
     def respond_to(self, pull: np.ndarray, columns: np.ndarray) -> np.ndarray:

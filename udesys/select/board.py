@@ -35,7 +35,6 @@ STEP_ERROR = 0.02  # of the noise: a larger change on doubling the steps asks fo
 FLOOR_ERROR = 0.05  # of the floor of the criterion, which is what exact data are compared by
 SMALLEST_WEIGHT_CHANGE = 1.02
 WANDERING = 0.2  # of the rows: errors that are worth less are filtered by their memory
-LARGEST = 1e50  # of a constant, whose powers have to be numbers too
 RUNAWAY = 1e6  # times the proposed value of a constant inside a term
 
 
@@ -174,7 +173,7 @@ class Board:
         self.seen.clear()
         for ranked in finalists:
             refit = self.refitter.refit(ranked.refit.form, nodes[data.segments[0]])
-            if refit is not None and not _overflows(refit):
+            if refit is not None:
                 self._rank(ranked.choice, refit)
         return self.best if self.seen else None
 
@@ -185,7 +184,7 @@ class Board:
         self.seen.clear()
         for ranked in [best, *(r for r in near if r is not best)]:
             refit = self.refitter.refit(ranked.refit.form, ranked.refit.x0)
-            if refit is not None and not _overflows(refit):
+            if refit is not None:
                 self._rank(ranked.choice, refit)
         return self.best if self.seen else self._rank(best.choice, best.refit)
 
@@ -283,7 +282,7 @@ class Board:
                 break
             refitter = replace_data(refitter, replace(self.data, sigma=sigma))
             refit = refitter.refit(ranked.refit.form, ranked.refit.x0)
-            if refit is None or _overflows(refit):
+            if refit is None:
                 break
             ranked = Ranked(ranked.choice, refit, ranked.criterion)
         return ranked.refit
@@ -318,15 +317,8 @@ class Board:
         return True
 
 
-def _overflows(refit: Refit) -> bool:
-    """Whether a constant is so large that its powers are no numbers."""
-    return not bool((np.abs(refit.form.values) < LARGEST).all())
-
-
 def _ran_away(choice: Mapping[str, Candidate], refit: Refit) -> bool:
-    """Whether a constant inside a term went so far that the term is the limit of a simpler one, or overflows."""
-    if _overflows(refit):
-        return True
+    """Whether a constant inside a term went so far that the term is the limit of a simpler one."""
     for term, candidate in choice.items():
         values = refit.form.formulas[term].constants
         if any(not abs(values[n]) < RUNAWAY * max(abs(v), 1e-300) for n, v in candidate.inner.items()):

@@ -26,6 +26,7 @@ WINDOWS = 10  # pieces with free starts from which a refit that fails is started
 HORIZONS = (0.25, 0.5)  # shares of the record fitted on the way from the windows to the whole
 TEMPERED = (0.3, 0.1)  # of the proposed constants, tried where the law blows up with them in full
 LEAST_WINDOW = 4  # samples
+LARGEST = 1e50  # of a constant, whose powers have to be numbers too
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Refitter:
         robust: bool = False,
         hopeless: float | None = None,
     ) -> Refit | None:
-        """Values that simulate the data best; None where no start gives a finite simulation.
+        """Values that simulate the data best; None where no start gives a finite simulation, or where one overflows.
 
         Args:
             x0: (trajectories, d) starts.
@@ -161,7 +162,9 @@ class Refitter:
         """
         return self._descend(form, values, x0, self.data.segments, iterations)
 
-    def _done(self, form: ClosedForm, point: Point) -> Refit:
+    def _done(self, form: ClosedForm, point: Point) -> Refit | None:
+        if not (np.abs(point.values) < LARGEST).all():
+            return None
         error = self._errors(point.states, point.outputs)
         profile = 1.0 if self.data.profile is None else self.data.profile
         squares = (error**2).sum(0)
