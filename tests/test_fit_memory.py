@@ -52,3 +52,22 @@ def test_ragged_or_short_records_have_no_memory():
     assert not memory_of(series[:, None], np.ones((N, 1)), uneven, WHOLE).any()
     assert not memory_of(series[:, None], np.ones((N, 1)), T, short).any()
     assert whitened(series[:, None], None, WHOLE) is not None
+
+
+def test_errors_that_only_drift_have_no_memory():
+    """Dickey & Fuller (1979): n (1 - root) of a series with a unit root exceeds 21 in one of a hundred."""
+    found = 0
+    for seed in range(100):
+        walk, _ = process((1.0,), seed)
+        drift, _ = process((1.9, -0.9), seed)  # a wandering velocity, integrated
+        for series in (walk - walk.mean(), drift - drift.mean()):
+            found += memory_of(series[:, None], np.ones((N, 1)), T, WHOLE).any()
+    assert found <= 10  # of 200
+
+
+def test_errors_that_come_back_often_enough_keep_their_memory():
+    found = 0
+    for seed in range(50):
+        series, _ = process((0.97,), seed)  # 60 of its lengths in the record
+        found += memory_of(series[:, None], np.ones((N, 1)), T, WHOLE).any()
+    assert found == 50
