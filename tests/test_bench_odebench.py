@@ -396,8 +396,10 @@ def test_a_hidden_constant_is_a_term_as_others_are(tmp_path):
 def test_pysindy_is_given_the_known_part(pysindy):
     half = hybrid.hide_a_term(get_system("odebench:27"), 0)
     data, truths = one.measured(half, 0.0, 0.0, 0), true_terms_of(half)
-    found = hybrid.rival("pysindy, degree 3", half, simulate(half), data, truths)
-    assert found.exact and found.error < 0.01 and found.failure == ""
+    for chosen in (False, True):
+        found = hybrid.rival("pysindy, degree 3", half, simulate(half), data, truths, chosen)
+        assert found.exact and found.error < 0.01 and found.failure == ""
+        assert found.setting.endswith(hybrid.CHOSEN) == chosen
 
 
 # ------------------------------------------------------------------ runs from end to end
@@ -424,7 +426,7 @@ def test_a_hidden_term_is_found_without_noise(tmp_path):
     found = hybrid.discover_once(write_list(tmp_path, PREY), 9, 0.0, 0, _pysindy.is_installed())
     assert (found.outcome, found.exact, found.failure) == (RIGHT, True, "")
     assert found.error < 1e-5 and found.hidden.endswith(("in x_0'", "in x_1'"))
-    assert len(found.rivals) == (3 if _pysindy.is_installed() else 0)
+    assert len(found.rivals) == (6 if _pysindy.is_installed() else 0)
 
 
 @pytest.mark.parametrize("module", [odebench, hybrid])
@@ -500,11 +502,11 @@ def test_the_tables_have_published_figures_where_there_are_some_and_every_miss()
     assert odebench.summary([]) == hybrid.summary([]) == {}
 
 
-def a_hybrid_run(system, outcome, noise, error, exact_rivals=()):
+def a_hybrid_run(system, outcome, noise, error, exact_rivals=(), seed=0):
     return hybrid.Run(
         system=system,
         noise=noise,
-        seed=0,
+        seed=seed,
         hidden="-x_0 in x_0'",
         outcome=outcome,
         exact=outcome == RIGHT,
@@ -513,26 +515,37 @@ def a_hybrid_run(system, outcome, noise, error, exact_rivals=()):
         seconds=1.0,
         rivals=tuple(
             hybrid.Rival(setting=name, exact=exact, error=0.5, seconds=0.1)
-            for name, exact in zip("AB", exact_rivals, strict=False)
+            for name, exact in zip(("A", "A" + hybrid.CHOSEN), exact_rivals, strict=False)
         ),
     )
 
 
 def test_exact_terms_are_counted_over_the_best_rivals():
     runs = [
-        a_hybrid_run(1, RIGHT, 0.01, 1e-3, (True, False)),
-        a_hybrid_run(2, RIGHT, 0.01, 2e-3, (False, False)),
+        a_hybrid_run(1, RIGHT, 0.01, 1e-3, (True, True)),
+        a_hybrid_run(1, RIGHT, 0.01, 2e-3, (False, True), seed=1),
         a_hybrid_run(3, TIED, 0.01, None, (False, False)),
         a_hybrid_run(1, OUT_RANKED, 0.05, 0.3, (False, False)),
     ]
     numbers = hybrid.summary(runs)
     assert numbers["exact, 1 % noise, %"] == 66.7 and numbers["median error, 1 % noise"] == 2e-3
-    assert numbers["exact over the best rival's, 1 % noise"] == 2.0
-    assert numbers["exact over the best rival's, 5 % noise"] is None  # no rival has any
+    assert numbers["exact over pysindy's best, 1 % noise"] == 2.0
+    assert numbers["exact over pysindy's best, derivative chosen, 1 % noise"] == 1.0
+    assert numbers["exact over pysindy's best, 5 % noise"] is None  # no rival has any
     assert hybrid.rivals_summary(runs)["A"]["exact, 1 % noise, %"] == 33.3
     text = hybrid.table(runs)
-    assert "1 % noise: 3 systems; the truth is best or tied for 3. Exact ones over the best rival's: 2; aim: 2." in text
-    assert "- 1, 5 % noise: out-ranked, error 0.3: -2*x_0 for -x_0 in x_0'" in text.splitlines()
+    assert "1 % noise: 3 terms of 2 systems; the truth is best or tied for 3." in text
+    assert "Exact ones over pysindy's best: 2 (aim 2); 1 with the derivative chosen." in text
+    assert "- 1, 5 % noise, seed 0: out-ranked, error 0.3: -2*x_0 for -x_0 in x_0'" in text.splitlines()
+
+
+def test_every_seed_draws_its_own_terms(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(hybrid, "carry_out", lambda function, tasks, *rest, **options: (asked.extend(tasks) or [], 0.0))
+    path = write_list(tmp_path, DECAY, PREY)
+    done = bench("odebench-hybrid", "--systems", path, "--noise", "1%", "--seed", 3, "--seeds", 2, "--no-rivals")
+    assert done.exit_code == 0, done.output
+    assert [task[1:4] for task in asked] == [(7, 0.01, 3), (9, 0.01, 3), (7, 0.01, 4), (9, 0.01, 4)]
 
 
 def test_the_options_reach_the_runs_and_rivals_are_optional(tmp_path, monkeypatch):
