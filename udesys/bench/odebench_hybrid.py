@@ -115,7 +115,7 @@ def run(
     system: Annotated[list[int] | None, typer.Option(help="Only the system of this id; may be repeated.")] = None,
     noise: Annotated[list[str] | None, typer.Option(help="Only this level, such as 1%; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the hidden terms, the noise and the weights.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="So many draws of hidden terms, from that seed on.")] = 4,
+    seeds: Annotated[int, typer.Option(min=1, help="So many draws of hidden terms, from that seed on.")] = 3,
     no_rivals: Annotated[bool, typer.Option("--no-rivals", help="Leave pysindy out.")] = False,
     part: Part = "1/1",
     jobs: Jobs = 1,
