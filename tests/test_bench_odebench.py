@@ -90,6 +90,19 @@ def test_a_list_is_read_as_systems_of_which_nothing_is_known(tmp_path):
     assert found == pytest.approx([1.1 * 2 - 0.4 * 6, 0.1 * 6 - 0.4 * 3], rel=1e-14)
 
 
+def test_without_a_list_the_systems_are_those_that_are_built_in():
+    found = read_systems(None)
+    assert [f"odebench:{number}" for number in found] == [s.name for s in TABLE]
+    for ours, system in zip(found.values(), TABLE, strict=True):
+        assert (ours.free, ours.source) == (system.free, system.source)
+        assert [list(start.values()) for start in ours.starts] == [list(start.values()) for start in system.starts]
+        assert ours.t == pytest.approx(system.t, abs=1e-9)
+        points = np.random.default_rng(0).uniform(0.5, 1.5, (20, len(system.states)))
+        for a, b in zip(ours.true_rhs(), system.true_rhs(), strict=True):
+            expected = values(b, system.states, points)
+            assert values(a, ours.states, points) == pytest.approx(expected, rel=1e-12)
+
+
 def test_cotangents_are_read_with_what_they_hold(tmp_path):
     entry = {**DECAY, "equations": ["2*cot(x_0*(1 + c_0))**2 - arccot_0"]}
     with pytest.raises(DataError, match="arccot_0, which is no state and no constant"):
@@ -135,12 +148,11 @@ def test_a_file_that_is_no_list_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["odebench", "odebench-hybrid"])
 def test_what_is_asked_for_must_be_in_the_list(name, tmp_path):
     path = write_list(tmp_path, DECAY, PREY)
-    done = bench(name)
-    assert done.exit_code == 1
-    message = " ".join(done.stderr.split())
-    assert "systems is missing. Name a list with --systems FILE" in message and '"n_samples"' in message
     done = bench(name, "--systems", path, "--system", 8)
     assert done.exit_code == 1 and "has no system 8. It has 7, 9." in " ".join(done.stderr.split())
+    done = bench(name, "--system", 4)
+    message = " ".join(done.stderr.split())
+    assert done.exit_code == 1 and "the built-in table of ODEBench has no system 4. It has 1, 2, 3, 5" in message
     done = bench(name, "--systems", path, "--noise", "much")
     assert done.exit_code == 1 and "noise is not a number" in done.stderr
 

@@ -1,4 +1,4 @@
-"""Systems whose whole law is unknown to the search, from a list in ODEBench's format.
+"""Systems whose whole law is unknown to the search: ODEBench's that are built in, or a list in its format.
 
 The list is JSON: {"systems": [{"id", "name", "equations": [text, ...], "constants": [number, ...], "initial":
 [[number, ...], ...], "t_end", "n_samples"}, ...]}, with equations over x_0, x_1, ... and c_0, c_1, ...; times start at
@@ -28,26 +28,54 @@ LEAST_SAMPLES = 10
 _COTANGENT = re.compile(r"(?<![A-Za-z0-9_])cot\(")
 
 
-def read_systems(path: Path) -> dict[int, System]:
+def read_systems(path: Path | None) -> dict[int, System]:
     """Number -> system, in the order of a list.
 
     Args:
-        path: of the list.
+        path: of the list; the built-in systems of ODEBench, as a list in its format would have them, if None.
 
     Raises:
         DataError: the file cannot be read, or an entry is no system; the message names it.
     """
-    try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8"))["systems"]
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f'{path} is no list of systems. It must be JSON: {{"systems": [...]}}.') from None
-    systems = [_system(entry, f"{path}, entry {place}") for place, entry in enumerate(entries, start=1)]
+    entries, where = (_entries(path), path) if path else (_built_in(), "ODEBench")
+    systems = [_system(entry, f"{where}, entry {place}") for place, entry in enumerate(entries, start=1)]
     numbers = [number for number, _ in systems]
     if not systems or len(set(numbers)) < len(numbers):
         raise DataError(f"{path} must have systems, each with an id of its own.")
     return dict(systems)
+
+
+def _entries(path: Path) -> list:
+    try:
+        return list(json.loads(Path(path).read_text(encoding="utf-8"))["systems"])
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f'{path} is no list of systems. It must be JSON: {{"systems": [...]}}.') from None
+
+
+def _built_in() -> list[dict]:
+    """The built-in systems of ODEBench as entries of a list."""
+    from udesys.systems.odebench import SYSTEMS
+
+    entries = []
+    for system in SYSTEMS:
+        names = {name: T.Symbol(f"x_{k}") for k, name in enumerate(system.states)}
+        names |= {name: T.Symbol(f"c_{k}") for k, name in enumerate(system.constants)}
+        right_sides = (T.substitute(parse_expression(text), names) for text in system.missing.values())
+        entries.append(
+            {
+                "id": int(system.name.rpartition(":")[2]),
+                "name": system.title,
+                "equations": [T.to_text(right_side) for right_side in right_sides],
+                "constants": list(system.constants.values()),
+                "initial": [[start[state] for state in system.states] for start in system.starts],
+                "t_end": system.t[-1],
+                "n_samples": len(system.t),
+                "source": system.source,
+            }
+        )
+    return entries
 
 
 def _system(entry: Mapping, where: str) -> tuple[int, System]:

@@ -1,10 +1,11 @@
 """Systems of which nothing is known, from one trajectory each, as in ODEBench, beside pysindy.
 
-Every system of a list (see `_system_list`) is trained on its first start alone: with noise in proportion to the values,
-x*(1 + s*N(0, 1)), and with or without half of the samples dropped at random. A law is judged where ODEBench judges it:
-R2 > 0.9 of a simulation from the first start (reconstruction) and from the second one, which it has never seen
-(generalisation), both beside the exact solution; and whether its structure is the true one. Rivals are judged by the
-same functions. Each counts with its better one of two derivatives: the one whose model follows the data better.
+Every system of ODEBench's that are built in, or of a list (see `_system_list`), is trained on its first start alone:
+with noise in proportion to the values, x*(1 + s*N(0, 1)), and with or without half of the samples dropped at random. A
+law is judged where ODEBench judges it: R2 > 0.9 of a simulation from the first start (reconstruction) and from the
+second one, which it has never seen (generalisation), both beside the exact solution; and whether its structure is the
+true one. Rivals are judged by the same functions. Each counts with its better one of two derivatives: the one whose
+model follows the data better.
 
 Source: d'Ascoli, Becker, Mathis, Schwaller & Kilbertus, ODEFormer, arXiv:2310.05573.
 """
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
     from udesys.systems import System
 
 TITLE = "systems of which nothing is known, from one trajectory each, as in ODEBench, beside pysindy"
-EXAMPLE = "udesys bench odebench --systems odebench.json --system 24 --noise 1% --dropped 0"
+EXAMPLE = "udesys bench odebench --system 24 --noise 1% --dropped 0"
 HEADLINES = ("*, no noise, %", "*, 5 % noise, half dropped, %", "median s")
 LESS_IS_BETTER = ("median s",)
 NOISES = (0.0, 0.01, 0.05)
 DROPPED = 0.5  # share of the samples
+SYSTEMS = typer.Option(metavar="FILE", help="A list of systems, in JSON; ODEBench's 43 that are built in otherwise.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +108,7 @@ class Run:
 
 
 def run(
-    systems: Annotated[Path | None, typer.Option(metavar="FILE", help="The list of systems, in JSON.")] = None,
+    systems: Annotated[Path | None, SYSTEMS] = None,
     system: Annotated[list[int] | None, typer.Option(help="Only the system of this id; may be repeated.")] = None,
     noise: Annotated[list[str] | None, typer.Option(help="Only this level, such as 1%; may be repeated.")] = None,
     dropped: Annotated[
@@ -121,13 +123,14 @@ def run(
 ) -> None:
     """Discover systems of a list from one trajectory each, and print how often their laws are found, beside pysindy.
 
-    The list is JSON: {"systems": [{"id", "name", "equations", "constants", "initial", "t_end", "n_samples"}, ...]}.
+    A list is JSON: {"systems": [{"id", "name", "equations", "constants", "initial", "t_end", "n_samples"}, ...]}, with
+    equations over x_0, x_1, ... and c_0, c_1, ..., and two starts each.
     """
-    path, numbers = chosen_systems(systems, system)
+    numbers = chosen_systems(systems, system)
     levels = shares(noise, "noise") or NOISES
     rivals = not no_rivals and pysindy_or_notice()
     tasks = [
-        (path, number, level, share, seed, rivals)
+        (systems, number, level, share, seed, rivals)
         for level in levels
         for share in shares(dropped, "dropped", below=1.0) or (0.0, DROPPED)
         for number in numbers
@@ -146,29 +149,24 @@ def run(
 
 
 # ------------------------------------------------------------------ options
-def chosen_systems(path: Path | None, numbers: Sequence[int] | None) -> tuple[Path, list[int]]:
-    """The list and the systems of it that were asked for; all where none was.
+def chosen_systems(path: Path | None, numbers: Sequence[int] | None) -> list[int]:
+    """The systems of a list that were asked for; all where none was.
 
     Args:
-        path: of the list.
+        path: of the list; the built-in systems of ODEBench if None.
         numbers: ids.
 
     Raises:
-        DataError: there is no list, it cannot be read, or it has no system of that number.
+        DataError: the list cannot be read, or it has no system of that number.
     """
-    from udesys.bench._system_list import REQUIRED, read_systems
+    from udesys.bench._system_list import read_systems
 
-    if path is None:
-        keys = ", ".join(f'"{key}"' for key in REQUIRED)
-        raise DataError(
-            f'systems is missing. Name a list with --systems FILE: JSON with {{"systems": [...]}}, each with {keys};'
-            f" equations over x_0, x_1, ... and c_0, c_1, ..., as ODEBench (arXiv:2310.05573) has them, and two starts."
-        )
     known = list(read_systems(path))
     unknown = [number for number in numbers or () if number not in known]
     if unknown:
-        raise DataError(f"{path} has no system {unknown[0]}. It has {', '.join(map(str, known))}.")
-    return path, list(dict.fromkeys(numbers)) if numbers else known
+        there = path or "the built-in table of ODEBench"
+        raise DataError(f"{there} has no system {unknown[0]}. It has {', '.join(map(str, known))}.")
+    return list(dict.fromkeys(numbers)) if numbers else known
 
 
 def shares(texts: Sequence[str] | None, name: str, *, below: float = math.inf) -> list[float]:
@@ -210,11 +208,13 @@ def warm_up() -> None:
 
 
 # ------------------------------------------------------------------ one run
-def discover_once(systems: Path, number: int, noise: float, dropped: float, seed: int, rivals: bool = False) -> Run:
+def discover_once(
+    systems: Path | None, number: int, noise: float, dropped: float, seed: int, rivals: bool = False
+) -> Run:
     """One system's discovery from one trajectory; what goes wrong is written down, not raised.
 
     Args:
-        systems: the list.
+        systems: the list; the built-in systems of ODEBench if None.
         number: of the system there.
         noise: standard deviation of each value over the value.
         dropped: share of the samples that are left out.

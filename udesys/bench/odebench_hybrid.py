@@ -1,12 +1,12 @@
 """Systems of which one additive term is unknown, from one trajectory each, beside pysindy.
 
-Of every system of a list (see `_system_list`) one term of one right side is hidden: all right sides are multiplied out
-into sums, as `_system_list.constants_needed` does, and a seeded draw picks among all their terms, whatever they are.
-Several seeds make several draws, for how hard a system is depends on which term is hidden. A network of all states
-stands in its place, and the rest of the law is given with its constants. pysindy is given as much: it regresses the
-derivative of the data less the known part, once with the derivative that it takes as it comes, and once with that or
-the one of smoothed data, whichever law simulates the data better: a choice of ours, and a stronger rival. All are
-judged by the same functions.
+Of every system of ODEBench's that are built in, or of a list (see `_system_list`), one term of one right side is
+hidden: all right sides are multiplied out into sums, as `_system_list.constants_needed` does, and a seeded draw picks
+among all their terms, whatever they are. Several seeds make several draws, for how hard a system is depends on which
+term is hidden. A network of all states stands in its place, and the rest of the law is given with its constants.
+pysindy is given as much: it regresses the derivative of the data less the known part, once with the derivative that it
+takes as it comes, and once with that or the one of smoothed data, whichever law simulates the data better: a choice of
+ours, and a stronger rival. All are judged by the same functions.
 
 Source of the systems: d'Ascoli, Becker, Mathis, Schwaller & Kilbertus, ODEFormer, arXiv:2310.05573.
 """
@@ -30,7 +30,7 @@ from udesys.bench._one_trajectory import better_model, judgement_of, measured, t
 from udesys.bench._parallel import attempt
 from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out, markdown
 from udesys.bench._verdict import FAILED, OUTCOMES
-from udesys.bench.odebench import NOISES, chosen_systems, pysindy_or_notice, shares
+from udesys.bench.odebench import NOISES, SYSTEMS, chosen_systems, pysindy_or_notice, shares
 from udesys.model import tree as T
 from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from udesys.systems import System
 
 TITLE = "the same systems with one additive term unknown and the rest known, beside pysindy"
-EXAMPLE = "udesys bench odebench-hybrid --systems odebench.json --system 24 --noise 1%"
+EXAMPLE = "udesys bench odebench-hybrid --system 24 --noise 1%"
 AIMS = {0.0: 90, 0.01: 85, 0.05: 65}  # % exact, by noise
 TIMES_THE_RIVAL = {0.01: 2.0, 0.05: 2.0}  # exact ones, over pysindy's best setting
 CHOSEN = ", derivative chosen"  # of a rival's name: which derivative it takes was chosen by simulation
@@ -111,7 +111,7 @@ class Run:
 
 
 def run(
-    systems: Annotated[Path | None, typer.Option(metavar="FILE", help="The list of systems, in JSON.")] = None,
+    systems: Annotated[Path | None, SYSTEMS] = None,
     system: Annotated[list[int] | None, typer.Option(help="Only the system of this id; may be repeated.")] = None,
     noise: Annotated[list[str] | None, typer.Option(help="Only this level, such as 1%; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the hidden terms, the noise and the weights.")] = 0,
@@ -124,12 +124,12 @@ def run(
 ) -> None:
     """Hide a term of every system of a list, and print how often it is found, beside pysindy.
 
-    The list is the one of `udesys bench odebench`.
+    A list has the form of that of `udesys bench odebench`.
     """
-    path, numbers = chosen_systems(systems, system)
+    numbers = chosen_systems(systems, system)
     rivals = not no_rivals and pysindy_or_notice()
     levels, draws = shares(noise, "noise") or NOISES, range(seed, seed + seeds)
-    tasks = [(path, number, level, draw, rivals) for level in levels for draw in draws for number in numbers]
+    tasks = [(systems, number, level, draw, rivals) for level in levels for draw in draws for number in numbers]
     runs, seconds = carry_out(discover_once, tasks, warm_up, part=part, jobs=jobs, keep=keep)
     Study(
         bench="odebench-hybrid",
@@ -212,11 +212,11 @@ def known_part(system: System) -> tuple[list[T.Tree], int]:
 
 
 # ------------------------------------------------------------------ one run
-def discover_once(systems: Path, number: int, noise: float, seed: int, rivals: bool = False) -> Run:
+def discover_once(systems: Path | None, number: int, noise: float, seed: int, rivals: bool = False) -> Run:
     """One hidden term's discovery from one trajectory; what goes wrong is written down, not raised.
 
     Args:
-        systems: the list.
+        systems: the list; the built-in systems of ODEBench if None.
         number: of the system there.
         noise: standard deviation of each value over the value.
         seed: of the draw of the term, of the noise, and of the weights.
