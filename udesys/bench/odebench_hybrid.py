@@ -32,7 +32,6 @@ from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out, markdo
 from udesys.bench._verdict import FAILED, OUTCOMES
 from udesys.bench.odebench import NOISES, SYSTEMS, chosen_systems, pysindy_or_notice, shares
 from udesys.model import tree as T
-from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
 
 if TYPE_CHECKING:
@@ -172,31 +171,48 @@ def hide_a_term(system: System, seed: int) -> System:
     number = int(system.name.rpartition(":")[2])
     place, which = every[np.random.default_rng((seed, number)).integers(len(every))]
     hidden = right_sides[place].pop(which)
-    known = [T.to_text(T.total(terms), DIGITS) for terms in right_sides]
+    known = [T.to_text(T.total([with_numbers(term) for term in terms]), DIGITS) for terms in right_sides]
     network = f"NN({', '.join(system.states)})"
     known[place] = network if known[place] == "0" else f"{known[place]} + {network}"
     return replace(
         system,
         equations="\n".join(f"{state}' = {text}" for state, text in zip(system.states, known, strict=True)),
-        missing={network: T.to_text(hidden, DIGITS)},
-        constants={},
-        free=(constants_needed(hidden, ()),),
+        missing={network: T.to_text(hidden.tree, DIGITS)},
+        constants=dict(hidden.constants),
+        free=(constants_needed(hidden.tree, hidden.constants),),
     )
 
 
-def additive_terms(right_side: T.Tree) -> list[T.Tree]:
-    """The terms of a right side that is multiplied out, with their numbers in place.
+def additive_terms(right_side: T.Tree) -> list[Formula]:
+    """The terms of a right side that is multiplied out, with names for their numbers: c0, the coefficient, c1, ...
 
     Args:
         right_side: over the states, with the values of its constants in place.
     """
+    from udesys.model.closed_form import Formula
     from udesys.search.normal_form import split
 
     terms, coefficients, inner = split(right_side)
     numbers = {name: T.Number(value) for name, value in inner.items()}
-    return [
-        T.mul(T.Number(value), T.substitute(term, numbers)) for term, value in zip(terms, coefficients, strict=True)
-    ]
+    found = []
+    for term, coefficient in zip(terms, coefficients, strict=True):
+        constants = {"c0": coefficient}
+        form = _with_names(T.substitute(term, numbers), constants)
+        found.append(Formula(T.mul(T.Symbol("c0"), form), constants))
+    return found
+
+
+def _with_names(tree: T.Tree, constants: dict[str, float]) -> T.Tree:
+    """The tree with names for its numbers, which are put among the constants; exponents and ones stay."""
+    if isinstance(tree, T.Number) and abs(tree.value) != 1:
+        name = f"c{len(constants)}"
+        constants[name] = tree.value
+        return T.Symbol(name)
+    if not isinstance(tree, T.Operation):
+        return tree
+    if tree.op == "pow" and isinstance(tree.args[1], T.Number):
+        return T.power(_with_names(tree.args[0], constants), tree.args[1])
+    return T.build(tree.op, *(_with_names(argument, constants) for argument in tree.args))
 
 
 def known_part(system: System) -> tuple[list[T.Tree], int]:
@@ -235,8 +251,8 @@ def discover_once(systems: Path | None, number: int, noise: float, seed: int, ri
     if failure:
         return Run(**setting, seconds=0.0, outcome=FAILED, failure=failure)
     system, exact, data, truths = made
-    ((_, text),) = system.missing.items()
-    hidden = f"{T.to_text(parse_expression(text))} in {system.states[known_part(system)[1]]}'"
+    (truth,) = truths.values()
+    hidden = f"{T.to_text(with_numbers(truth.formula))} in {system.states[known_part(system)[1]]}'"
     found = _discovered(system, exact, data, truths, seed)
     names = _pysindy.SETTINGS if rivals else ()
     ways = [(name, chosen) for chosen in (False, True) for name in names]
