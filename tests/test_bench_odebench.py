@@ -103,6 +103,25 @@ def test_without_a_list_the_systems_are_those_that_are_built_in():
             assert values(a, ours.states, points) == pytest.approx(expected, rel=1e-12)
 
 
+def test_published_figures_stand_beside_the_systems_that_they_are_of(tmp_path):
+    assert odebench.is_odebench(None) and not odebench.is_odebench(write_list(tmp_path, DECAY, PREY))
+    entries = [
+        {
+            "id": number,
+            "name": system.title,
+            "equations": [str(text) for text in system.missing.values()],
+            "constants": list(system.constants.values()),
+            "initial": [list(start.values()) for start in system.starts],
+            "t_end": 10.0,
+            "n_samples": 512,
+        }
+        for number, system in read_systems(None).items()
+    ]
+    assert odebench.is_odebench(write_list(tmp_path, *entries))
+    entries[3]["constants"] = [*entries[3]["constants"][:-1], 7.0]
+    assert not odebench.is_odebench(write_list(tmp_path, *entries))
+
+
 def test_cotangents_are_read_with_what_they_hold(tmp_path):
     entry = {**DECAY, "equations": ["2*cot(x_0*(1 + c_0))**2 - arccot_0"]}
     with pytest.raises(DataError, match="arccot_0, which is no state and no constant"):

@@ -140,7 +140,7 @@ def run(
         bench="odebench",
         summary=summary(runs),
         rows=runs,
-        published=PUBLISHED,
+        published=PUBLISHED if is_odebench(systems) else {},
         rivals=rivals_summary(runs),
         packages=_pysindy.PACKAGES if rivals else (),
         seconds=seconds,
@@ -167,6 +167,20 @@ def chosen_systems(path: Path | None, numbers: Sequence[int] | None) -> list[int
         there = path or "the built-in table of ODEBench"
         raise DataError(f"{there} has no system {unknown[0]}. It has {', '.join(map(str, known))}.")
     return list(dict.fromkeys(numbers)) if numbers else known
+
+
+def is_odebench(path: Path | None) -> bool:
+    """Whether a list has the laws and starts of ODEBench's systems, for which alone its figures are published.
+
+    Args:
+        path: of the list; the built-in systems of ODEBench if None.
+    """
+    from udesys.bench._system_list import read_systems
+
+    def laws(path: Path | None) -> list:
+        return [(system.true_rhs(), system.starts) for system in read_systems(path).values()]
+
+    return path is None or laws(path) == laws(None)
 
 
 def shares(texts: Sequence[str] | None, name: str, *, below: float = math.inf) -> list[float]:
