@@ -59,9 +59,11 @@ EXACT_TO = 1e-4  # of each cell's mean, said to be the noise where there is none
 PELTS = Path(__file__).parents[2] / "data" / "lynx_hare.csv"
 HEADLINES = (
     "Lotka-Volterra: right at*",
-    "Lotka-Volterra: largest spread*",
-    "Fisher-KPP*",
-    "lynx and hare*",
+    "Lotka-Volterra: largest spread*at 1 %",
+    "Fisher-KPP*: right*",
+    "Fisher-KPP*: median error of D*",
+    "lynx and hare: both*",
+    "lynx and hare: median RMSE*",
 )
 LESS_IS_BETTER = ("lynx and hare: median RMSE, thousand pelts", "lynx and hare: median s")
 
