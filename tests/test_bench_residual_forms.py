@@ -553,9 +553,10 @@ def test_the_options_reach_the_runs_and_each_engine_alone_is_a_rival(monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.sample
-def test_a_run_of_one_case_from_the_command_line():
-    command = ["bench", "residual-forms", "--case", "cubic-drag", "--noise", "1%"]
+@pytest.mark.parametrize(("case", "end"), [("cubic-drag", "*x'**3"), ("arrhenius", "/T)")])
+def test_a_run_of_one_case_from_the_command_line(case, end):
+    command = ["bench", "residual-forms", "--case", case, "--noise", "1%"]
     done = CliRunner().invoke(application(), [*command, "--json"])
     (found,) = json.loads(done.stdout)["rows"]
     assert found["outcome"] == "right" and found["failure"] == "" and found["seed"] == study.FIRST_SEED
-    assert found["formulas"]["NN"].endswith("*x'**3")
+    assert found["formulas"]["NN"].endswith(end)
