@@ -131,10 +131,15 @@ def test_a_network_too_wide_for_a_matrix_is_fitted_without_one():
 
 
 def test_restarts_do_not_make_the_fit_worse():
-    once = fit(half_known(), lotka_volterra(0.01, 1), options=FitOptions(restarts=1))
-    thrice = fit(half_known(), lotka_volterra(0.01, 1), options=FitOptions(restarts=3))
+    def fitted_from(restarts):
+        told = []
+        options = FitOptions(restarts=restarts)
+        result = fit(half_known(), lotka_volterra(0.01, 1), options=options, progress=lambda *said: told.append(said))
+        return result, {str(what) for _, _, what in told if str(what).startswith("start ")}
+
+    (once, starts), (thrice, more) = fitted_from(1), fitted_from(3)
     assert thrice.evidence <= once.evidence + 1e-9
-    assert thrice.seconds > once.seconds
+    assert len(starts) > 0 and len(more) == 3 * len(starts)
 
 
 def test_a_finer_flow_tolerance_takes_more_substeps():
