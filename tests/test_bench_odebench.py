@@ -452,6 +452,7 @@ def test_two_systems_from_their_list_to_the_figures(tmp_path, monkeypatch):
     again = bench(*command)
     assert again.exit_code == 0 and "2 of 2 runs are in" in again.stderr
     assert again.stdout.startswith("No noise: 2 systems; the truth is best or tied for 2.")
+    assert found["published"] == {} and "best published" not in again.stdout  # these are none of ODEBench's systems
 
 
 def test_a_hidden_term_is_found_without_noise(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from udesys.bench._study import markdown
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 GOOD = 0.9  # R2
 BEST_OR_TIED = (RIGHT, TIED, PRUNED, NOT_PROPOSED)  # outcomes where the truth scores best, or ties
 MEASURES = ("reconstruction", "generalisation", "exact", "exact where the truth is best or tied")
-PUBLISHED = {  # as quoted for ODEBench, of which these systems may be a part
+PUBLISHED = {  # as quoted for ODEBench, of which the built-in systems are a part
     "the best published method of each column": {
         "reconstruction, no noise, %": 82,
         "generalisation, no noise, %": 41,
@@ -106,16 +106,17 @@ def said(noise: float, dropped: float) -> str:
 
 
 # ------------------------------------------------------------------ text
-def table(runs: Sequence[Run]) -> str:
+def table(runs: Sequence[Run], published: Mapping[str, Mapping[str, float]] = PUBLISHED) -> str:
     """The shares at every setting beside the rivals' and the published ones, what misses are due to, and every miss.
 
     Args:
         runs: of any systems and settings.
+        published: who -> headline number -> its value, of the same systems.
     """
     if not runs:
         return "no runs"
     settings = _settings(runs)
-    parts = [_of_setting(runs, setting) for setting in settings]
+    parts = [_of_setting(runs, setting, published) for setting in settings]
     head = ["systems by outcome", *(said(*setting) for setting in settings)]
     counts = [[o, *(sum(r.outcome == o for r in _at(runs, s)) for s in settings)] for o in OUTCOMES]
     parts.append(markdown(head, counts))
@@ -140,14 +141,14 @@ def _where_the_time_goes(runs: Sequence[Run]) -> str:
     return f"{table}\n\nThe slowest quarter of the systems, with their median times: {told}."
 
 
-def _of_setting(runs: Sequence[Run], setting: tuple[float, float]) -> str:
+def _of_setting(runs: Sequence[Run], setting: tuple[float, float], published: Mapping) -> str:
     here = _at(runs, setting)
     best = sum(r.outcome in BEST_OR_TIED for r in here)
     rows = []
     for name in ("", *dict.fromkeys(rival.setting for r in here for rival in r.rivals)):
         cells = [_cell(_share(here, measure, name)) for measure in MEASURES]
         rows.append([name or "udesys", *cells, f"{statistics.median(one.seconds for one in of_rival(here, name)):.2f}"])
-    for who, numbers in PUBLISHED.items():
+    for who, numbers in published.items():
         cells = [_cell(numbers.get(f"{measure}, {said(*setting)}, %")) for measure in MEASURES]
         if any(cells):
             rows.append([who, *cells, None])

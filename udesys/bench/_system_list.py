@@ -41,7 +41,7 @@ def read_systems(path: Path | None) -> dict[int, System]:
     systems = [_system(entry, f"{where}, entry {place}") for place, entry in enumerate(entries, start=1)]
     numbers = [number for number, _ in systems]
     if not systems or len(set(numbers)) < len(numbers):
-        raise DataError(f"{path} must have systems, each with an id of its own.")
+        raise DataError(f"{where} must have systems, each with an id of its own.")
     return dict(systems)
 
 

@@ -42,7 +42,10 @@ HEADLINES = ("*, no noise, %", "*, 5 % noise, half dropped, %", "median s")
 LESS_IS_BETTER = ("median s",)
 NOISES = (0.0, 0.01, 0.05)
 DROPPED = 0.5  # share of the samples
-SYSTEMS = typer.Option(metavar="FILE", help="A list of systems, in JSON; ODEBench's 43 that are built in otherwise.")
+Systems = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A list of systems, in JSON; ODEBench's 43 that are built in otherwise."),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +111,7 @@ class Run:
 
 
 def run(
-    systems: Annotated[Path | None, SYSTEMS] = None,
+    systems: Systems = None,
     system: Annotated[list[int] | None, typer.Option(help="Only the system of this id; may be repeated.")] = None,
     noise: Annotated[list[str] | None, typer.Option(help="Only this level, such as 1%; may be repeated.")] = None,
     dropped: Annotated[
@@ -136,15 +139,16 @@ def run(
         for number in numbers
     ]
     runs, seconds = carry_out(discover_once, tasks, warm_up, part=part, jobs=jobs, keep=keep)
+    published = PUBLISHED if is_odebench(systems) else {}
     Study(
         bench="odebench",
         summary=summary(runs),
         rows=runs,
-        published=PUBLISHED if is_odebench(systems) else {},
+        published=published,
         rivals=rivals_summary(runs),
         packages=_pysindy.PACKAGES if rivals else (),
         seconds=seconds,
-        tables=table(runs),
+        tables=table(runs, published),
     ).show(json)
 
 

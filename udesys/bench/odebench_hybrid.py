@@ -30,7 +30,7 @@ from udesys.bench._one_trajectory import better_model, judgement_of, measured, t
 from udesys.bench._parallel import attempt
 from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out, markdown
 from udesys.bench._verdict import FAILED, OUTCOMES
-from udesys.bench.odebench import NOISES, SYSTEMS, chosen_systems, pysindy_or_notice, shares
+from udesys.bench.odebench import NOISES, Systems, chosen_systems, pysindy_or_notice, shares
 from udesys.model import tree as T
 from udesys.model.program import Program
 
@@ -110,7 +110,7 @@ class Run:
 
 
 def run(
-    systems: Annotated[Path | None, SYSTEMS] = None,
+    systems: Systems = None,
     system: Annotated[list[int] | None, typer.Option(help="Only the system of this id; may be repeated.")] = None,
     noise: Annotated[list[str] | None, typer.Option(help="Only this level, such as 1%; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the hidden terms, the noise and the weights.")] = 0,
@@ -193,11 +193,10 @@ def additive_terms(right_side: T.Tree) -> list[Formula]:
     from udesys.search.normal_form import split
 
     terms, coefficients, inner = split(right_side)
-    numbers = {name: T.Number(value) for name, value in inner.items()}
     found = []
     for term, coefficient in zip(terms, coefficients, strict=True):
         constants = {"c0": coefficient}
-        form = _with_names(T.substitute(term, numbers), constants)
+        form = _with_names(with_numbers(Formula(term, inner)), constants)
         found.append(Formula(T.mul(T.Symbol("c0"), form), constants))
     return found
 
@@ -355,9 +354,10 @@ def summary(runs: Sequence[Run]) -> dict[str, float | None]:
         return {}
     numbers, others = _numbers(runs), rivals_summary(runs)
     for level in _levels(runs) if others else ():
+        name = f"exact, {said(level, 0.0)}, %"
         for chosen in (False, True):
-            name, of_level = f"exact, {said(level, 0.0)}, %", [n for n in others if n.endswith(CHOSEN) == chosen]
-            best = max((others[n][name] or 0 for n in of_level), default=0)
+            shares_found = (other[name] or 0 for who, other in others.items() if who.endswith(CHOSEN) == chosen)
+            best = max(shares_found, default=0)
             numbers[over(level, chosen)] = round(numbers[name] / best, 2) if best else None
     return numbers
 
