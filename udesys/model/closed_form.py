@@ -91,6 +91,13 @@ class ClosedForm:
             self._sensitive = Program([*self.rhs, *by_state, *by_unknown], self.inputs)
         return self._sensitive
 
+    @cached_property
+    def spatial_program(self) -> Program:
+        """dx/dt, then by rows df/dx, df/d(operators along the grid) and df/d(unknowns)."""
+        names = (self.model.states, [part.name for part in self.model.spatial], self.labels)
+        slopes = [T.derivative(r, s) for group in names for r in self.rhs for s in group]
+        return Program([*self.rhs, *slopes], self.inputs)
+
     def simulate(self, x0, t, segments, steps, *, pieces=None, values=None, sensitivities=False, partial=False):
         """Simulate segments of one time axis; see `integrate.machine.simulate`, or the same of `implicit_machine`."""
         values = self.values if values is None else values

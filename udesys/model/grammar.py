@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from udesys.errors import ModelError, nearest
 from udesys.model import tree as T
+from udesys.model.grid import OPERATORS, SAME, STENCIL, coefficient_names, is_spatial
 
 GRAMMAR = r"""
 ?start: sum
@@ -230,6 +231,8 @@ class _Line:
         args = [c for c in children[1:] if isinstance(c, T.Tree)]
         if rule == "call" and name in T.FUNCTIONS:
             return self.function(name, args, place)
+        if rule == "call" and name in (*OPERATORS, *SAME, STENCIL) and name not in self.networks:
+            return self.along_the_grid(name, args, place)
         output = self.output_index(children[-1], offset) if rule == "indexed_call" else 0
         return self.network(name, args, output, place)
 
@@ -239,6 +242,23 @@ class _Line:
             what = f"{name}() takes {wanted} argument{'s' * (wanted > 1)}, not {len(args)}"
             raise self.refuse(what, place, "Correct the call.")
         return T.call(name, *args)
+
+    def along_the_grid(self, name: str, args: list[T.Tree], place: int) -> T.Tree:
+        """The symbol of an operator along the grid, or what a learned stencil comes to."""
+        if len(args) != 1:
+            raise self.refuse(f"{name}() takes 1 argument, not {len(args)}", place, f"Write it as in {name}(u).")
+        (argument,) = args
+        if any(symbol.endswith("]") or is_spatial(symbol) for symbol in T.symbols(argument)):
+            what = f"{name}() is applied to a network or to another operator"
+            raise self.refuse(what, place, "Apply it to a field or to an expression of fields; dxx(u) is dx of dx(u).")
+        text = T.to_text(argument, 17)
+        if name != STENCIL:
+            return T.Symbol(f"{SAME.get(name, name)}({text})")
+        if not isinstance(argument, T.Symbol):
+            raise self.refuse(f"{name}() takes a field, not {text!r}", place, f"Write it as in {name}(u).")
+        mean, first, second = (T.Symbol(f"{operator}({text})") for operator in ("mean3", "dx", "dxx"))
+        one, two, three = (T.Symbol(beta) for beta in coefficient_names(text))
+        return T.sub(T.add(T.mul(one, mean), T.mul(two, first)), T.mul(three, second))
 
     def output_index(self, token, offset: int) -> int:
         digits = str(token).lstrip("0") or "0"  # int() refuses thousands of them

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from udesys.errors import ModelError, did_you_mean, nearest
 from udesys.model import tree as T
 from udesys.model.grammar import RESERVED, NetworkCall, parse_equations, parse_expression
+from udesys.model.grid import Grid, Spatial, is_spatial, spatial_parts
+from udesys.model.invariants import describe, hold
 from udesys.model.network import Network
 from udesys.model.parameter import Parameter, is_number
 
@@ -57,14 +59,22 @@ class HybridODE:
         covariates: names of known numbers that differ between trajectories (a temperature).
         observe: name -> expression over states, parameters, t, inputs and covariates: a measured quantity that
             is a function of the state.
-        positive: states that are never below zero.
+        positive: states that are never below zero: no fitted state at a sample is, and no formula is taken with which
+            such a state would fall where it is zero.
+        stays_zero: states that do not leave zero: what networks add to their equations vanishes where they do.
+        conserved: sums of states, with numbers before them, that stay what they are, such as "S + I + R". Where the
+            networks leave them free, one of these is put as what the others leave of it.
+        grid: where every state is a field on a line, its points and ends; the equations then hold at every point, and
+            may apply dx, dxx, laplace and conv3 to fields. The position may stand in them by the grid's name.
 
     Attributes:
         states: names of the states; a second-order state is followed by its velocity.
+        spatial: the operators along the grid in the equations.
         rhs: one tree per state; network outputs are symbols.
         parameters: name -> Parameter in order of appearance.
         slots: the networks.
         observe: name -> tree.
+        invariants: how `stays_zero` and `conserved` are kept.
 
     Raises:
         ModelError: an equation cannot be read, or a name is unknown or used twice.
@@ -81,6 +91,9 @@ class HybridODE:
         covariates: Sequence[str] = (),
         observe: Mapping[str, str] | None = None,
         positive: Sequence[str] = (),
+        stays_zero: Sequence[str] = (),
+        conserved: Sequence[str] = (),
+        grid: Grid | None = None,
     ):
         self.text = "\n".join(line.strip() for line in str(equations).strip().splitlines())
         self.networks = {n: _network(n, v) for n, v in (networks or {}).items()}
@@ -90,6 +103,10 @@ class HybridODE:
         self.velocity_of = {e.state: f"{e.state}'" for e in parsed if e.order == 2}
         self.slots = _slots(parsed)
         self.inputs, self.covariates = _names("inputs", inputs), _names("covariates", covariates)
+        self.grid = self._check_grid(grid)
+        self.spatial = self._spatial(parsed)
+        if grid is not None and grid.name in _names_in(parsed) and grid.name not in (*self.states, *self.exogenous):
+            self.covariates = (*self.covariates, grid.name)
         listed = {n: _parameter(n, v) for n, v in (parameters or {}).items()}
         self._check_names(listed)
         self.observe = self._parse_observe(observe or {}, listed)
@@ -98,6 +115,9 @@ class HybridODE:
         self.initial = self._check_initial(initial or {})
         self.positive = self._check_positive(positive)
         _refuse_unused(self.networks, [s.name for s in self.slots], "network")
+        self.stays_zero, self.conserved = _names("stays_zero", stays_zero), _names("conserved", conserved)
+        self.invariants = hold(self, self.stays_zero, self.conserved)
+        self.rhs, self.slots = self.invariants.rhs, self.invariants.slots
 
     # -------------------------------------------------------------- checking
     def _check_names(self, listed: Mapping) -> None:
@@ -109,6 +129,51 @@ class HybridODE:
                 if name in taken:
                     raise ModelError(f"{what} {name!r} is {taken[name]}. Choose another name.")
                 taken[name] = f"{'an' if what == 'input' else 'a'} {what}"
+
+    def _check_grid(self, grid) -> Grid | None:
+        if grid is None:
+            return None
+        if not isinstance(grid, Grid):
+            raise ModelError(f"grid = {grid!r} is not understood. Give a udesys.Grid.")
+        for name in grid.ends if isinstance(grid.ends, Mapping) else ():
+            if name not in self.states:
+                raise ModelError(f"the grid's ends name {name!r}, which is no field. {did_you_mean(name, self.states)}")
+        if grid.name in self.states:
+            raise ModelError(f"{grid.name!r} is a field and the position too. Rename one of them.")
+        return grid
+
+    def _spatial(self, parsed) -> tuple[Spatial, ...]:
+        """Every operator along the grid, in the order of the equations."""
+        found: dict[str, Spatial] = {}
+        for equation in parsed:
+            trees = (equation.right, *(a for call, _ in equation.calls for a in call.args))
+            for symbol in (name for tree in trees for name in _in_order(tree) if is_spatial(name)):
+                if self.grid is None:
+                    raise ModelError(
+                        f"equation {equation.line}: {symbol} is taken along a line, but no grid is given. Add the grid "
+                        f"on which its states are fields ([grid] in a spec, grid=Grid(...) in Python).\n"
+                        f"    {equation.text}"
+                    )
+                if symbol not in found:
+                    found[symbol] = self._spatial_of(symbol, equation)
+        return tuple(found.values())
+
+    def _spatial_of(self, symbol: str, equation) -> Spatial:
+        operator, text = spatial_parts(symbol)
+        argument = parse_expression(text)
+        names = _in_order(argument)
+        for name in names:
+            if name not in self.states:
+                raise ModelError(
+                    f"equation {equation.line}: {symbol} is not of fields alone: {name} is none. "
+                    f"{did_you_mean(name, self.states)} Constants and coefficients go before the operator.\n"
+                    f"    {equation.text}"
+                )
+        if not names:
+            raise ModelError(f"equation {equation.line}: {symbol} holds no field.\n    {equation.text}")
+        if len({self.grid.ends_of(name) for name in names}) > 1:
+            raise ModelError(f"equation {equation.line}: the fields of {symbol} have different ends.")
+        return Spatial(symbol, operator, argument, names[0])
 
     def _parse_observe(self, observe: Mapping, listed: Mapping) -> dict[str, T.Tree]:
         taken = {*self.states, *self.exogenous, *listed, *RESERVED}
@@ -223,8 +288,8 @@ class HybridODE:
     # -------------------------------------------------------------- reading
     @property
     def exogenous(self) -> tuple[str, ...]:
-        """Names of what is known beside the states: inputs, then covariates."""
-        return (*self.inputs, *self.covariates)
+        """Names of what is known beside the states: inputs, covariates, and operators along the grid."""
+        return (*self.inputs, *self.covariates, *(part.name for part in self.spatial))
 
     @property
     def measurable(self) -> tuple[str, ...]:
@@ -292,8 +357,11 @@ class HybridODE:
         if fixed:
             lines.append(f"  fixed: {', '.join(fixed)}")
         lines += [f"  measured: {name} = {T.to_text(tree)}" for name, tree in self.observe.items()]
-        if self.exogenous:
-            lines.append(f"  known along the data: {', '.join(self.exogenous)}")
+        if self.grid is not None:
+            lines.append(f"  fields on {self.grid}")
+        if self.inputs or self.covariates:
+            lines.append(f"  known along the data: {', '.join((*self.inputs, *self.covariates))}")
+        lines += [f"  {line}" for line in describe(self.invariants, self.stays_zero, self.conserved)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -306,6 +374,12 @@ class HybridODE:
 
         rows = [f"\\dot{{{sympy.latex(sympy.Symbol(s))}}} &= {sympy.latex(e)}" for s, e in self.to_sympy().items()]
         return "$$\\begin{aligned}" + " \\\\ ".join(rows) + "\\end{aligned}$$"
+
+
+def _names_in(parsed) -> set[str]:
+    """All names of the equations, those in arguments of networks included."""
+    trees = (tree for e in parsed for tree in (e.right, *(a for call, _ in e.calls for a in call.args)))
+    return {name for tree in trees for name in T.symbols(tree)}
 
 
 def _in_order(tree: T.Tree) -> list[str]:
