@@ -81,7 +81,7 @@ class HybridField:
         self.calls = [(k, call) for k, slot in enumerate(model.slots) for call in slot.calls]
         self.outputs = [call.output_name(i) for k, call in self.calls for i in range(model.slots[k].n_outputs)]
         point = [*model.states, *self.parameters, "t", *model.exogenous]
-        rhs = [T.substitute(r, fixed) for r in model.rhs]
+        rhs = [T.substitute(r, fixed) for r in model.invariants.gated_rhs]
         arguments = [self._argument_trees(k, call) for k, call in self.calls]
         self.argument_trees = arguments
         self._argument_programs = [Program(a, point) for a in arguments]
@@ -201,10 +201,16 @@ class HybridField:
         weights = theta[self.weights_of[slot_index]]
         out, _, cache = forward_with_jacobian(layout, weights, z)
         width = _on(scale.output, arguments)
+        values = out * width
+        for k, places in self.model.invariants.gated_outputs(slot_index):
+            values[:, k] *= arguments[:, list(places)].prod(1)
         if not jacobian:
-            return out * width
+            return values
         eye = torch.diag(width).expand(len(z), 1, len(width), len(width))
-        return out * width, weight_jacobian(layout, cache, eye)
+        slopes = weight_jacobian(layout, cache, eye)
+        for k, places in self.model.invariants.gated_outputs(slot_index):
+            slopes[:, k] *= arguments[:, list(places)].prod(1)[:, None]
+        return values, slopes
 
 
 def _on(values: np.ndarray, like):

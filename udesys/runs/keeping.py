@@ -251,6 +251,7 @@ def question_files(model: HybridODE, data: Dataset, heldout: Dataset | None) -> 
             "covariates": model.covariates,
             "observe": {name: T.to_text(tree, EXACT) for name, tree in model.observe.items()},
             "positive": model.positive,
+            **{key: kept for key in ("stays_zero", "conserved") if (kept := getattr(model, key))},
         }
     }
     arrays = {}

@@ -46,6 +46,8 @@ def to_candidate(tree: T.Tree, task: Task, engine: str, *, whole: bool = False) 
     except (ArithmeticError, ValueError):
         return None
     keep = _telling(terms, coefficients, inner, task)
+    if task.vanishing and task.allows is not None:  # what does not vanish goes, and the rest is refitted
+        keep = [k for k in keep if task.allows(terms[k])]
     if not keep:
         return None
     terms, coefficients = [terms[k] for k in keep], [coefficients[k] for k in keep]

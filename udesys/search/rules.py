@@ -57,7 +57,7 @@ class Rules:
         self.back: dict[str, T.Tree] = {}
         self.task = replace(
             self._reduced(self.given),
-            allows=self._allows if self.forbidden or self.units else None,
+            allows=self._allows if self.forbidden or self.units or task.vanishing else None,
         )
 
     def _reduced(self, task: Task) -> Task:
@@ -96,6 +96,9 @@ class Rules:
         for combination in self.forbidden:
             if combination.occurs_in(whole):
                 return f'forbidden = ["{combination.text}"]'
+        for where in self.given.vanishing:
+            if not where.of(whole):
+                return where.said
         try:
             unit_of(form, self.units)
         except UnitMismatch:
@@ -150,8 +153,9 @@ class Rules:
 
 
 def shape_of(task: Task, options: SearchOptions) -> Shape:
-    """What is known of the sign and slopes of a term where its task's points are."""
-    return Shape.of(knowledge_of(task.term, options), task.arguments, task.points)
+    """What is known of the sign and slopes of a term where its task's points are, and of it where states are zero."""
+    shape = Shape.of(knowledge_of(task.term, options), task.arguments, task.points)
+    return shape.at_zero(task.vanishing, task.inward)
 
 
 def _unit_or_none(tree: T.Tree, units: dict[str, Unit]) -> Unit | None:

@@ -1,14 +1,16 @@
-"""Whether a formula has the sign and the slopes that are known of its term, where the data went."""
+"""Whether a formula has what is known of its term: sign and slopes where the data went, and what it does at zero."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from udesys.model.closed_form import Formula
+from udesys.model.invariants import Vanishing
 from udesys.model.program import Program
+from udesys.search.boundary import Inward
 from udesys.search.knowledge import TermKnowledge
 
 SLACK = 0.01  # of the largest value, or of all rises and falls: how far a formula may stray, as noise moves the points
@@ -17,19 +19,23 @@ ROUNDING = 1e-12  # of a value: a difference of two that is none
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """Sign and slopes of a term at points.
+    """Sign and slopes of a term at points, and what it does where states are zero.
 
     Attributes:
         arguments: its arguments' names.
         points: (points, arguments).
         sign: 1 or -1; 0 where not known.
         slopes: argument -> 1 where the term never falls in it, -1 where it never rises.
+        vanishing: where it is zero, whatever its constants.
+        inward: what it must not do where positive states are zero.
     """
 
     arguments: tuple[str, ...]
     points: np.ndarray
     sign: int
     slopes: Mapping[str, int]
+    vanishing: tuple[Vanishing, ...] = ()
+    inward: tuple[Inward, ...] = ()
 
     @classmethod
     def of(cls, known: TermKnowledge, arguments: Sequence[str], points: np.ndarray) -> Shape:
@@ -45,7 +51,11 @@ class Shape:
         return cls(arguments=tuple(arguments), points=points, sign=sign, slopes=slopes)
 
     def __bool__(self) -> bool:
-        return bool(self.sign or self.slopes)
+        return bool(self.sign or self.slopes or self.vanishing or self.inward)
+
+    def at_zero(self, vanishing: tuple[Vanishing, ...], inward: tuple[Inward, ...]) -> Shape:
+        """The shape with what is known where states are zero."""
+        return replace(self, vanishing=vanishing, inward=inward)
 
     def objection(self, formula: Formula) -> str:
         """What of the shape a formula has not, as the user would say it; empty where it has all.
@@ -54,6 +64,12 @@ class Shape:
         """
         if not self:
             return ""
+        for where in self.vanishing:
+            if not where.of(formula.tree):
+                return where.said
+        for where in self.inward:
+            if broken := where.objection(formula, self.arguments):
+                return broken
         program = Program([formula.tree], (*self.arguments, *formula.constants))
         values = self._values(program, formula, self.points)
         finite = self.sign * values[np.isfinite(values)]

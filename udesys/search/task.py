@@ -9,6 +9,8 @@ import numpy as np
 
 from udesys.errors import SearchError
 from udesys.model import tree as T
+from udesys.model.invariants import Vanishing
+from udesys.search.boundary import Inward
 from udesys.search.prior import DEFAULT, Prior
 
 
@@ -46,6 +48,8 @@ class Task:
         units: argument -> its unit, and under the term's name that of the term; empty where unknown.
         prior: over forms.
         allows: whether an additive form may stand in the formula; None allows all.
+        vanishing: where the term is zero, whatever its constants.
+        inward: what it must not do where positive states are zero.
         spare: how many times as many candidates as otherwise the exhaustive search hands on.
 
     Raises:
@@ -63,6 +67,8 @@ class Task:
     units: Mapping[str, str] = field(default_factory=dict)
     prior: Prior = DEFAULT
     allows: Callable[[T.Tree], bool] | None = None
+    vanishing: tuple[Vanishing, ...] = ()
+    inward: tuple[Inward, ...] = ()
     spare: int = 1
 
     def allowed(self, forms: list, tree: Callable = lambda form: form) -> list:

@@ -24,6 +24,7 @@ from udesys.integrate import radau
 from udesys.model import HybridODE
 from udesys.model import tree as T
 from udesys.model.program import Program
+from udesys.search.boundary import inward_of
 from udesys.search.measurements import RADAU_STEPS, Measurements, windows
 from udesys.search.reference import Reference, call_arguments
 from udesys.search.task import Task
@@ -130,6 +131,10 @@ class WeakForm:
             std=std,
             response=response,
             taken=frozenset((*self.model.states, *self.model.parameters, *self.model.exogenous)),
+            vanishing=self.model.invariants.vanishing.get(term, ()),
+            inward=inward_of(
+                self.model, model_slot, output, self.reference.x, self.reference.parameters, self.data.gauss_inputs
+            ),
         )
 
     def _slot(self, term: str):

@@ -14,6 +14,7 @@ from udesys.fit.memory import memory_of, whitened
 from udesys.fit.noise_profile import Profile, noise_profile
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.search import Candidate
+from udesys.search.boundary import outward_states, said
 from udesys.search.candidate import as_given
 from udesys.search.measurements import Measurements, windows
 from udesys.search.prior import DEFAULT, Prior, known_forms, law_length
@@ -48,7 +49,7 @@ class Board:
         prior: over forms.
 
     Attributes:
-        shapes: term -> what is known of its sign and slopes; a law without them is ranked last.
+        shapes: term -> what is known of it; a law without that is ranked last.
         seen: key -> ranked law.
         diverged: key -> formulas (by term) whose simulation never reached the end.
         unsteady: keys of laws that simulate on coarse steps alone.
@@ -152,11 +153,19 @@ class Board:
         prior = law_length({t: c.forms for t, c in choice.items()}, self.known, self.prior)
         value = criterion(refit.weighted, self.counts, self.worth, self.floor, len(refit.form.values), prior)
         value += refit.penalty
-        if any(self.shapes[t].objection(c.formula) for t, c in choice.items() if t in self.shapes):
+        if self.broken(choice, refit.form):
             value = math.inf
         ranked = Ranked(choice, refit, value)
         self.seen[ranked.key] = ranked
         return ranked
+
+    def broken(self, choice: Mapping[str, Candidate], form: ClosedForm) -> list[str]:
+        """What is known that a law does not have, each as "NN1: what was said"."""
+        shapes = ((t, self.shapes[t].objection(c.formula)) for t, c in choice.items() if t in self.shapes)
+        found = [f"{term}: {what}" for term, what in shapes if what]
+        if self.model.invariants.inward and not found:
+            found = [said(state) for state in outward_states(form, self._nodes, self.data.t, self.data.u)]
+        return found
 
     # -------------------------------------------------------------- other rows
     def cut(self, longest: int) -> None:

@@ -114,12 +114,11 @@ class _Selector:
         )
 
     def _admitted(self, ranked: tuple[Ranked, ...]) -> tuple[Ranked, ...]:
-        """The laws whose terms have the signs and slopes that are known of them."""
+        """The laws that have what is known of their terms and states."""
         found = tuple(law for law in ranked if law.criterion < math.inf)
         if ranked and not found:
-            shapes, best = self.board.shapes, min(ranked, key=lambda law: law.refit.cost)
-            broken = {t: shapes[t].objection(c.formula) for t, c in best.choice.items() if t in shapes}
-            said = ", ".join(f"{term}: {what}" for term, what in broken.items() if what)
+            best = min(ranked, key=lambda law: law.refit.cost)
+            said = ", ".join(self.board.broken(best.choice, best.refit.form))
             raise SearchError(f"no law that simulates the data has what is known of it ({said}). Loosen it.")
         return found
 

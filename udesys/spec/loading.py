@@ -126,6 +126,8 @@ def _model(sections: dict[str, Section], signals: Signals) -> HybridODE:
             covariates=tuple(signals.covariates),
             observe=observe,
             positive=source.texts("positive"),
+            stays_zero=source.texts("stays_zero"),
+            conserved=source.texts("conserved"),
         )
 
 

@@ -14,6 +14,7 @@ from udesys.data import Dataset
 from udesys.fit.options import FitOptions
 from udesys.model import HybridODE, Network, Parameter
 from udesys.model import tree as T
+from udesys.model.invariants import describe
 from udesys.search.options import SearchOptions
 from udesys.spec.search import describe_search, resolved_search
 
@@ -109,6 +110,7 @@ class Spec:
         lines += [f"  {name} = {T.to_text(tree)}, measured" for name, tree in self.model.observe.items()]
         if self.model.positive:
             lines.append(f"  never below zero: {', '.join(self.model.positive)}")
+        lines += [f"  {line}" for line in describe(self.model.invariants, self.model.stays_zero, self.model.conserved)]
         lines += _describe_parameters(self.model)
         lines += _describe_networks(self.model, sum(self.data.n_measured.values()))
         lines.append(f"Noise  {_describe_noise(self.noise, self.data)}")
@@ -159,7 +161,8 @@ def _resolved_model(table: Mapping, model: HybridODE) -> dict:
     made: dict = {"equations": model.text + "\n"}
     if model.observe:
         made["observe"] = {name: table["observe"][name] for name in model.observe}
-    return made | ({"positive": list(model.positive)} if model.positive else {})
+    kept = {key: list(getattr(model, key)) for key in ("positive", "stays_zero", "conserved")}
+    return made | {key: names for key, names in kept.items() if names}
 
 
 def _resolved_fit(options: FitOptions) -> dict:

@@ -11,7 +11,7 @@ from udesys.errors import ModelError, UdesysError, did_you_mean, readable
 
 KEYS = {
     "data": ("file", "time", "trajectory", "columns", "inputs", "covariates", "noise", "holdout"),
-    "model": ("equations", "observe", "positive"),
+    "model": ("equations", "observe", "positive", "stays_zero", "conserved"),
     "parameters": None,  # any name
     "initial": None,
     "networks": None,

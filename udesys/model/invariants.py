@@ -1,0 +1,366 @@
+"""What the user says that the equations keep: states that stay zero, and sums that stay what they are.
+
+A sum is kept by putting one network as what the others leave of it; a state stays zero by multiplying the networks that
+would move it with an argument that is zero where it is. Both hold exactly, before any fit and whatever the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from udesys.errors import ModelError, did_you_mean
+from udesys.model import tree as T
+from udesys.model.grammar import NetworkCall, parse_expression
+from udesys.model.polynomial import expanded, is_plain, linear_in, to_tree
+from udesys.model.program import Program
+
+if TYPE_CHECKING:
+    from udesys.model.hybrid import HybridODE, Slot
+
+NEAR_ZERO = 1e-100  # what stands for zero where a tree is no number there, as x*log(x)
+NEGLIGIBLE = 1e-9  # of a tree's size at points of size one
+POINTS, DRAWN, SEED = 12, (0.3, 2.0), 0  # at which a tree that cannot be multiplied out is looked at
+REMEMBERED = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vanishing:
+    """Where a missing term is zero.
+
+    Attributes:
+        state: the state that stays zero.
+        arguments: the term's arguments that are zero with it.
+    """
+
+    state: str
+    arguments: frozenset[str]
+
+    def of(self, tree: T.Tree) -> bool:
+        """Whether a tree over the term's arguments, other names being constants, is zero there."""
+        return vanishes(tree, self.arguments)
+
+    @property
+    def said(self) -> str:
+        """As the user said it."""
+        return f'stays_zero = ["{self.state}"]'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replaced:
+    """A network that a conserved sum leaves no freedom.
+
+    Attributes:
+        name: its call in the equations.
+        tree: what stands in its place.
+        kept: the sum.
+        text: the tree in the names of the equations.
+    """
+
+    name: str
+    tree: T.Tree
+    kept: str
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invariants:
+    """What the equations keep, and the equations that keep it.
+
+    Attributes:
+        rhs, slots: the right sides and networks with the replaced ones gone.
+        sums: one for each conserved sum: state -> coefficient.
+        replaced: what stands in place of a network.
+        vanishing: term -> where it is zero.
+        gates: term -> places of the arguments with which its network is multiplied.
+        inward: positive states that a missing term could carry below zero.
+    """
+
+    rhs: tuple[T.Tree, ...]
+    slots: tuple[Slot, ...]
+    sums: tuple[dict[str, float], ...] = ()
+    replaced: tuple[Replaced, ...] = ()
+    vanishing: Mapping[str, tuple[Vanishing, ...]] = field(default_factory=dict)
+    gates: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    inward: tuple[str, ...] = ()
+
+    @property
+    def gated_rhs(self) -> tuple[T.Tree, ...]:
+        """The right sides over the bare networks: each times the arguments that make its term zero."""
+        if not self.gates:
+            return self.rhs
+        values = {
+            call.output_name(k): gated(T.Symbol(call.output_name(k)), call.args, self.gates.get(term, ()))
+            for slot in self.slots
+            for call in slot.calls
+            for k, term in enumerate(slot.terms)
+        }
+        return tuple(T.substitute(right, values) for right in self.rhs)
+
+    def gated_outputs(self, slot_index: int) -> list[tuple[int, tuple[int, ...]]]:
+        """Outputs of a slot that are multiplied with arguments, and the places of these."""
+        terms = self.slots[slot_index].terms if self.gates else ()
+        return [(k, self.gates[term]) for k, term in enumerate(terms) if term in self.gates]
+
+
+def gated(output: T.Tree, arguments: Sequence[T.Tree], places: Sequence[int]) -> T.Tree:
+    """An output times some of its call's arguments."""
+    for place in places:
+        output = T.mul(arguments[place], output)
+    return output
+
+
+def hold(model: HybridODE, stays_zero: Sequence[str], conserved: Sequence[str]) -> Invariants:
+    """The equations of a model that keep what is said.
+
+    Args:
+        model: as it is written, its names checked.
+        stays_zero: states.
+        conserved: sums of states as text.
+
+    Raises:
+        ModelError: the equations cannot keep it.
+    """
+    held = Invariants(rhs=model.rhs, slots=model.slots)
+    for text in conserved:
+        held = _conserving(held, model, text)
+    for state in stays_zero:
+        if state not in model.states:
+            raise ModelError(f"stays_zero names {state!r}, which is no state. {did_you_mean(state, model.states)}")
+        held = _staying_zero(held, model, state)
+    inward = [s for s in model.positive if s not in stays_zero and _moved_by_term(held, model, s)]
+    written = _outputs(Invariants(rhs=model.rhs, slots=model.slots))
+    replaced = [replace(r, text=_written(r.tree, written)) for r in held.replaced]
+    return replace(held, inward=tuple(inward), replaced=tuple(replaced))
+
+
+def describe(invariants: Invariants, stays_zero: Sequence[str], conserved: Sequence[str]) -> list[str]:
+    """Lines that say what is kept, and how.
+
+    Args:
+        invariants: of the model.
+        stays_zero, conserved: as they were asked for.
+    """
+    lines = []
+    for state in stays_zero:
+        terms = [term for term, places in invariants.vanishing.items() if any(p.state == state for p in places)]
+        how = f"; {' and '.join(terms)} {'vanish' if len(terms) > 1 else 'vanishes'} with it" if terms else ""
+        lines.append(f"stays zero once zero: {state}{how}")
+    for text in conserved:
+        lines.append(f"conserved: {text}")
+        lines += [f"  so {r.name} is {r.text}" for r in invariants.replaced if r.kept == text]
+    return lines
+
+
+# ------------------------------------------------------------------ zero or not
+@lru_cache(maxsize=REMEMBERED)
+def vanishes(tree: T.Tree, names: frozenset[str]) -> bool:
+    """Whether a tree is zero wherever the named symbols are, all other symbols being free.
+
+    By multiplying out; where a function stands in the way, by its values at some points of size one, which are
+    positive. Where it is no number, as x*log(x) is none, its limit from above counts.
+    """
+    try:
+        sums = expanded(T.substitute(tree, dict.fromkeys(names, T.ZERO)))
+        if not sums or is_plain(sums):
+            return not sums
+    except ArithmeticError:
+        pass
+    there, size = _values(tree, names, NEAR_ZERO), sum(abs(_values(part, names, 1.0)) for part in _added_up(tree))
+    finite = np.isfinite(there)
+    return bool(finite.any()) and bool(
+        np.abs(there[finite]).max() <= NEGLIGIBLE * size[np.isfinite(size)].max(initial=0.0)
+    )
+
+
+def _values(tree: T.Tree, names: frozenset[str], at: float) -> np.ndarray:
+    """(points,) of a tree where the named symbols have one value and the others are drawn."""
+    others = sorted(T.symbols(tree) - names)
+    draws = {name: np.random.default_rng([SEED, *name.encode()]) for name in others}
+    inputs = [*(rng.uniform(*DRAWN, POINTS) for rng in draws.values()), *(np.full(POINTS, at) for _ in names)]
+    with np.errstate(all="ignore"):
+        values = Program([tree], [*others, *sorted(names)]).run(inputs)[0]
+    return np.broadcast_to(np.asarray(values, float), POINTS)
+
+
+def _added_up(tree: T.Tree) -> list[T.Tree]:
+    """The terms of a sum, signs aside."""
+    if isinstance(tree, T.Operation) and tree.op in ("add", "sub", "neg"):
+        return [part for a in tree.args for part in _added_up(a)]
+    return [tree]
+
+
+# ------------------------------------------------------------------ sums that stay what they are
+def _conserving(held: Invariants, model: HybridODE, text: str) -> Invariants:
+    """The equations with a network replaced, where the sum is not kept without."""
+    weights = _weights(model, text)
+    total = T.total([T.mul(T.Number(weight), held.rhs[model.states.index(state)]) for state, weight in weights.items()])
+    held = replace(held, sums=(*held.sums, weights))
+    rest = _rest(total, model)
+    if not rest:
+        return held
+    outputs = _outputs(held)
+    present = [name for name in reversed(outputs) if name in T.symbols(to_tree(rest))]
+    changes = f"conserved = [{text!r}], but along the equations it changes by {_written(to_tree(rest), outputs)}"
+    if not present:
+        raise ModelError(f"{changes}. Correct the equations, or leave it out.")
+    for name in present:
+        found = _instead(rest, name, outputs, model, held)
+        if found is not None:
+            return _put(held, name, found, outputs, text)
+    raise ModelError(
+        f"{changes}, and none of its networks can make up for the rest: one that may depend on all that the others do, "
+        "is called once, stands there by itself times a constant, and has no later output. Name more arguments, or "
+        "leave it out."
+    )
+
+
+def _weights(model: HybridODE, text: str) -> dict[str, float]:
+    """state -> coefficient of a sum."""
+    example = f'Write a sum of states, such as "{" + ".join(model.states[:3])}".'
+    try:
+        sums = expanded(parse_expression(text))
+    except (ModelError, ArithmeticError) as error:
+        raise ModelError(f"conserved {text!r} cannot be read: {error}") from None
+    weights = {}
+    for product, coefficient in sums.items():
+        base, exponent = product[0] if len(product) == 1 else (None, 0)
+        if not isinstance(base, T.Symbol) or exponent != 1:
+            raise ModelError(f"conserved {text!r} is no sum of states with numbers before them. {example}")
+        if base.name not in model.states:
+            raise ModelError(
+                f"conserved {text!r} names {base.name!r}, which is no state. {did_you_mean(base.name, model.states)}"
+            )
+        weights[base.name] = coefficient
+    if len(weights) < 2:
+        raise ModelError(f"conserved {text!r} has fewer than two states. {example}")
+    return {state: weights[state] for state in model.states if state in weights}
+
+
+def _rest(total: T.Tree, model: HybridODE) -> dict:
+    """What a sum changes by, multiplied out; empty where it does not, be it with the fixed values in place alone."""
+    rest = expanded(total)
+    if rest and (not expanded(T.substitute(to_tree(rest), model.fixed_values)) or vanishes(total, frozenset())):
+        return {}
+    return rest
+
+
+def _outputs(held: Invariants) -> dict[str, tuple[Slot, NetworkCall, int]]:
+    return {
+        call.output_name(k): (slot, call, k)
+        for slot in held.slots
+        for call in slot.calls
+        for k in range(slot.n_outputs)
+    }
+
+
+def _instead(rest: dict, name: str, outputs: Mapping, model: HybridODE, held: Invariants) -> T.Tree | None:
+    """What a network's output must be so that the rest is zero; None where it cannot be that."""
+    slot, call, k = outputs[name]
+    parts = linear_in(rest, name)
+    if parts is None or len(slot.calls) > 1 or k < slot.n_outputs - 1:
+        return None
+    leverage, others = parts
+    if len(leverage) != 1 or not T.symbols(to_tree(leverage)) <= set(model.parameters):
+        return None
+    if not expanded(T.substitute(to_tree(leverage), model.fixed_values)):
+        return None
+    seen = frozenset().union(*map(T.symbols, call.args))
+    needed = T.symbols(to_tree(others))
+    for other in needed & outputs.keys():
+        needed |= frozenset().union(*map(T.symbols, outputs[other][1].args))
+    if needed - seen - outputs.keys() - model.parameters.keys():
+        return None
+    remaining = frozenset().union(*map(T.symbols, held.rhs)) | needed
+    if seen & set(model.estimated) - remaining:
+        return None
+    return to_tree(expanded(T.neg(T.div(to_tree(others), to_tree(leverage)))))
+
+
+def _put(held: Invariants, name: str, tree: T.Tree, outputs: Mapping, kept: str) -> Invariants:
+    """The equations with a tree in place of an output, and without its network where that was its only one."""
+    slot, call, k = outputs[name]
+    slots = [s if s is not slot else replace(s, n_outputs=k) for s in held.slots]
+    called = f"{slot.name}({', '.join(T.to_text(a) for a in call.args)})" + (f"[{k}]" if slot.n_outputs > 1 else "")
+    before = [replace(r, tree=T.substitute(r.tree, {name: tree})) for r in held.replaced]
+    return replace(
+        held,
+        rhs=tuple(T.substitute(right, {name: tree}) for right in held.rhs),
+        slots=tuple(s for s in slots if s.n_outputs),
+        replaced=(*before, Replaced(name=called, tree=tree, kept=kept)),
+    )
+
+
+def _written(tree: T.Tree, outputs: Mapping[str, tuple[Slot, NetworkCall, int]]) -> str:
+    """A tree as the user would write it: outputs by their calls, and by number where there are several."""
+    shown = {}
+    for name, (slot, call, k) in outputs.items():
+        arguments = ", ".join(T.to_text(a) for a in call.args)
+        shown[name] = T.Symbol(f"{slot.name}({arguments})" + (f"[{k}]" if slot.n_outputs > 1 else ""))
+    return T.to_text(T.substitute(tree, shown))
+
+
+# ------------------------------------------------------------------ states that stay zero
+def _staying_zero(held: Invariants, model: HybridODE, state: str) -> Invariants:
+    """The networks that must vanish so that a state stays zero."""
+    outputs, zero = _outputs(held), frozenset({state})
+    right = T.substitute(held.rhs[model.states.index(state)], model.fixed_values)
+    needed = [name for name in outputs if name in T.symbols(right)]
+    known = _without(right, needed)
+    if known is None or not vanishes(known, zero):
+        raise ModelError(
+            f'stays_zero = ["{state}"], but where {state} is zero its equation is not: it has '
+            f"{_left(right if known is None else known, state, outputs)} there. Correct the equation, or leave it out."
+        )
+    for name in list(needed):  # only those without which it does not
+        fewer = [n for n in needed if n != name]
+        trial = _without(right, fewer)
+        if trial is not None and vanishes(trial, zero):
+            needed = fewer
+    vanishing, gates = dict(held.vanishing), dict(held.gates)
+    for name in needed:
+        slot, call, k = outputs[name]
+        term = slot.terms[k]
+        with_it = [place for place, tree in enumerate(call.args) if vanishes(tree, zero)]
+        if not with_it:
+            shown = ", ".join(T.to_text(a) for a in call.args)
+            raise ModelError(
+                f'stays_zero = ["{state}"], but {slot.name}({shown}) does not depend on {state}, so only zero would '
+                f"do. Write {slot.name}({state}, {shown})."
+            )
+        place = next((p for p in with_it if call.args[p] == T.Symbol(state)), with_it[0])
+        where = Vanishing(state=state, arguments=frozenset(slot.arguments[p] for p in with_it))
+        vanishing[term] = tuple(dict.fromkeys((*vanishing.get(term, ()), where)))
+        gates[term] = tuple(sorted({*gates.get(term, ()), place}))
+    return replace(held, vanishing=vanishing, gates=gates)
+
+
+def _without(tree: T.Tree, outputs: Collection[str]) -> T.Tree | None:
+    """A tree with outputs zero; None where it is no number then."""
+    try:
+        return T.substitute(tree, dict.fromkeys(outputs, T.ZERO))
+    except ArithmeticError:
+        return None
+
+
+def _left(tree: T.Tree, state: str, outputs: Mapping) -> str:
+    """What a right side is where a state is zero, as text."""
+    try:
+        tree = to_tree(expanded(T.substitute(tree, {state: T.ZERO})))
+    except ArithmeticError:
+        pass
+    return _written(tree, outputs)
+
+
+def _moved_by_term(held: Invariants, model: HybridODE, state: str) -> bool:
+    """Whether a missing term is in a state's equation where that state is zero."""
+    right = held.rhs[model.states.index(state)]
+    try:
+        right = T.substitute(T.substitute(right, model.fixed_values), {state: T.ZERO})
+    except ArithmeticError:
+        pass
+    return bool(T.symbols(right) & _outputs(held).keys())
