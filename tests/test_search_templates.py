@@ -1,10 +1,13 @@
 """Templates: the grid of each reaches the constants it is for, and the user's own are read and never run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from udesys.errors import SearchError
 from udesys.model import tree as T
+from udesys.model.vanishing import Vanishing
 from udesys.search import Library, SearchOptions, Task
 from udesys.search.engines import sparse
 from udesys.search.templates import NAMES, templates_for
@@ -82,3 +85,21 @@ def test_templates_are_named_or_readable():
         Library(templates=["mnod"])
     with pytest.raises(SearchError, match=r"the template '__import__\(\"os\"\)' cannot be read"):
         Library(templates=['__import__("os")'])
+
+
+def test_an_exponential_less_its_value_at_zero_has_a_factor_where_the_term_is_zero_with_its_argument():
+    def has_factor(zero):
+        texts = {T.to_text(t.tree) for t in templates_for(["diode"], ("x", "y"), POINTS, (), zero)}
+        return "y*(exp(#0*x) - 1)" in texts, "x*(exp(#0*y) - 1)" in texts
+
+    assert has_factor(()) == (False, False)
+    assert has_factor({"x"}) == (True, False)
+
+
+def test_a_saturation_that_is_zero_with_its_state_is_found_as_one_term():
+    values = Y * (1 - np.exp(-1.3 * X))
+    plain = task(values)
+    known = replace(plain, vanishing=(Vanishing(state="x", arguments=frozenset({"x"})),))
+    best = sparse.propose(known, SearchOptions(max_terms=2)).candidates[0]
+    assert best.key == "(exp(#0*x) - 1)*y"
+    assert sorted(best.formula.constants.values()) == pytest.approx([-1.3, -1.0], rel=0.02)  # 1 % noise

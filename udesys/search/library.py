@@ -125,10 +125,14 @@ class Library:
                 raise SearchError(f"the library's term {term!r} cannot be read: {error}") from None
 
     def templates_for(
-        self, arguments: Sequence[str], points: np.ndarray, taken: Collection[str] = ()
+        self,
+        arguments: Sequence[str],
+        points: np.ndarray,
+        taken: Collection[str] = (),
+        zero: Collection[str] = (),
     ) -> list[Template]:
         """The templates over the arguments; see `search.templates.templates_for`."""
-        return templates_for(self.templates, arguments, points, taken)
+        return templates_for(self.templates, arguments, points, taken, zero)
 
     def _of_two(self, symbols: list[T.Symbol], points: np.ndarray) -> list[T.Tree]:
         terms: list[T.Tree] = []

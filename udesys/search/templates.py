@@ -17,14 +17,15 @@ from udesys.model import tree as T
 from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
 
-# name -> (texts, what each is multiplied with: "1", "x" itself, "y" any other argument, and where x may be)
+# name -> (texts, what each is multiplied with: "1", "x" itself, "y" any other argument, "z" the same where the term is
+# zero with x, and where x may be)
 BUILT_IN: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "monod": (("x/(K + x)", "1/(K + x)"), ("1", "y"), "nonnegative"),
     "hill": (tuple(f"{top}/(K**{n} + x**{n})" for n in (2, 3, 4) for top in (f"x**{n}", "1")), ("1", "y"), "signed"),
     "lorentz": (("x/(K**2 + x**2)",), ("1", "y"), "any"),
     "haldane": (("x/(K + x + L*x**2)",), ("1", "y"), "nonnegative"),
     "exponential": (("exp(k*x)",), ("1", "x", "y"), "any"),
-    "diode": (("exp(k*x) - 1",), ("1",), "any"),
+    "diode": (("exp(k*x) - 1",), ("1", "z"), "any"),
     "arrhenius": (("exp(k/x)",), ("1", "y"), "positive"),
     "tanh": (("tanh(k*x)",), ("1", "y"), "any"),
     "sine": (("sin(k*x)", "cos(k*x)"), ("1",), "any"),
@@ -78,7 +79,11 @@ def check_templates(templates: Sequence[str]) -> None:
 
 
 def templates_for(
-    templates: Sequence[str], arguments: Sequence[str], points: np.ndarray, taken: Collection[str] = ()
+    templates: Sequence[str],
+    arguments: Sequence[str],
+    points: np.ndarray,
+    taken: Collection[str] = (),
+    zero: Collection[str] = (),
 ) -> list[Template]:
     """The templates over the arguments, with grids from where the data went.
 
@@ -87,11 +92,12 @@ def templates_for(
         arguments: names.
         points: (points, arguments) where they will be evaluated.
         taken: other names of the model, which are no constants: a template with one of them is left out.
+        zero: arguments with which the term is known to be zero.
     """
     ranges = {a: (float(v.min()), float(v.max())) for a, v in zip(arguments, points.T, strict=True)}
     found: dict[T.Tree, Template] = {}
     for name in templates:
-        trees = _built_in(name, arguments, ranges) if name in BUILT_IN else _own(name, arguments, taken)
+        trees = _built_in(name, arguments, ranges, zero) if name in BUILT_IN else _own(name, arguments, taken)
         for tree in trees:
             template = _with_grid(tree, arguments, ranges)
             if template is not None:
@@ -99,7 +105,7 @@ def templates_for(
     return list(found.values())
 
 
-def _built_in(name: str, arguments: Sequence[str], ranges) -> Iterator[T.Tree]:
+def _built_in(name: str, arguments: Sequence[str], ranges, zero: Collection[str]) -> Iterator[T.Tree]:
     texts, factors, where = BUILT_IN[name]
     for text, x in itertools.product(texts, arguments):
         tree = _symbols_apart(parse_expression(text), {"x", "y"})
@@ -111,6 +117,7 @@ def _built_in(name: str, arguments: Sequence[str], ranges) -> Iterator[T.Tree]:
             continue
         tree = T.substitute(tree, {"x": T.Symbol(x)})
         by_factor = {"1": [T.ONE], "x": [T.Symbol(x)], "y": [T.Symbol(y) for y in others]}
+        by_factor["z"] = by_factor["y"] if x in zero else []
         for factor in itertools.chain.from_iterable(by_factor[f] for f in factors):
             yield _times(factor, tree)
 

@@ -55,7 +55,8 @@ def propose(task: Task, options: SearchOptions, seed: int = 0) -> Front:
         raise SearchError(f"{task.term} does not show in the measurements about this law.")
     terms = task.allowed(options.library.for_arguments(task.arguments, task.points))
     terms, columns = _evaluate(terms, task)
-    templates = options.library.templates_for(task.arguments, task.points, task.taken)
+    zero = frozenset().union(*(where.arguments for where in task.vanishing))
+    templates = options.library.templates_for(task.arguments, task.points, task.taken, zero)
     templates = task.allowed(templates, lambda template: template.tree)
     if not terms and not templates:
         raise SearchError(f"{task.term}: no library term is finite where the data went. Extend the library.")
