@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from udesys.data.cells import first_repeated, number_text
+from udesys.data.fields import check_fields, runs_of
 from udesys.data.signals import check_interpolation
 from udesys.errors import DataError, did_you_mean, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
 
+SOLE_TRAJECTORY = "0"
+"""The name of the only trajectory of a table without a trajectory column."""
 _SUMMARY = ("column", "measured", "missing", "min", "max")
 
 
@@ -116,10 +119,12 @@ class Dataset:
         inputs: name -> "linear", "hold" or "cubic", how each measured input runs between its samples; in the order
             of the columns of every `u`.
         covariates: names of the numbers that hold for a whole run, in the order of every `covariates`.
+        position: where the columns are fields on a line, the covariate that is the position. Every run then has one
+            trajectory for each point, by increasing position, all with the same times; else empty.
 
     Raises:
-        DataError: a name is used twice, nothing is measured, an interpolation is unknown, or a trajectory has
-            another width.
+        DataError: a name is used twice, nothing is measured, an interpolation is unknown, a trajectory has another
+            width, or those of a run are no fields.
     """
 
     columns: tuple[str, ...]
@@ -129,6 +134,7 @@ class Dataset:
     sha256: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
     covariates: tuple[str, ...] = ()
+    position: str = ""
 
     def __post_init__(self):
         for name, kind in (("columns", tuple), ("trajectories", tuple), ("inputs", dict), ("covariates", tuple)):
@@ -142,6 +148,8 @@ class Dataset:
             self._check_width(run, run.y.shape[1], self.columns, "columns of values")
             self._check_width(run, run.u.shape[1], self.inputs, "inputs")
             self._check_width(run, len(run.covariates), self.covariates, "covariates")
+        if self.position:
+            check_fields(self)
         if not self.sha256:
             object.__setattr__(self, "sha256", _hash_arrays(self.trajectories))
 
@@ -155,6 +163,21 @@ class Dataset:
     def n_samples(self) -> int:
         """The number of rows over all trajectories."""
         return sum(len(run.t) for run in self.trajectories)
+
+    @property
+    def points(self) -> tuple[float, ...]:
+        """Of fields, the positions, evenly spaced: `Grid(data.points, ends, data.position)`; else none."""
+        if not self.position:
+            return ()
+        at = self.covariates.index(self.position)
+        return tuple(float(point.covariates[at]) for point in next(iter(self.runs.values())))
+
+    @property
+    def runs(self) -> dict[str, tuple[Trajectory, ...]]:
+        """Run -> its trajectory, or of fields its trajectories, one for each point."""
+        if self.position:
+            return runs_of(self, SOLE_TRAJECTORY)
+        return {run.name: (run,) for run in self.trajectories}
 
     @property
     def n_measured(self) -> dict[str, int]:
@@ -172,6 +195,7 @@ class Dataset:
         columns: Mapping[str, str] | Sequence[str] | None = None,
         inputs: Mapping[str, str | Mapping[str, str]] | None = None,
         covariates: Mapping[str, str] | Sequence[str] | None = None,
+        position: str | None = None,
         source: str = "frame",
     ) -> "Dataset":
         """Read a pandas frame.
@@ -184,6 +208,7 @@ class Dataset:
             inputs: name -> column, or name -> {"column": ..., "interpolation": "linear", "hold" or "cubic"}, of the
                 measured inputs.
             covariates: name -> column, or names, of the numbers that hold for a whole trajectory.
+            position: of fields on a line, the column of positions, or what those in columns such as u@0.5 are called.
             source: what messages and reports call the frame.
 
         Raises:
@@ -193,12 +218,55 @@ class Dataset:
         from udesys.data.frame import raw_frame
         from udesys.data.roles import trajectory_columns
 
-        table = raw_frame(df, source=source, levels=(time, *trajectory_columns(trajectory)))
+        table = raw_frame(df, source=source, levels=(time, position, *trajectory_columns(trajectory)))
         roles = {"time": time, "trajectory": trajectory, "columns": columns}
-        return assemble(table, **roles, inputs=inputs, covariates=covariates)
+        return assemble(table, **roles, inputs=inputs, covariates=covariates, position=position)
+
+    @classmethod
+    def from_fields(
+        cls,
+        t: Sequence,
+        x: Sequence[float],
+        fields: Mapping | Sequence[Mapping],
+        *,
+        position: str = "x",
+        time: str = "t",
+        inputs: Mapping | Sequence[Mapping] | None = None,
+        covariates: Mapping | Sequence[Mapping] | None = None,
+        interpolation: str | Mapping[str, str] = "linear",
+        source: str = "arrays",
+    ) -> "Dataset":
+        """Return fields on a line, given as arrays.
+
+        Of one run `fields` is {"u": array, ...}; of several it is a list of these, or {"A": {"u": array}, ...}. Then
+        `t`, `inputs` and `covariates` are lists or mappings of the same kind too, or one for all runs.
+
+        Args:
+            t: (times,), strictly increasing [the data's time unit].
+            x: (points,), evenly spaced and increasing; a few may be left out [the position's unit].
+            fields: name -> (times, points), NaN where a value is missing [data units].
+            position: name of `x`.
+            time: name of `t`.
+            inputs: name -> (times,), what drives a run at all its points [data units].
+            covariates: name -> number that holds for a whole run [data units].
+            interpolation: "linear", "hold" or "cubic", of every input; or input -> one.
+            source: what messages and reports call the data.
+
+        Raises:
+            DataError: shapes disagree, runs have different fields, or the points are not even.
+        """
+        from udesys.data.fields import from_arrays
+
+        named = {"position": position, "time": time, "source": source, "interpolation": interpolation}
+        return from_arrays(t, x, fields, inputs=inputs, covariates=covariates, **named)
 
     def to_frame(self, trajectory_column: str = "trajectory") -> "pd.DataFrame":
-        """Return a pandas frame: the trajectory's name, the time, then the columns, the inputs and the covariates.
+        """Return a pandas frame: the run's name, the time, then the columns, the inputs and the covariates.
+
+        Fields are in long form, with a row for each time and point.
+
+        Args:
+            trajectory_column: the column of names.
 
         Raises:
             DataError: `trajectory_column` is the name of another column.
@@ -209,7 +277,7 @@ class Dataset:
         if trajectory_column in (self.time, *named):
             message = f"{trajectory_column!r} is already a column. Choose another `trajectory_column`."
             raise DataError(message, file=self.source, column=trajectory_column)
-        names = [run.name for run in self.trajectories for _ in run.t]
+        names = [name for name, parts in self.runs.items() for part in parts for _ in part.t]
         blocks = [(run.y, run.u, np.tile(run.covariates, (len(run.t), 1))) for run in self.trajectories]
         frame = pd.DataFrame(np.concatenate([np.hstack(block) for block in blocks]), columns=list(named))
         frame.insert(0, self.time, np.concatenate([run.t for run in self.trajectories]))
@@ -217,26 +285,30 @@ class Dataset:
         return frame
 
     def select(self, names: str | Iterable[str]) -> "Dataset":
-        """Return the dataset of the named trajectories alone, in the order given.
+        """Return the dataset of the named trajectories alone, or of fields the named runs, in the order given.
+
+        Args:
+            names: of trajectories; of runs where they are fields.
 
         Raises:
             DataError: a name is unknown or given twice, or none is given.
         """
-        runs = {run.name: run for run in self.trajectories}
+        runs = self.runs
         wanted = [names] if isinstance(names, str) else [str(name) for name in names]
         for name in wanted:
             if name not in runs:
                 hint = did_you_mean(name, runs, listed="Its trajectories are")
                 raise DataError(f"{self.source} has no trajectory {name!r}. {hint}", file=self.source)
-        return replace(self, trajectories=tuple(runs[name] for name in wanted))
+        return replace(self, trajectories=tuple(part for name in wanted for part in runs[name]))
 
     def __str__(self) -> str:
         rows = [_SUMMARY, *self._summary()]
         widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
         lines = [self._headline()]
-        if len(self.trajectories) > 1:
-            runs = [f"{run.name} ({len(run.t)})" for run in self.trajectories]
-            lines.append(f"  trajectories (samples): {shortened(runs)}")
+        runs = self.runs
+        if len(runs) > 1:
+            shown = [f"{name} ({len(parts[0].t)})" for name, parts in runs.items()]
+            lines.append(f"  {'runs (times)' if self.position else 'trajectories (samples)'}: {shortened(shown)}")
         for name, *cells in rows:
             padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
             lines.append("  " + "   ".join([name.ljust(widths[0]), *padded]))
@@ -250,10 +322,14 @@ class Dataset:
         return f"<p><b>{html.escape(self._headline())}</b></p>\n{table}{drivers}"
 
     def _headline(self) -> str:
-        n = len(self.trajectories)
+        n = len(self.runs)
         first = min(run.t[0] for run in self.trajectories)
         last = max(run.t[-1] for run in self.trajectories)
         runs = f"{n} {'trajectory' if n == 1 else 'trajectories'}"
+        if self.position:
+            points = self.points
+            where = f"{len(points)} points of {self.position} from {points[0]:.6g} to {points[-1]:.6g}"
+            runs = f"{n} {'run' if n == 1 else 'runs'} on {where}"
         samples = f"{self.n_samples} {'sample' if self.n_samples == 1 else 'samples'}"
         return f"Dataset  {self.source}   {runs}, {samples}   {self.time} {first:.6g} to {last:.6g}"
 
@@ -268,17 +344,18 @@ class Dataset:
         return rows
 
     def _drivers(self) -> list[str]:
-        """Return a line on the inputs and one on the covariates, where there are any."""
+        """Return a line on the inputs, one on the covariates and one on points without values, where there are any."""
         lines = []
         if self.inputs:
             u = np.concatenate([run.u for run in self.trajectories]).T
             shown = [f"{n} ({kind}, {_span(values)})" for (n, kind), values in zip(self.inputs.items(), u, strict=True)]
             lines.append(f"inputs: {', '.join(shown)}")
-        if self.covariates:
-            values = np.array([run.covariates for run in self.trajectories]).T
-            shown = [f"{n} ({_span(column)})" for n, column in zip(self.covariates, values, strict=True)]
-            lines.append(f"covariates: {', '.join(shown)}")
-        return lines
+        values = np.array([run.covariates for run in self.trajectories]).T
+        named = zip(self.covariates, values, strict=True)
+        shown = [f"{name} ({_span(column)})" for name, column in named if name != self.position]
+        lines += [f"covariates: {', '.join(shown)}"] if shown else []
+        unseen = [run.name for run in self.trajectories if self.position and not np.isfinite(run.y).any()]
+        return lines + ([f"without values: {shortened(unseen)}"] if unseen else [])
 
 
 def _span(values: np.ndarray) -> str:

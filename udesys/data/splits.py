@@ -19,7 +19,7 @@ def split_holdout(
     Args:
         dataset: the measurements.
         holdout: None; {"last": "20%"}, the last share of the rows of every trajectory, rounded and at
-            least one row; or {"trajectories": ["B"]}, whole runs by name.
+            least one row; or {"trajectories": ["B"]}, whole runs by name. Fields are cut at one time, at all points.
 
     Returns:
         (train, heldout); heldout is None where `holdout` is None.
@@ -67,8 +67,7 @@ def _split_trajectories(dataset: Dataset, names: str | Sequence[str]) -> tuple[D
     if not names:
         raise DataError("holdout.trajectories is empty. Name a trajectory, or leave `holdout` out.")
     heldout = dataset.select(names)
-    away = {run.name for run in heldout.trajectories}
-    kept = [run.name for run in dataset.trajectories if run.name not in away]
+    kept = [name for name in dataset.runs if name not in heldout.runs]
     if not kept:
         message = "holdout.trajectories names every trajectory, which leaves nothing to fit."
         raise DataError(f"{message} Keep at least one.", file=dataset.source)

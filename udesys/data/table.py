@@ -31,6 +31,7 @@ def read_table(
     columns: Mapping[str, str] | Sequence[str] | None = None,
     inputs: Mapping[str, str | Mapping[str, str]] | None = None,
     covariates: Mapping[str, str] | Sequence[str] | None = None,
+    position: str | None = None,
 ) -> Dataset:
     """Read measurements from a CSV, TSV or Parquet file.
 
@@ -48,12 +49,15 @@ def read_table(
             interpolation, those before the first and after the last by the nearest one.
         covariates: name -> column, or names, of the numbers that hold for a whole trajectory; they may stand in any
             of its rows, and are the same in all.
+        position: where the columns are fields on a line, the column of positions, with a row for each time and point;
+            or, where a table has columns such as u@0.00, u@0.04, ..., what the positions in these names are called.
+            Positions are evenly spaced.
 
     Raises:
         DataError: the file, a column or a cell cannot be used; it names the file, row and column.
     """
     roles = {"time": time, "trajectory": trajectory, "columns": columns}
-    return assemble(read_raw(path), **roles, inputs=inputs, covariates=covariates)
+    return assemble(read_raw(path), **roles, inputs=inputs, covariates=covariates, position=position)
 
 
 def read_raw(path: str | Path) -> RawTable:
