@@ -12,6 +12,7 @@ import numpy as np
 
 from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing, at_optimum
+from udesys.select.field_refit import FieldSystem
 from udesys.select.refit import Refit, Refitter, replace_data
 
 NULL = 1e-12  # share of the largest eigenvalue of the scaled normal matrix below which a direction is null
@@ -168,6 +169,9 @@ def _covariance(system, free, n_values: int, starts: tuple[int, int]) -> tuple[C
         (schur, _, blocks), whole = system.reduced(), np.diag(system.hessian)
         if len(free):
             values[np.ix_(free, free)], identifiable[free] = _inverse(schur[np.ix_(free, free)], whole[free])
+        if isinstance(system, FieldSystem):
+            mixed, of_starts, determined = system.of_starts(values)
+            return Covariance(values=values, mixed=mixed, starts=of_starts, determined=determined), identifiable
         pull = system.coupling @ blocks
         mixed = -values @ pull
         of_starts = blocks - np.swapaxes(pull, 1, 2) @ mixed

@@ -10,6 +10,7 @@ from scipy.stats import t as student
 from udesys.model import HybridODE
 from udesys.model.closed_form import ClosedForm
 from udesys.search.measurements import Measurements
+from udesys.select.field_refit import refitter_of
 from udesys.select.refit import Point, Refit, Refitter
 
 LEVEL = 0.95
@@ -46,7 +47,7 @@ class Footing:
         Args:
             model: the hybrid, whose bounds and priors hold.
         """
-        return Refitter.of_model(model, self.data, self.nodes, self.steps)
+        return refitter_of(model, self.data, self.nodes, self.steps).freed()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,13 @@ from udesys.data import Dataset
 from udesys.errors import FitError
 from udesys.fit.attempt import Attempt, Setting, attempt, checked, finish, given_mask, prepare, rmse
 from udesys.fit.enough import check_enough
+from udesys.fit.fields import fields_from, gauged
 from udesys.fit.identifiability.findings import Identifiability
 from udesys.fit.identifiability.of_hybrid import identifiability_of
 from udesys.fit.options import FitOptions
 from udesys.fit.outliers import are_outliers, outlying
 from udesys.fit.result import FitResult, residual_terms, theta_covariance
+from udesys.fit.runs_on_grid import without_operators
 from udesys.fit.start import WEIGHT_PRIOR
 from udesys.fit.windows import windows_of
 from udesys.model import HybridODE
@@ -71,6 +73,9 @@ def fit(
     options = options or FitOptions()
     _check_device(options.device)
     check_enough(model, data, noise)
+    if model.grid is not None:
+        with one_thread(), np.errstate(all="ignore"):
+            return _fit_fields(model, data, seed, noise, options, progress, began)
     with one_thread(), np.errstate(all="ignore"):  # what is not finite is looked for where it matters
         best = _search(model, data, seed, noise, options, progress)
         best = checked(best, options, given_mask(model, noise), progress)
@@ -81,6 +86,63 @@ def fit(
             )
         best.problem.hold_given(best.unknowns.nodes)
         return _result(best, model, data, seed, tuple(noise or ()), options, began)
+
+
+def _fit_fields(model, data, seed, noise, options, progress, began: float) -> FitResult:
+    """The fit of fields on a grid: points by themselves first, then all of them together."""
+    model, data = gauged(model, data), without_operators(model, data)
+
+    def start(part: Dataset) -> Attempt:
+        loss = "student" if options.loss == "student" else "gaussian"
+        return _race(model, part, seed, noise, options, progress, pinned=True, loss=loss, trust=None)
+
+    given = given_mask(model, noise)
+    problem, unknowns, stages, descent = fields_from(model, data, start, options, given, progress)
+    if descent.nodes is None:
+        raise FitError(
+            "no start led to finite fields. Check the equations' units, and give the parameters starts and bounds "
+            "(a diffusion must not be negative)."
+        )
+    parameters = _parameters(problem, unknowns)
+    open_ = identifiability_of(problem, unknowns, {name: value for name, (value, _) in parameters.items()})
+    pieces = tuple(unknowns.nodes[a:b].copy() for a, b in zip(*problem.segments, strict=True))
+    errors = descent.node_errors()
+    columns = [(c, model.measurable.index(c)) for c in data.columns]
+    stopped = stages[-1].stopped
+    warnings = [] if stopped == "converged" else [f"the fit stopped early: {stopped}."]
+    result = FitResult(
+        model=model,
+        data=problem.data,
+        seed=seed,
+        converged=stopped == "converged",
+        parameters=parameters,
+        initial={
+            tr.name: {s: float(v) for s, v in zip(model.states, x[0], strict=True)}
+            for tr, x in zip(data.trajectories, pieces, strict=True)
+        },
+        noise={c: float(unknowns.sigma[j]) for c, j in columns},
+        given_noise=tuple(noise or ()),
+        error={c: float(errors[j]) for c, j in columns},
+        node_error={c: float(errors[j]) for c, j in columns},
+        states=pieces,
+        terms=residual_terms(problem, unknowns),
+        activation=", ".join(dict.fromkeys(layout.activation for layout in problem.field.layouts)),
+        loss=unknowns.loss,
+        outliers=int((outlying(problem, unknowns)).sum()) if unknowns.loss == "student" else 0,
+        method="radau",
+        evidence=descent.evidence(),
+        effective_weights=float(unknowns.effective or 0.0),
+        largest_defect=0.0,
+        stages=stages,
+        warnings=(*warnings, *_said_of(parameters, open_, model)),
+        seconds=time.perf_counter() - began,
+        options=options,
+        steps=tuple(descent.steps),
+        problem=problem,
+        unknowns=unknowns,
+    )
+    vars(result)["identifiability"] = open_
+    return result
 
 
 def _search(model, data, seed, noise, options, progress) -> Attempt:
@@ -283,9 +345,14 @@ def _warnings(best: Attempt, simulated, defect: float, parameters: dict, open_: 
         warnings.append(
             f"{far} of {int(problem.counts.sum())} measured values are outliers; the fit used a robust loss."
         )
-    warnings += open_.sentences
+    return (*warnings, *_said_of(parameters, open_, problem.model))
+
+
+def _said_of(parameters: dict, open_: Identifiability, model: HybridODE) -> tuple[str, ...]:
+    """What the hybrid leaves open."""
+    warnings = [*open_.sentences]
     for name, (value, stderr) in parameters.items():
-        if problem.model.slots and stderr > BARE_STDERR * abs(value) and name not in open_.names:
+        if model.slots and stderr > BARE_STDERR * abs(value) and name not in open_.names:
             warnings.append(
                 f"{name} is barely determined by the hybrid (its standard error, {stderr:.2g}, exceeds it); the closed "
                 "form may tell it better."

@@ -69,6 +69,7 @@ class FitResult:
         warnings: what the user should know.
         seconds: wall time.
         options: what was not chosen from the data.
+        steps: for each run of fields on a grid (times - 1,) steps of the implicit method; empty without a grid.
         problem: the data and the model as the fit arranged them.
         unknowns: nodes, weights and parameters at the end.
     """
@@ -96,6 +97,7 @@ class FitResult:
     warnings: tuple[str, ...]
     seconds: float
     options: FitOptions = field(default_factory=FitOptions, repr=False)
+    steps: tuple[np.ndarray, ...] = field(default=(), repr=False)
     problem: ShootingProblem = field(repr=False)
     unknowns: Unknowns = field(repr=False)
 

@@ -169,10 +169,9 @@ class FormAlongGrid(GridLaw):
 
 
 def operators_as_states(model: HybridODE) -> HybridODE:
-    """The model with its operators along the grid as states that stay: their derivatives come with the others."""
+    """The model with its operators along the grid as further states: derivatives by them come with the others."""
     wide = copy.copy(model)
-    names = tuple(part.name for part in model.spatial)
-    wide.states, wide.rhs, wide.spatial = (*model.states, *names), (*model.rhs, *(T.ZERO for _ in names)), ()
+    wide.states, wide.spatial = (*model.states, *(part.name for part in model.spatial)), ()
     return wide
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -310,6 +311,12 @@ class HybridODE:
     def terms(self) -> tuple[str, ...]:
         """Names of all missing terms, network by network."""
         return tuple(term for slot in self.slots for term in slot.terms)
+
+    def with_parameters(self, parameters: Mapping[str, Parameter]) -> HybridODE:
+        """The same model with other starts, bounds and priors of the parameters it has."""
+        other = copy.copy(self)
+        other.parameters = {name: parameters.get(name, own) for name, own in self.parameters.items()}
+        return other
 
     def with_formulas(self, formulas: Mapping[str, T.Tree]) -> tuple[T.Tree, ...]:
         """The right sides with a formula in place of every network output.

@@ -20,7 +20,8 @@ from udesys.search.measurements import Measurements, windows
 from udesys.search.prior import DEFAULT, Prior, known_forms, law_length
 from udesys.search.shape import Shape
 from udesys.select.criterion import FLOOR, RIVAL, criterion
-from udesys.select.refit import Refit, Refitter, replace_data
+from udesys.select.field_refit import refitter_of, steps_on_grid
+from udesys.select.refit import Refit, replace_data
 from udesys.select.selection import Ranked
 
 HOPELESS = 4.0  # times the best's cost: a refit above it that no longer gains is stopped
@@ -72,7 +73,7 @@ class Board:
 
     def _stand_on(self, data: Measurements, nodes: np.ndarray) -> None:
         self.data, self._nodes = data, nodes
-        self.refitter = Refitter.of_model(self.model, data, nodes, self._steps(self.fineness))
+        self.refitter = refitter_of(self.model, data, nodes, self._steps(self.fineness))
         self.counts = self.worth = data.mask.sum(0)
         magnitude = (data.mask * np.abs(data.y)).sum(0) / np.maximum(self.counts, 1)
         self.floor = FLOOR * np.maximum(magnitude, 1e-300)
@@ -224,6 +225,8 @@ class Board:
         """(samples,) solver steps after each sample: a few samples to a step at first, then one, then more steps."""
         data = self.data
         steps = np.ones(len(data.t), dtype=np.int64)
+        if self.model.grid is not None:
+            return steps_on_grid(self.model, data, self.fit.steps) * 2 ** (fineness - len(SPANS))
         if fineness < len(SPANS):
             return _spanning(data, self._nodes, SPANS[fineness])
         if not data.stiff:  # implicit steps find their length by themselves
@@ -284,7 +287,7 @@ class Board:
             self._rank(ranked.choice, self._polished(ranked))
 
     def _polished(self, ranked: Ranked) -> Refit:
-        refitter = replace_data(self.refitter, self.data)
+        refitter = replace_data(self.refitter, self.data).freed()
         for _ in range(POLISHINGS):
             sigma = self.own_noise(ranked)
             if largest_ratio(sigma, refitter.data.sigma) < SMALLEST_WEIGHT_CHANGE:

@@ -20,6 +20,7 @@ from udesys.progress import Portion
 from udesys.search import Candidate, SearchOptions, linearised_engines, propose
 from udesys.search.candidate import NOTHING, Front, simpler
 from udesys.search.dimensions import term_units
+from udesys.search.grid_form import GridForm, about_fitted, about_form
 from udesys.search.knowledge import for_model
 from udesys.search.measurements import Measurements, rows_of
 from udesys.search.reference import about_closed_form, about_fit
@@ -74,7 +75,7 @@ class _Selector:
         self.options = for_model(options, self.model, fit.data.time)
         self.units = term_units(self.model, options.units, fit.data.time)
         self.whole = Measurements.of_fit(fit)
-        self.pieces = _part_of(self.whole.segments)
+        self.pieces = _part_of(self.whole.segments) if self.model.grid is None else None
         data, nodes = self.whole, fit.unknowns.nodes
         if self.pieces is not None:
             data, nodes = self.whole.part(self.pieces), nodes[rows_of(self.pieces)]
@@ -95,7 +96,7 @@ class _Selector:
             best = board.best if self.pieces is not None else self._sweep_of_leaders(board.best)
         best = self._eliminate(best)
         self._combine(best)
-        board.polish(FINALISTS if self.pieces is not None else len(board.seen))
+        board.polish(FINALISTS if self.pieces is not None or self.model.grid is not None else len(board.seen))
         board.tuned(board.best)
         ranked = self._admitted(board.ranked)
         data = replace(board.data, sigma=board.own_noise(pick(ranked)))
@@ -103,7 +104,7 @@ class _Selector:
             ranked=ranked,
             diverged=tuple(board.diverged.values()),
             data=data,
-            refitter=replace_data(board.refitter, data),
+            refitter=replace_data(board.refitter, data).freed(),
             n_refits=board.n_refits,
             worth=board.worth,
             seconds_proposing=self.seconds_proposing,
@@ -123,7 +124,7 @@ class _Selector:
         return found
 
     # -------------------------------------------------------------- proposals
-    def _propose(self, form: WeakForm, term: str, engines=None) -> Front:
+    def _propose(self, form: WeakForm | GridForm, term: str, engines=None) -> Front:
         began = time.perf_counter()
         try:
             task = replace(form.task(term), units=self.units.get(term, {}))
@@ -139,11 +140,9 @@ class _Selector:
 
     def _propose_again(self, best: Ranked) -> bool:
         """Pools about the best law so far, put in front; False where nothing came."""
-        engines, data = linearised_engines(self.options), self.board.data
-        reference = about_closed_form(best.refit.form, data, best.refit.x0, self.board.refitter.steps)
-        if reference is None or not engines:
+        engines, form, came = linearised_engines(self.options), self._about(best), False
+        if form is None or not engines:
             return False
-        form, came = WeakForm(self.model, data, reference), False
         for term in self.model.terms:
             try:
                 front = self._propose(form, term, engines)
@@ -155,6 +154,25 @@ class _Selector:
             came = True
         return came
 
+    def _about_fit(self) -> WeakForm | GridForm:
+        """How the data respond to the missing terms about the fitted hybrid."""
+        data = self.board.data
+        if self.model.grid is None:
+            return WeakForm(self.model, data, about_fit(self.fit, data, self.pieces))
+        reference = about_fitted(self.fit, data)
+        if reference is None:
+            raise SearchError("the fitted fields cannot be simulated. Give more known terms, or check the data.")
+        return GridForm(self.model, data, reference)
+
+    def _about(self, best: Ranked) -> WeakForm | GridForm | None:
+        """The same about a law; None where it diverges."""
+        data, form, x0 = self.board.data, best.refit.form, best.refit.x0
+        if self.model.grid is None:
+            reference = about_closed_form(form, data, x0, self.board.refitter.steps)
+            return None if reference is None else WeakForm(self.model, data, reference)
+        reference = about_form(form, data, x0, self.board.refitter.steps)
+        return None if reference is None else GridForm(self.model, data, reference)
+
     def _tell(self, stage: str, what: str, share: float | None = None) -> None:
         if self.progress:
             self.progress(stage, self.board.n_refits, what if share is None else Portion(what, share))
@@ -162,14 +180,14 @@ class _Selector:
     # -------------------------------------------------------------- the search
     def _start(self) -> Ranked:
         """The first law that simulates, with pools about the hybrid fit."""
-        form = WeakForm(self.model, self.board.data, about_fit(self.fit, self.board.data, self.pieces))
+        form = self._about_fit()
         for place, term in enumerate(self.model.terms, start=1):
             self._tell("search", f"{term} = ...", (place - 1) / len(self.model.terms))
             self.pools[term] = list(self._propose(form, term))
             self._tell("search", f"{term} = {self.pools[term][0]}", place / len(self.model.terms))
         best = self._first()
         longest = STIFF_CUT if self.board.data.stiff else CUT
-        if self._lost(best, longest):
+        if self.model.grid is None and self._lost(best, longest):
             self.board.cut(longest)
             best = self._first()
         best = best or self._any()

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from udesys.fit.memory import whitened
-from udesys.model import HybridODE
 from udesys.model.closed_form import ClosedForm
 from udesys.search.measurements import Measurements
 
@@ -117,12 +116,14 @@ class Refitter:
         self.data, self.nodes, self.bounds, self.steps, self.frozen = data, nodes, bounds, steps, frozen
         self.priors, self.pull = priors or {}, pull
 
-    @classmethod
-    def of_model(cls, model: HybridODE, data: Measurements, nodes: np.ndarray, steps: np.ndarray) -> Refitter:
-        """With the bounds and the priors of a hybrid's parameters."""
-        bounds = {n: p.bounds for n, p in model.parameters.items()}
-        priors = {n: p.prior for n, p in model.parameters.items() if p.prior}
-        return cls(data, nodes, bounds, steps, priors=priors)
+    def on(self, data: Measurements, **more) -> Refitter:
+        """The same refitter on other measurements, or with other settings."""
+        own = {"priors": self.priors, "frozen": self.frozen, "pull": self.pull}
+        return Refitter(data, self.nodes, self.bounds, self.steps, **(own | more))
+
+    def freed(self) -> Refitter:
+        """The refitter for the last refit: itself."""
+        return self
 
     def refit(
         self,
@@ -296,14 +297,12 @@ class Refitter:
 
 def replace_data(refitter: Refitter, data: Measurements) -> Refitter:
     """The same refitter on other measurements or weights."""
-    r = refitter
-    return Refitter(data, r.nodes, r.bounds, r.steps, priors=r.priors, frozen=r.frozen, pull=r.pull)
+    return refitter.on(data)
 
 
 def with_pull(refitter: Refitter, pull: Pull | None) -> Refitter:
     """The same refitter with another pull, or without one."""
-    r = refitter
-    return Refitter(r.data, r.nodes, r.bounds, r.steps, priors=r.priors, frozen=r.frozen, pull=pull)
+    return refitter.on(refitter.data, pull=pull)
 
 
 class EliminatedSystem:

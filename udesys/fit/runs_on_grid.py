@@ -1,0 +1,138 @@
+"""Fields on a grid as a dataset holds them: a trajectory for each point, the points of a run in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from udesys.data import Dataset, smooth
+from udesys.errors import FitError
+from udesys.integrate.driving import evaluate
+from udesys.model import HybridODE
+from udesys.model.along_grid import GridLaw
+
+LEAST_SMOOTHED = 10  # points from which a profile is smoothed; fewer are joined by lines
+
+
+@dataclass(frozen=True)
+class Run:
+    """The samples of one run among all samples.
+
+    Attributes:
+        t: (times,) of every point.
+        rows: (times, n) the sample of a time and a point.
+    """
+
+    t: np.ndarray
+    rows: np.ndarray
+
+
+def runs_of(model: HybridODE, t: np.ndarray, segments: tuple[np.ndarray, np.ndarray]) -> tuple[Run, ...]:
+    """The runs of samples whose trajectories are the points of a grid.
+
+    Args:
+        model: with a grid.
+        t: (samples,) times, trajectory after trajectory.
+        segments: (lo, hi) of the trajectories.
+
+    Raises:
+        FitError: the trajectories are not the grid's points, run after run, with the same times in a run.
+    """
+    lo, hi = segments
+    n, runs = model.grid.n, []
+    form = f"Fields are read with position={model.grid.name!r}: one trajectory for each of the {n} points of a run."
+    if not len(lo) or len(lo) % n:
+        raise FitError(f"{len(lo)} trajectories are no whole runs of fields on {n} points. {form}")
+    for first in range(0, len(lo), n):
+        times = [t[a:b] for a, b in zip(lo[first : first + n], hi[first : first + n], strict=True)]
+        if any(len(own) != len(times[0]) or (own != times[0]).any() for own in times):
+            raise FitError(f"the points of a run differ in their times. {form}")
+        rows = lo[None, first : first + n] + np.arange(len(times[0]))[:, None]
+        runs.append(Run(times[0], rows))
+    return tuple(runs)
+
+
+def runs_of_data(model: HybridODE, data: Dataset) -> tuple[Run, ...]:
+    """The runs of a dataset; see `runs_of`."""
+    lengths = [len(run.t) for run in data.trajectories]
+    ends = np.cumsum(lengths)
+    return runs_of(model, np.concatenate([run.t for run in data.trajectories]), (ends - lengths, ends))
+
+
+def driving_along(run: Run, pieces: np.ndarray | None, n_operators: int):
+    """Inputs and covariates of all points of a run, as `integrate.lattice` asks for them; None without any.
+
+    Args:
+        run: its samples.
+        pieces: (samples, k, 4) cubics from every sample on, those of the operators along the grid last.
+        n_operators: how many of them are.
+    """
+    if pieces is None or pieces.shape[1] <= n_operators:
+        return None
+    own = pieces[run.rows][:, :, : pieces.shape[1] - n_operators]  # (times, n, k, 4)
+
+    def values(interval: int, s: np.ndarray) -> np.ndarray:
+        return evaluate(own[interval][None], np.broadcast_to(s[:, None], (len(s), own.shape[1])))
+
+    return values
+
+
+def profiles(model: HybridODE, data: Dataset) -> list[np.ndarray]:
+    """Fields (times, n, d) of every run, smoothed along the grid; zero where a field is not measured at all."""
+    x, found = np.array(model.grid.points), []
+    y = np.concatenate([run.y for run in data.trajectories])
+    for run in runs_of_data(model, data):
+        values = np.zeros((*run.rows.shape, len(model.states)))
+        for j, field in enumerate(model.states):
+            if field in data.columns:
+                columns = y[run.rows, data.columns.index(field)]
+                values[:, :, j] = _smoothed(columns, run.t, x, ring=model.grid.ends_of(field) == "periodic")
+        found.append(values)
+    return found
+
+
+def _smoothed(columns: np.ndarray, t: np.ndarray, x: np.ndarray, *, ring: bool) -> np.ndarray:
+    """(times, n) profiles made smooth; times without any measurement lie between their neighbours."""
+    n, made = len(x), np.full_like(columns, np.nan)
+    pad = n // 2 if ring else 0
+    around = np.arange(-pad, n + pad)
+    places = x[0] + (x[1] - x[0]) * around
+    for k, profile in enumerate(columns):
+        known = np.isfinite(profile)
+        if known.sum() >= LEAST_SMOOTHED:
+            made[k] = smooth(places, profile[around % n]).values[pad : pad + n]
+        elif known.any():
+            made[k] = np.interp(x, x[known], profile[known], period=n * (x[1] - x[0]) if ring else None)
+    seen = np.isfinite(made).all(1)
+    if not seen.any():
+        return np.zeros_like(columns)
+    for c in range(n):
+        made[:, c] = np.interp(t, t[seen], made[seen, c])
+    return made
+
+
+def with_operators(model: HybridODE, data: Dataset, fields: list[np.ndarray]) -> Dataset:
+    """The data with the operators along the grid as inputs, taken from fields (times, n, d) of every run.
+
+    Every point is then a run of its own with known neighbours.
+    """
+    law, names = GridLaw(model), tuple(part.name for part in model.spatial)
+    kept = [k for k, name in enumerate(data.inputs) if name not in names]
+    along = [law.spatial(values) for values in fields]
+    trajectories = []
+    for place, own in enumerate(data.trajectories):
+        run, point = divmod(place, model.grid.n)
+        trajectories.append(replace(own, u=np.concatenate([own.u[:, kept], along[run][:, point]], 1)))
+    inputs = {name: kind for name, kind in data.inputs.items() if name not in names} | dict.fromkeys(names, "linear")
+    return replace(data, trajectories=tuple(trajectories), inputs=inputs)
+
+
+def without_operators(model: HybridODE, data: Dataset) -> Dataset:
+    """The data as they were read."""
+    names = tuple(part.name for part in model.spatial)
+    if not set(names) & set(data.inputs):
+        return data
+    kept = [k for k, name in enumerate(data.inputs) if name not in names]
+    runs = tuple(replace(run, u=run.u[:, kept]) for run in data.trajectories)
+    return replace(data, trajectories=runs, inputs={n: k for n, k in data.inputs.items() if n not in names})

@@ -1,0 +1,236 @@
+"""Refits of closed forms whose states are fields on a grid: all points of a run are one simulation.
+
+The fields at the first time are as many unknowns as there are points. Where laws are compared they are held where the
+hybrid has them, which costs a refit nothing for being on a fine grid; what is near the best is refitted with them free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from udesys.fit.runs_on_grid import driving_along, runs_of
+from udesys.integrate import lattice
+from udesys.model import HybridODE
+from udesys.model.along_grid import FormAlongGrid
+from udesys.model.closed_form import ClosedForm
+from udesys.search.measurements import Measurements
+from udesys.select.refit import Point, Refit, Refitter
+
+
+class FieldRefitter(Refitter):
+    """Refits closed forms to fields; arguments as for `Refitter`, and
+
+    Args:
+        held: keep the fields at the first time.
+    """
+
+    def __init__(self, data: Measurements, nodes: np.ndarray, bounds: dict, steps: np.ndarray, *, held=True, **more):
+        super().__init__(data, nodes, bounds, steps, **more)
+        self.held = held
+        self._guess: dict[int, np.ndarray] = {}
+
+    def freed(self) -> FieldRefitter:
+        """The same with the fields at the first time estimated too."""
+        return self.on(self.data, held=False)
+
+    def on(self, data: Measurements, **more) -> FieldRefitter:
+        """The same refitter on other measurements, or with other settings."""
+        own = {"priors": self.priors, "frozen": self.frozen, "pull": self.pull, "held": self.held}
+        return FieldRefitter(data, self.nodes, self.bounds, self.steps, **(own | more))
+
+    # -------------------------------------------------------------- simulating
+    def _courses(self, form: ClosedForm, values, x0, steps, guesses=None):
+        """The courses of all runs, and what they were made of; None where one is lost."""
+        model, data, found = form.model, self.data, []
+        law = FormAlongGrid(form, values)
+        for k, run in enumerate(runs_of(model, data.t, data.segments)):
+            driving = driving_along(run, data.pieces, len(model.spatial))
+            first, own = x0[k * law.n : (k + 1) * law.n], steps[run.rows[:-1]].max(1)
+            guess = None if guesses is None else guesses.get(k)
+            if guess is not None and len(guess) != own.sum():
+                guess = None
+            course = lattice.simulate(law.lattice, law, first, run.t, own, driving, guess)
+            if course.lost:
+                return None
+            found.append((run, law, course, own, driving))
+        return found
+
+    def _states(self, form: ClosedForm, courses) -> np.ndarray:
+        states = np.empty((len(self.data.t), len(form.model.states)))
+        for run, _, course, _, _ in courses:
+            states[run.rows] = course.states
+        return states
+
+    def _evaluate(self, form, values, x0, segments) -> Point | None:
+        data = self.data
+        courses = self._courses(form, values, x0, self.steps, self._guess)
+        if courses is None:
+            return None
+        states = self._states(form, courses)
+        outputs = form.outputs(data.t, states, data.u, values=values)
+        residual = data.mask / data.noise * self._errors(states, outputs)
+        cost = float((residual**2).sum() + (self._added_errors(form, values)[0] ** 2).sum())
+        if not np.isfinite(cost):
+            return None
+        point = Point(values, x0, cost, residual, states, outputs)
+        self._guess = {k: course.stages for k, (_, _, course, _, _) in enumerate(courses)}
+        return point
+
+    def simulate(self, refit: Refit, steps: np.ndarray) -> np.ndarray | None:
+        data, form = self.data, refit.form
+        courses = self._courses(form, form.values, refit.x0, steps)
+        return None if courses is None else form.outputs(data.t, self._states(form, courses), data.u)
+
+    def _through_windows(self, form, iterations, hopeless):
+        """Fields have no windows: a law that one simulation rejects is given up."""
+        return None
+
+    # -------------------------------------------------------------- linearised
+    def linearise(self, form: ClosedForm, point: Point, segments) -> FieldSystem | None:
+        data, values = self.data, point.values
+        courses = self._courses(form, values, point.x0, self.steps, self._guess)
+        if courses is None:
+            return None
+        weight, p = data.mask / data.noise, len(values)
+        free = np.broadcast_to(data.free, (form.model.grid.n, len(form.model.states)))
+        system = FieldSystem(p, len(data.segments[0]), len(form.model.states), held=self.held)
+        for k, (run, law, course, own, driving) in enumerate(courses):
+            slopes = lattice.sensitivities(law.lattice, law, course, run.t, own, driving, starts=not self.held)
+            if not np.isfinite(slopes).all():
+                return None
+            if form.observed:
+                flat, u = run.rows.reshape(-1), None if data.u is None else data.u[run.rows.reshape(-1)]
+                whole = slopes.reshape(len(flat), law.d, -1)
+                states = course.states.reshape(-1, law.d)
+                by_state, by_unknown = form.output_slopes(data.t[flat], states, u, values=values)
+                observed = by_state @ whole
+                observed[:, :, :p] += by_unknown
+                slopes = np.concatenate([whole, observed], 1).reshape(*run.rows.shape, -1, whole.shape[2])
+            system.add(k, slopes, weight[run.rows], point.residual[run.rows], free)
+        errors, slopes = self._added_errors(form, values)
+        system.hessian += slopes.T @ slopes
+        system.gradient += slopes.T @ errors
+        return system if system.finite else None
+
+
+class FieldSystem:
+    """J^T J and J^T r over the shared values, the fields at the first time of every run eliminated.
+
+    Args:
+        n_values: shared values.
+        count: trajectories, those of all runs.
+        d: fields.
+        held: the fields at the first time are no unknowns.
+    """
+
+    def __init__(self, n_values: int, count: int, d: int, *, held: bool):
+        self.n, self.shape, self.held = n_values, (count, d), held
+        self.hessian, self.gradient = np.zeros((n_values, n_values)), np.zeros(n_values)
+        self.runs: list = []
+
+    def add(self, k: int, slopes, weight, residual, free) -> None:
+        """A run: slopes (times, n, m, values + starts), weights and weighted residuals (times, n, m)."""
+        seen = weight.reshape(-1) > 0
+        rows = slopes.reshape(-1, slopes.shape[-1])[seen] * weight.reshape(-1)[seen, None]
+        if rows.shape[1] > self.n:
+            rows[:, self.n :] *= free.reshape(-1)
+        whole, pull = rows.T @ rows, rows.T @ residual.reshape(-1)[seen]
+        self.hessian += whole[: self.n, : self.n]
+        self.gradient += pull[: self.n]
+        if not self.held:
+            self.runs.append((whole[: self.n, self.n :], whole[self.n :, self.n :], pull[self.n :]))
+
+    @property
+    def finite(self) -> bool:
+        """Whether the system can be solved at all."""
+        return bool(np.isfinite(self.hessian).all() and all(np.isfinite(own).all() for _, own, _ in self.runs))
+
+    def _inverses(self, damping: float = 0.0) -> list[np.ndarray]:
+        made = []
+        for _, own, _ in self.runs:
+            size = np.sqrt(np.diag(own) * (1.0 + damping))
+            size = np.where(size > 0, size, 1.0)
+            scaled = own / np.outer(size, size)
+            scaled[np.diag_indices(len(size))] *= 1.0 + damping
+            made.append(np.linalg.pinv(scaled, hermitian=True) / np.outer(size, size))
+        return made
+
+    def reduced(self, damping: float = 0.0):
+        """The Schur complement over the values, its gradient, and the starts' inverses, one for a run."""
+        schur, gradient = self.hessian.copy(), self.gradient.copy()
+        schur[np.diag_indices(self.n)] *= 1.0 + damping
+        inverses = self._inverses(damping)
+        for (coupling, _, pull), inverse in zip(self.runs, inverses, strict=True):
+            carried = coupling @ inverse
+            schur -= carried @ coupling.T
+            gradient -= carried @ pull
+        return schur, gradient, inverses
+
+    def step(self, damping: float, values, low, high):
+        """(values' step, starts' step); values held at a bound that the step would cross stay there."""
+        try:
+            schur, gradient, inverses = self.reduced(damping)
+            if not (np.isfinite(schur).all() and np.isfinite(gradient).all()):
+                return None
+            held = ((values <= low) & (gradient > 0)) | ((values >= high) & (gradient < 0))
+            move, step = np.flatnonzero(~held), np.zeros(self.n)
+            if len(move):
+                scale = np.sqrt(np.maximum(np.diag(self.hessian)[move], 1e-300))
+                matrix = schur[np.ix_(move, move)] / np.outer(scale, scale)
+                step[move] = -np.linalg.lstsq(matrix, gradient[move] / scale, rcond=1e-13)[0] / scale
+        except np.linalg.LinAlgError:
+            return None
+        starts = np.zeros(self.shape)
+        if self.runs:
+            moves = [
+                -inverse @ (pull + coupling.T @ step)
+                for (coupling, _, pull), inverse in zip(self.runs, inverses, strict=True)
+            ]
+            starts = np.concatenate(moves).reshape(self.shape)
+        return (step, starts) if np.isfinite(step).all() and np.isfinite(starts).all() else None
+
+    def of_starts(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Covariances with and of the initial values, from that of the values (values, values).
+
+        Returns:
+            mixed (trajectories, values, d), own (trajectories, d, d), and whether each is determined
+            (trajectories, d).
+        """
+        count, d = self.shape
+        mixed, own, told = np.zeros((count, self.n, d)), np.zeros((count, d, d)), np.zeros((count, d), bool)
+        first = 0
+        for (coupling, block, _), inverse in zip(self.runs, self._inverses(), strict=True):
+            pull = coupling @ inverse
+            between = -values @ pull
+            whole = inverse - pull.T @ between
+            n = len(block) // d
+            at = slice(first, first + n)
+            mixed[at] = between.reshape(self.n, n, d).transpose(1, 0, 2)
+            own[at] = whole.reshape(n, d, n, d)[np.arange(n), :, np.arange(n)]
+            told[at] = (np.diag(block) > 0).reshape(n, d)
+            first += n
+        return mixed, own, told
+
+
+def steps_on_grid(model: HybridODE, data: Measurements, steps: Sequence[np.ndarray]) -> np.ndarray:
+    """(samples,) steps after each sample, from those of every run (times - 1,)."""
+    found = np.ones(len(data.t), dtype=np.int64)
+    for run, own in zip(runs_of(model, data.t, data.segments), steps, strict=True):
+        found[run.rows[:-1]] = own[:, None]
+    return found
+
+
+def refitter_of(model: HybridODE, data: Measurements, nodes: np.ndarray, steps: np.ndarray) -> Refitter:
+    """The refitter that suits a model, with the bounds and the priors of its parameters.
+
+    Args:
+        data: the measurements.
+        nodes: (samples, d) states of the hybrid there.
+        steps: (samples,) solver steps between a sample and the next.
+    """
+    bounds = {n: p.bounds for n, p in model.parameters.items()}
+    priors = {n: p.prior for n, p in model.parameters.items() if p.prior}
+    kind = Refitter if model.grid is None else FieldRefitter
+    return kind(data, nodes, bounds, steps, priors=priors)
