@@ -21,7 +21,7 @@ from udesys.assess.support import Support
 from udesys.data import Dataset, Trajectory
 from udesys.fit import FitResult
 from udesys.fit.keeping import put_together, taken_apart
-from udesys.model import HybridODE, Network, Parameter
+from udesys.model import Grid, HybridODE, Network, Parameter
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.model.plain import from_plain, to_plain
@@ -252,6 +252,7 @@ def question_files(model: HybridODE, data: Dataset, heldout: Dataset | None) -> 
             "observe": {name: T.to_text(tree, EXACT) for name, tree in model.observe.items()},
             "positive": model.positive,
             **{key: kept for key in ("stays_zero", "conserved") if (kept := getattr(model, key))},
+            **({} if model.grid is None else {"grid": {f.name: getattr(model.grid, f.name) for f in fields(Grid)}}),
         }
     }
     arrays = {}
@@ -272,12 +273,15 @@ def question_of(plain: bytes, tensors: bytes) -> tuple[HybridODE, Dataset, Datas
     asked = dict(kept["model"])
     parameters = {name: Parameter(**p) for name, p in asked.pop("parameters").items()}
     networks = {name: Network(**n) for name, n in asked.pop("networks").items()}
+    if "grid" in asked:
+        asked["grid"] = Grid(**asked["grid"])
     model = HybridODE(asked.pop("equations"), parameters, networks, asked.pop("initial"), **asked)
     return model, *(_dataset(kept[part], arrays, part) for part in ("data", "heldout"))
 
 
 def _described(data: Dataset) -> dict:
     plain = {name: getattr(data, name) for name in ("columns", "time", "source", "sha256", "inputs", "covariates")}
+    plain |= {"position": data.position} if data.position else {}
     return {**plain, "trajectories": [run.name for run in data.trajectories]}
 
 

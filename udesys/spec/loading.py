@@ -8,8 +8,9 @@ from pathlib import Path
 
 from udesys.errors import ModelError, nearest
 from udesys.fit.options import FitOptions
-from udesys.model import HybridODE, Network, Parameter
+from udesys.model import Grid, HybridODE, Network, Parameter
 from udesys.model.derived import check_expressions
+from udesys.spec.grid import read_grid
 from udesys.spec.measurements import Signals, read_measurements, read_signals
 from udesys.spec.result import Spec, resolved
 from udesys.spec.search import read_search, search_warnings
@@ -89,8 +90,9 @@ def _build(content: dict, source: str, name: str, home: Path) -> Spec:
     top = Section(source, "", content, tuple(KEYS))
     sections = {key: Section(source, key, top.table.get(key, {}), keys) for key, keys in KEYS.items()}
     signals = read_signals(sections["data"])
-    model = _model(sections, signals)
-    measured = read_measurements(sections["data"], model, signals, home)
+    grid, table = read_grid(sections["grid"], sections["data"], home) if "grid" in top.table else (None, None)
+    model = _model(sections, signals, grid)
+    measured = read_measurements(sections["data"], model, signals, home, table)
     time = measured.train.time
     fit_options, options = _fit_options(sections["fit"]), read_search(sections["search"], model, time)
     return Spec(
@@ -108,7 +110,7 @@ def _build(content: dict, source: str, name: str, home: Path) -> Spec:
     )
 
 
-def _model(sections: dict[str, Section], signals: Signals) -> HybridODE:
+def _model(sections: dict[str, Section], signals: Signals, grid: Grid | None) -> HybridODE:
     source = sections["model"]
     equations = source.need("equations", str)
     observe = source.get("observe", dict, {})
@@ -128,6 +130,7 @@ def _model(sections: dict[str, Section], signals: Signals) -> HybridODE:
             positive=source.texts("positive"),
             stays_zero=source.texts("stays_zero"),
             conserved=source.texts("conserved"),
+            grid=grid,
         )
 
 

@@ -77,7 +77,9 @@ def read_signals(section: Section) -> Signals:
         )
 
 
-def read_measurements(section: Section, model: HybridODE, signals: Signals, home: Path) -> Measurements:
+def read_measurements(
+    section: Section, model: HybridODE, signals: Signals, home: Path, table: RawTable | None = None
+) -> Measurements:
     """Read the data file of a spec.
 
     Args:
@@ -85,6 +87,7 @@ def read_measurements(section: Section, model: HybridODE, signals: Signals, home
         model: its states and observables are what may be measured.
         signals: the inputs and covariates to read.
         home: the folder that the file is relative to.
+        table: its cells, where they were read for a grid.
 
     Raises:
         ModelError: a column is mapped to no state or observable, no state or observable is measured, or one
@@ -93,11 +96,14 @@ def read_measurements(section: Section, model: HybridODE, signals: Signals, home
     """
     roles = {"time": section.need("time", str), "trajectory": _trajectory(section)}
     path = home / section.need("file", str)
-    table = read_raw(path)
+    table = table or read_raw(path)
     taken = {roles["time"], *roles["trajectory"], *signals.columns}
+    if model.grid is not None:
+        taken.add(model.grid.name)
     columns = _choose_columns(section, model, table, taken)
     inputs = {name: asdict(entry) for name, entry in signals.inputs.items()}
     roles |= {"inputs": inputs, "covariates": signals.covariates}
+    roles["position"] = None if model.grid is None else model.grid.name
     whole = assemble(table, **roles, columns=columns)
     empty = [name for name, n in whole.n_measured.items() if not n]
     warnings = [f"{name} is taken as unmeasured: its column {columns[name]!r} is empty." for name in empty]
@@ -114,7 +120,7 @@ def read_measurements(section: Section, model: HybridODE, signals: Signals, home
             )
         whole = assemble(table, **roles, columns=columns)
     warnings += _similar_columns(model, table, columns, {*taken, *columns.values()}, empty)
-    warnings += _filled_gaps(signals, table)
+    warnings += _filled_gaps(signals, table, () if model.grid is None else (*roles["trajectory"], roles["time"]))
     with section.naming("[data] "):
         train, heldout = split_holdout(whole, section.table.get("holdout"))
     warnings += [f"{name} is measured only in the held-out part." for name, n in train.n_measured.items() if not n]
@@ -175,13 +181,20 @@ def _similar_columns(model: HybridODE, table: RawTable, columns: dict, taken: se
     ]
 
 
-def _filled_gaps(signals: Signals, table: RawTable) -> list[str]:
-    """A warning for each input with empty cells."""
+def _filled_gaps(signals: Signals, table: RawTable, once_for: tuple[str, ...]) -> list[str]:
+    """A warning for each input with empty cells; of fields it has to stand once for each run and time."""
     warnings = []
     for name, entry in signals.inputs.items():
-        gaps = int(np.isnan(numbers(table, entry.column)).sum())
+        there = np.isfinite(numbers(table, entry.column)).tolist()
+        if once_for:
+            found: dict[tuple, bool] = {}
+            for key, known in zip(zip(*(table.columns[c] for c in once_for), strict=True), there, strict=True):
+                found[key] = found.get(key, False) or known
+            there = list(found.values())
+        gaps = there.count(False)
         if gaps:
-            cells = f"{gaps} of its {len(table.rows)} cells {'is' if gaps == 1 else 'are'} empty"
+            kind = "times" if once_for else "cells"
+            cells = f"{gaps} of its {len(there)} {kind} {'is' if gaps == 1 else 'are'} empty"
             warnings.append(f"the input {name} is interpolated ({entry.interpolation}) where {cells}.")
     return warnings
 

@@ -16,6 +16,7 @@ from udesys.model import HybridODE, Network, Parameter
 from udesys.model import tree as T
 from udesys.model.invariants import describe
 from udesys.search.options import SearchOptions
+from udesys.spec.grid import resolved_grid
 from udesys.spec.search import describe_search, resolved_search
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ class Spec:
             "terms": list(self.model.terms),
             "estimated": list(self.model.estimated),
             "measured": self.data.n_measured,
-            "trajectories": {run.name: len(run.t) for run in self.data.trajectories},
-            "heldout": {} if self.heldout is None else {run.name: len(run.t) for run in self.heldout.trajectories},
+            "trajectories": _lengths(self.data),
+            "heldout": {} if self.heldout is None else _lengths(self.heldout),
             "warnings": list(self.warnings),
             "data_sha256": self.data.sha256,
             "spec": self.raw,
@@ -104,10 +105,12 @@ class Spec:
         if unmeasured:
             lines.append(f"  unmeasured: {', '.join(unmeasured)}")
         if self.heldout is not None:
-            runs = ", ".join(f"{run.name} ({len(run.t)})" for run in self.heldout.trajectories)
-            lines.append(f"  held out: {self.heldout.n_samples} samples, by trajectory: {runs}")
+            runs = ", ".join(f"{name} ({n})" for name, n in _lengths(self.heldout).items())
+            each = "times of each run" if self.heldout.position else "by trajectory"
+            lines.append(f"  held out: {self.heldout.n_samples} samples, {each}: {runs}")
         lines += ["Model", *(f"  {equation}" for equation in self.model.equation_of.values())]
         lines += [f"  {name} = {T.to_text(tree)}, measured" for name, tree in self.model.observe.items()]
+        lines += [] if self.model.grid is None else [f"  fields on {self.model.grid}"]
         if self.model.positive:
             lines.append(f"  never below zero: {', '.join(self.model.positive)}")
         lines += [f"  {line}" for line in describe(self.model.invariants, self.model.stays_zero, self.model.conserved)]
@@ -137,6 +140,7 @@ def resolved(
     return {
         "data": _resolved_data(sections["data"].table, measured),
         "model": _resolved_model(sections["model"].table, model),
+        **({} if model.grid is None else {"grid": resolved_grid(model.grid)}),
         "parameters": {name: _resolved_parameter(p) for name, p in model.parameters.items()},
         "initial": dict(model.initial),
         "networks": networks,
@@ -144,6 +148,11 @@ def resolved(
         "search": resolved_search(options),
         **({"derived": dict(sections["derived"].table)} if sections["derived"].table else {}),
     }
+
+
+def _lengths(data: Dataset) -> dict[str, int]:
+    """Run -> its number of times."""
+    return {name: len(parts[0].t) for name, parts in data.runs.items()}
 
 
 def _resolved_data(table: Mapping, measured: Measurements) -> dict:

@@ -12,6 +12,7 @@ from udesys.errors import ModelError, UdesysError, did_you_mean, readable
 KEYS = {
     "data": ("file", "time", "trajectory", "columns", "inputs", "covariates", "noise", "holdout"),
     "model": ("equations", "observe", "positive", "stays_zero", "conserved"),
+    "grid": ("position", "ends"),
     "parameters": None,  # any name
     "initial": None,
     "networks": None,
@@ -41,6 +42,7 @@ _KINDS = {str: "text in quotes", list: "a list in [ ]", dict: "a table", bool: "
 _EXAMPLES = {
     "file": 'file = "measurements.csv"',
     "time": 'time = "t"',
+    "position": 'position = "x"',
     "equations": 'equations = "x\' = a*x + NN1(x)"',
 }
 
