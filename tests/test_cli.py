@@ -17,8 +17,8 @@ from udesys.systems import get_system, write_system
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = [
-    "bench", "check", "discover", "doctor", "export", "fit", "forecast", "init", "profile", "recover", "report",
-    "suggest", "support", "systems",
+    "bench", "bifurcation", "check", "discover", "doctor", "export", "fit", "forecast", "init", "profile",
+    "recover", "report", "suggest", "support", "systems",
 ]  # fmt: skip
 
 

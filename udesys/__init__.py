@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from udesys import errors as errors
     from udesys.api import Law, discover, load_run, recover
+    from udesys.assess.bifurcation.asking import bifurcation
     from udesys.data import Dataset, Trajectory, read_table
     from udesys.discover import Discovery
     from udesys.fit import FitOptions, FitResult, fit
@@ -46,6 +47,7 @@ _HOME = {
     "recover": "udesys.api",
     "Law": "udesys.api",
     "load_run": "udesys.api",
+    "bifurcation": "udesys.assess.bifurcation.asking",
     "Discovery": "udesys.discover",
     "Library": "udesys.search.library",
     "SearchOptions": "udesys.search.options",
@@ -70,6 +72,7 @@ __all__ = [
     "Discovery",
     "Law",
     "load_run",
+    "bifurcation",
     "Library",
     "SearchOptions",
     "TermKnowledge",

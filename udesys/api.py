@@ -100,6 +100,21 @@ class Law(Discovery):
 
         return draw_forecast(self, until, start=start, trajectory=trajectory)
 
+    def plot_bifurcation(self, vary: str, low: float, high: float, **options):
+        """A matplotlib Figure of what the law does between two values of one of its numbers.
+
+        Args:
+            vary: a covariate, an input, a parameter, or a constant as it is printed (`NN1.c0`).
+            low, high: between which values.
+            **options: as of `bifurcation`.
+
+        Raises:
+            ModelError: a name is unknown or a state, a value or start is not usable, or the right sides depend on time.
+        """
+        from udesys.report.bifurcation_figure import draw_bifurcation
+
+        return draw_bifurcation([self.bifurcation(vary, low, high, **options)])
+
     def report(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the report alone: one page of HTML that loads nothing.
 

@@ -18,11 +18,13 @@ from udesys.assess.estimate import Estimate
 from udesys.assess.footing import Footing, Rival
 from udesys.assess.forecast import Course, driving_along, simulate_law
 from udesys.data import Dataset
+from udesys.errors import UdesysError
 from udesys.fit import FitResult
 from udesys.model import HybridODE
 from udesys.model.closed_form import ClosedForm
 
 if TYPE_CHECKING:
+    from udesys.assess.bifurcation.result import Bifurcation
     from udesys.assess.derived import Quantity
     from udesys.assess.identifiability import LawIdentifiability
     from udesys.assess.profile import Profile
@@ -328,6 +330,25 @@ class Discovery:
 
         asked = {"initial": initial, "until": until, "columns": columns, "shrink": shrink}
         return suggest(self, **asked, samples=samples, every=every, most=most, seed=seed)
+
+    def bifurcation(self, vary: str, low: float, high: float, *, hybrid: bool = False, **options) -> Bifurcation:
+        """What the law does where one of its numbers is another: equilibria, stability, cycles, and where they end.
+
+        Args:
+            vary: a covariate, an input, a parameter, or a constant as it is printed (`NN1.c0`).
+            low, high: between which values.
+            hybrid: ask the fitted hybrid with its networks instead.
+            **options: starts, until, at, visited, points, seed and progress, as of `udesys.bifurcation`.
+
+        Raises:
+            ModelError: a name is unknown or a state, a value or start is not usable, or the right sides depend on time.
+            UdesysError: there is no fit of a hybrid.
+        """
+        from udesys.assess.bifurcation.asking import bifurcation
+
+        if hybrid and self.fit is None:
+            raise UdesysError("the fit of the hybrid was not kept. Fit it again, or ask the law.")
+        return bifurcation(self.fit if hybrid else self, vary, low, high, **options)
 
     def to_dict(self) -> dict:
         """The content of result.json but for versions and the data's hash; what is not finite is None."""

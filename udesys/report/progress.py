@@ -11,7 +11,7 @@ from dataclasses import dataclass
 LONGEST_VALUE = 100  # characters of a formula shown in a line
 REFRESHED = 0.2  # s between two looks of a notebook
 LEAST_SHARE, LEAST_SECONDS = 0.05, 1.0  # of a stage done, and spent on it, before the time left is told
-AFTER_THE_FIT = ("search", "select", "profile", "support", "report")  # all else is told by the fit
+AFTER_THE_FIT = ("search", "select", "profile", "support", "bifurcation", "report")  # all else is told by the fit
 
 
 @dataclass
