@@ -309,3 +309,73 @@ def test_the_shipped_table_is_what_its_command_writes(data_dir, tmp_path):
     # Another processor may round the last of the ten digits otherwise.
     np.testing.assert_allclose(shipped.y, run.y, rtol=1e-8)
     assert (data_dir / spec.name).read_text() == spec.read_text()
+
+
+# Runs that differ by a number p: right sides as the sources have them.
+TIPPING = {
+    "tipping:collapse": lambda t, z, p: [
+        3 * z[0] * (1 - z[0]) - z[0] * z[1] - p * (1 - np.exp(-5 * z[0])),
+        -z[1] + 3 * z[0] * z[1],
+    ],
+    "tipping:lorenz": lambda t, z, p: [
+        10 * (z[1] - z[0]),
+        z[0] * (p - z[2]) - z[1],
+        z[0] * z[1] - 8 / 3 * z[2],
+    ],
+    "tipping:roessler": lambda t, z, p: [-z[1] - z[2], z[0] + 0.2 * z[1], 0.2 + z[2] * (z[0] - p)],
+}
+TIPPING["tipping:before_collapse"] = TIPPING["tipping:collapse"]
+FOLLOWED_FOR = 20.0  # the Roessler band multiplies what the methods differ by
+NUMBERS = {
+    "tipping:collapse": [0.62, 0.64, 0.66, 0.68, 0.70],
+    "tipping:before_collapse": [0.61, 0.62, 0.63, 0.64, 0.65],
+    "tipping:lorenz": [5, 7.5, 10, 12.5, 15, 17.5, 20],
+    "tipping:roessler": [4.6, 4.7, 4.8, 4.9, 5.0, 5.1, 5.2, 5.3, 5.4, 5.5],
+}
+
+
+def test_every_system_that_tips_is_told_apart_by_one_number():
+    assert {system.name for system in list_systems("tipping")} == set(TIPPING) == set(NUMBERS)
+    for name, numbers in NUMBERS.items():
+        ((found,),) = [system.covariates.values() for system in list_systems("tipping") if system.name == name]
+        assert sorted(set(found)) == numbers and len(found) == len(get_system(name).starts)
+
+
+@pytest.mark.parametrize("name", TIPPING)
+def test_runs_that_differ_by_a_number_follow_their_stated_equations(name):
+    system = get_system(name)
+    exact = simulate(system)
+    (number,) = system.covariates
+    assert exact.covariates == (number,) and len(exact.trajectories) == len(system.starts)
+    for k, run in enumerate(exact.trajectories):
+        assert run.covariates.tolist() == [system.covariates[number][k]]
+        if system.since is None:
+            np.testing.assert_array_equal(run.y[0], list(system.starts[k].values()))
+        times = run.t[run.t <= run.t[0] + FOLLOWED_FOR]
+        rates = lambda t, z, p=run.covariates[0]: TIPPING[name](t, z, p)  # noqa: E731
+        done = solve_ivp(rates, (times[0], times[-1]), run.y[0], "LSODA", times, rtol=1e-10, atol=1e-13)
+        scale = np.abs(done.y).max(1)  # as of the systems above
+        np.testing.assert_allclose(run.y[: len(times)] / scale, done.y.T / scale, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", TIPPING)
+def test_a_spec_names_the_number_that_runs_differ_by(name, tmp_path):
+    system = get_system(name)
+    _, spec = write_system(system, tmp_path, "1%", 3)
+    given = load_spec(spec)
+    assert not given.warnings and given.model.covariates == tuple(system.covariates)
+    assert given.model.stays_zero == system.stays_zero
+    data = make_data(system, "1%", 3)
+    assert given.data.n_measured == data.n_measured
+    for read, made in zip(given.data.trajectories, data.trajectories, strict=True):
+        np.testing.assert_array_equal(read.covariates, made.covariates)
+        np.testing.assert_allclose(read.y, made.y, rtol=1e-9)  # ten digits are written
+
+
+def test_noise_may_be_a_share_of_every_value(tmp_path):
+    system = get_system("tipping:collapse")
+    exact, noisy = simulate(system), make_data(system, "5%", 0)
+    shares = np.concatenate([b.y / a.y - 1 for a, b in zip(exact.trajectories, noisy.trajectories, strict=True)])
+    assert shares.std() == pytest.approx(0.05, rel=0.05)  # of 2000 draws it is known to 1.6 %
+    assert np.abs(shares).max() < 0.05 * 5
+    assert "noise of 5 % of every value" in write_system(system, tmp_path, "5%")[1].read_text()

@@ -66,8 +66,9 @@ def true_terms_of(system: System) -> dict[str, TrueTerm]:
         system: whose law is known.
     """
     exact = simulate(system)
-    model, names = system.hybrid(), (*exact.columns, *exact.inputs)
-    visited = np.concatenate([np.hstack([run.y, run.u]) for run in exact.trajectories])
+    model, names = system.hybrid(), (*exact.columns, *exact.inputs, *exact.covariates)
+    runs = exact.trajectories
+    visited = np.concatenate([np.hstack([r.y, r.u, np.tile(r.covariates, (len(r.t), 1))]) for r in runs])
     visited = visited[:: max(1, len(visited) // MOST_POINTS)]
     counts = system.free or [None] * len(system.missing)
     return {

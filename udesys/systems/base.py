@@ -25,12 +25,16 @@ class System:
         constants: name -> true value, of the equations' parameters and of the missing terms.
         starts: state -> initial value, one for each run.
         t: sample times of every run.
+        since: time of the starts, where the runs are sampled later; the first sample time if None.
+        covariates: name -> a number for each run, which holds for the whole of it.
+        stays_zero: states that do not leave zero, as the spec is told.
         inputs: name -> what drives the system, as a function of t in the equation language.
         measured: states with a column; those that are no velocity where it is empty.
         heldout: names of the runs, counted from "0", that the spec keeps aside.
         free: constants that each missing term needs where all of its coefficients have to be found; those of its
             formula where it is empty.
         stiff: an explicit method takes forever.
+        each: noise is a share of every value, not of its state's mean.
         time_unit: of `t`; empty where the system has none.
         source: where the law, its constants and its setting come from.
     """
@@ -44,11 +48,15 @@ class System:
     constants: Mapping[str, float]
     starts: Sequence[Mapping[str, float]]
     t: tuple[float, ...]
+    since: float | None = None
+    covariates: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    stays_zero: tuple[str, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     measured: tuple[str, ...] = ()
     heldout: tuple[str, ...] = ()
     free: tuple[int, ...] = ()
     stiff: bool = False
+    each: bool = False
     time_unit: str = ""
     source: str
 
@@ -75,11 +83,13 @@ class System:
     def hybrid(self) -> HybridODE:
         """The model that the spec has: the known part, with networks for the missing one."""
         given = {n: Parameter(**v) if isinstance(v, Mapping) else v for n, v in self.parameters.items()}
-        return HybridODE(self.equations, given, inputs=tuple(self.inputs))
+        names = {"inputs": tuple(self.inputs), "covariates": tuple(self.covariates)}
+        return HybridODE(self.equations, given, **names, stays_zero=self.stays_zero)
 
     def true_rhs(self) -> tuple[T.Tree, ...]:
-        """The true right sides over the states and t, one tree for each state, with all constants' values in place."""
-        model = HybridODE(self.truth, self.constants, inputs=tuple(self.inputs))
+        """The true right sides over the states, covariates and t, a tree for each state, with all constants' values."""
+        names = {"inputs": tuple(self.inputs), "covariates": tuple(self.covariates)}
+        model = HybridODE(self.truth, self.constants, **names)
         values = {**model.fixed_values, **{name: parse_expression(text) for name, text in self.inputs.items()}}
         return tuple(T.substitute(right, values) for right in model.rhs)
 
@@ -99,6 +109,7 @@ class System:
         """What the spec is not told, for a reader."""
         lines = [f"{call} = {formula}" for call, formula in self.missing.items()]
         lines += [f"{name}(t) = {formula}" for name, formula in self.inputs.items()]
+        lines += [f"{name} from {min(v):g} to {max(v):g}" for name, v in self.covariates.items()]
         constants = ", ".join(f"{name} = {value:g}" for name, value in self.constants.items())
         return [*lines, *([constants] if constants else [])]
 

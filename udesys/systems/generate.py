@@ -16,6 +16,7 @@ import numpy as np
 
 from udesys.data import Dataset, Trajectory, add_noise, parse_percent
 from udesys.errors import DataError, ModelError, SolveError, UdesysError, did_you_mean
+from udesys.model import tree as T
 from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
 from udesys.systems.base import System
@@ -87,22 +88,28 @@ def simulate(system: System) -> Dataset:
     """
     t = np.array(system.t)
     right_sides, drive = system.true_rhs(), _drive(system, t)
+    begin = t[0] if system.since is None else system.since
     runs = []
     for k, start in enumerate(system.starts):
         x0 = [start[state] for state in system.states]
+        own = {name: float(values[k]) for name, values in system.covariates.items()}
+        numbers = {name: T.Number(value) for name, value in own.items()}
+        there = [T.substitute(right, numbers) for right in right_sides]
         try:
-            done = solve_exactly(right_sides, system.states, x0, (t[0], t[-1]), stiff=system.stiff)
+            done = solve_exactly(there, system.states, x0, (begin, t[-1]), stiff=system.stiff)
         except SolveError as error:
             raise SolveError(f"{system.name} {error}") from None
         y = done.sol(t).T
-        y[0] = x0
-        runs.append(Trajectory(name=str(k), t=t, y=y, u=drive))
+        if begin == t[0]:
+            y[0] = x0
+        runs.append(Trajectory(name=str(k), t=t, y=y, u=drive, covariates=np.array(list(own.values()))))
     return Dataset(
         columns=system.states,
         trajectories=tuple(runs),
         time="t",
         source=system.name,
         inputs=dict.fromkeys(system.inputs, INTERPOLATION),
+        covariates=tuple(system.covariates),
     )
 
 
@@ -118,7 +125,8 @@ def make_data(system: System, noise: float | str = 0.005, seed: int = 0) -> Data
 
     Args:
         system: what to measure.
-        noise: standard deviation as a share of each state's mean magnitude over all runs, such as 0.05 or "5%".
+        noise: standard deviation as a share of each state's mean magnitude over all runs, or of every value where the
+            system says so, such as 0.05 or "5%".
         seed: of the noise.
 
     Raises:
@@ -131,7 +139,8 @@ def make_data(system: System, noise: float | str = 0.005, seed: int = 0) -> Data
     exact = simulate(system)
     chosen = [system.states.index(column) for column in system.columns]
     whole = np.concatenate([run.y[:, chosen] for run in exact.trajectories])
-    noisy = add_noise(whole, share, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    noisy = whole * (1.0 + share * rng.standard_normal(whole.shape)) if system.each else add_noise(whole, share, rng)
     parts = np.split(noisy, len(exact.trajectories))
     runs = tuple(replace(run, y=y) for run, y in zip(exact.trajectories, parts, strict=True))
     return replace(exact, columns=system.columns, trajectories=runs, sha256="")
@@ -173,10 +182,10 @@ def write_system(
     with table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         several = len(data.trajectories) > 1
-        writer.writerow([*([RUN] * several), data.time, *data.inputs, *data.columns])
+        writer.writerow([*([RUN] * several), data.time, *data.inputs, *data.covariates, *data.columns])
         for run in data.trajectories:
             for t, u, y in zip(run.t, run.u, run.y, strict=True):
-                numbers = [f"{value:.{DIGITS}g}" for value in (t, *u, *y)]
+                numbers = [f"{value:.{DIGITS}g}" for value in (t, *u, *run.covariates, *y)]
                 writer.writerow([*([run.name] * several), *numbers])
     spec.write_text(text, encoding="utf-8", newline="\n")
     return table, spec
@@ -184,22 +193,30 @@ def write_system(
 
 # ------------------------------------------------------------------ the spec's text
 def _spec_text(system: System, table: str, noise: float, seed: int) -> str:
-    starts = [", ".join(f"{state} = {value:g}" for state, value in start.items()) for start in system.starts]
-    shown = [f"#   {start} at t = {system.t[0]:g}" for start in starts[:MOST_STARTS]]
+    own = zip(*system.covariates.values(), strict=True) if system.covariates else ((),) * len(system.starts)
+    begun = [
+        {**start, **dict(zip(system.covariates, v, strict=True))} for start, v in zip(system.starts, own, strict=True)
+    ]
+    starts = [", ".join(f"{name} = {value:g}" for name, value in start.items()) for start in begun]
+    begin = system.t[0] if system.since is None else system.since
+    shown = [f"#   {start} at t = {begin:g}" for start in starts[:MOST_STARTS]]
     shown += [f"#   and {len(starts) - MOST_STARTS} more runs"] if len(starts) > MOST_STARTS else []
     entries = {"file": table, "time": "t"}
     if len(system.starts) > 1:
         entries["trajectory"] = RUN
     if system.inputs:
         entries["inputs"] = {name: {"column": name, "interpolation": INTERPOLATION} for name in system.inputs}
+    if system.covariates:
+        entries["covariates"] = list(system.covariates)
     if system.heldout:
         entries["holdout"] = {"trajectories": list(system.heldout)}
     about = "What is known; NN1, NN2, ... stand for what is not." if system.missing else "The coefficients are sought."
+    whose = "every value" if system.each else "each state's mean"
     lines = [
         f"# {system.title[0].upper()}{system.title[1:]}.",
         f"# {system.source}.",
         f"# States and time: {system.states_line()}.",
-        f"# Simulated with noise of {100 * noise:g} % of each state's mean, seed {seed}.",
+        f"# Simulated with noise of {100 * noise:g} % of {whose}, seed {seed}.",
         "# What is behind the data, which udesys does not see:",
         *(f"#   {line}" for line in system.truth_lines()),
         *shown,
@@ -212,6 +229,7 @@ def _spec_text(system: System, table: str, noise: float, seed: int) -> str:
         'equations = """',
         *(line.strip() for line in system.equations.strip().splitlines()),
         '"""',
+        *([f"stays_zero = {_toml(system.stays_zero)}"] if system.stays_zero else []),
         "",
     ]
     if system.parameters:
