@@ -85,13 +85,15 @@ def _equations(law) -> list[str]:
 
 
 def _terms(law) -> list[str]:
-    if not law.residuals:
-        return []
-    width = max(len(term) for term in law.residuals)
-    lines = ["Missing terms"]
-    for term, residual in law.residuals.items():
-        lines += wrapped(f"  {term:<{width}} =  ", residual.expression)
-    return lines
+    missing = {term: residual.expression for term, residual in law.residuals.items()}
+    missing |= {replaced.name: replaced.text for replaced in law.model.invariants.replaced}
+    width = max(map(len, missing), default=0)
+    lines = ["Missing terms"] if missing else []
+    for term, text in missing.items():
+        lines += wrapped(f"  {term:<{width}} =  ", text)
+    kept = [f"{state} stays zero once zero" for state in law.model.stays_zero]
+    kept += [f"{total} is conserved" for total in law.model.conserved]
+    return lines + (wrapped("Kept: ", f"{'; '.join(kept)}.") if kept else [])
 
 
 # ------------------------------------------------------------------ the constants

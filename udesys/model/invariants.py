@@ -8,46 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from udesys.errors import ModelError, did_you_mean
 from udesys.model import tree as T
 from udesys.model.grammar import NetworkCall, parse_expression
-from udesys.model.polynomial import expanded, is_plain, linear_in, to_tree
-from udesys.model.program import Program
+from udesys.model.polynomial import expanded, linear_in, to_tree
+from udesys.model.vanishing import Vanishing, vanishes
 
 if TYPE_CHECKING:
     from udesys.model.hybrid import HybridODE, Slot
-
-NEAR_ZERO = 1e-100  # what stands for zero where a tree is no number there, as x*log(x)
-NEGLIGIBLE = 1e-9  # of a tree's size at points of size one
-POINTS, DRAWN, SEED = 12, (0.3, 2.0), 0  # at which a tree that cannot be multiplied out is looked at
-REMEMBERED = 100_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Vanishing:
-    """Where a missing term is zero.
-
-    Attributes:
-        state: the state that stays zero.
-        arguments: the term's arguments that are zero with it.
-    """
-
-    state: str
-    arguments: frozenset[str]
-
-    def of(self, tree: T.Tree) -> bool:
-        """Whether a tree over the term's arguments, other names being constants, is zero there."""
-        return vanishes(tree, self.arguments)
-
-    @property
-    def said(self) -> str:
-        """As the user said it."""
-        return f'stays_zero = ["{self.state}"]'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,44 +126,6 @@ def describe(invariants: Invariants, stays_zero: Sequence[str], conserved: Seque
     return lines
 
 
-# ------------------------------------------------------------------ zero or not
-@lru_cache(maxsize=REMEMBERED)
-def vanishes(tree: T.Tree, names: frozenset[str]) -> bool:
-    """Whether a tree is zero wherever the named symbols are, all other symbols being free.
-
-    By multiplying out; where a function stands in the way, by its values at some points of size one, which are
-    positive. Where it is no number, as x*log(x) is none, its limit from above counts.
-    """
-    try:
-        sums = expanded(T.substitute(tree, dict.fromkeys(names, T.ZERO)))
-        if not sums or is_plain(sums):
-            return not sums
-    except ArithmeticError:
-        pass
-    there, size = _values(tree, names, NEAR_ZERO), sum(abs(_values(part, names, 1.0)) for part in _added_up(tree))
-    finite = np.isfinite(there)
-    return bool(finite.any()) and bool(
-        np.abs(there[finite]).max() <= NEGLIGIBLE * size[np.isfinite(size)].max(initial=0.0)
-    )
-
-
-def _values(tree: T.Tree, names: frozenset[str], at: float) -> np.ndarray:
-    """(points,) of a tree where the named symbols have one value and the others are drawn."""
-    others = sorted(T.symbols(tree) - names)
-    draws = {name: np.random.default_rng([SEED, *name.encode()]) for name in others}
-    inputs = [*(rng.uniform(*DRAWN, POINTS) for rng in draws.values()), *(np.full(POINTS, at) for _ in names)]
-    with np.errstate(all="ignore"):
-        values = Program([tree], [*others, *sorted(names)]).run(inputs)[0]
-    return np.broadcast_to(np.asarray(values, float), POINTS)
-
-
-def _added_up(tree: T.Tree) -> list[T.Tree]:
-    """The terms of a sum, signs aside."""
-    if isinstance(tree, T.Operation) and tree.op in ("add", "sub", "neg"):
-        return [part for a in tree.args for part in _added_up(a)]
-    return [tree]
-
-
 # ------------------------------------------------------------------ sums that stay what they are
 def _conserving(held: Invariants, model: HybridODE, text: str) -> Invariants:
     """The equations with a network replaced, where the sum is not kept without."""
@@ -286,7 +218,7 @@ def _put(held: Invariants, name: str, tree: T.Tree, outputs: Mapping, kept: str)
     slot, call, k = outputs[name]
     slots = [s if s is not slot else replace(s, n_outputs=k) for s in held.slots]
     called = f"{slot.name}({', '.join(T.to_text(a) for a in call.args)})" + (f"[{k}]" if slot.n_outputs > 1 else "")
-    before = [replace(r, tree=T.substitute(r.tree, {name: tree})) for r in held.replaced]
+    before = [replace(r, tree=to_tree(expanded(T.substitute(r.tree, {name: tree})))) for r in held.replaced]
     return replace(
         held,
         rhs=tuple(T.substitute(right, {name: tree}) for right in held.rhs),
@@ -312,11 +244,15 @@ def _staying_zero(held: Invariants, model: HybridODE, state: str) -> Invariants:
     needed = [name for name in outputs if name in T.symbols(right)]
     known = _without(right, needed)
     if known is None or not vanishes(known, zero):
+        left, apart = _left(right if known is None else known, state, outputs), ", its networks apart" if needed else ""
         raise ModelError(
-            f'stays_zero = ["{state}"], but where {state} is zero its equation is not: it has '
-            f"{_left(right if known is None else known, state, outputs)} there. Correct the equation, or leave it out."
+            f'stays_zero = ["{state}"], but where {state} is zero its equation is not: it has {left} there{apart}. '
+            "Correct the equation, or leave it out."
         )
-    for name in list(needed):  # only those without which it does not
+    with_it = {
+        name: [place for place, tree in enumerate(outputs[name][1].args) if vanishes(tree, zero)] for name in needed
+    }
+    for name in sorted(reversed(needed), key=lambda n: bool(with_it[n])):  # only those without which it does not
         fewer = [n for n in needed if n != name]
         trial = _without(right, fewer)
         if trial is not None and vanishes(trial, zero):
@@ -325,15 +261,15 @@ def _staying_zero(held: Invariants, model: HybridODE, state: str) -> Invariants:
     for name in needed:
         slot, call, k = outputs[name]
         term = slot.terms[k]
-        with_it = [place for place, tree in enumerate(call.args) if vanishes(tree, zero)]
-        if not with_it:
+        places = with_it[name]
+        if not places:
             shown = ", ".join(T.to_text(a) for a in call.args)
             raise ModelError(
                 f'stays_zero = ["{state}"], but {slot.name}({shown}) does not depend on {state}, so only zero would '
                 f"do. Write {slot.name}({state}, {shown})."
             )
-        place = next((p for p in with_it if call.args[p] == T.Symbol(state)), with_it[0])
-        where = Vanishing(state=state, arguments=frozenset(slot.arguments[p] for p in with_it))
+        place = next((p for p in places if call.args[p] == T.Symbol(state)), places[0])
+        where = Vanishing(state=state, arguments=frozenset(slot.arguments[p] for p in places))
         vanishing[term] = tuple(dict.fromkeys((*vanishing.get(term, ()), where)))
         gates[term] = tuple(sorted({*gates.get(term, ()), place}))
     return replace(held, vanishing=vanishing, gates=gates)

@@ -11,6 +11,7 @@ from udesys.assess.summary import estimates_of, picked_of
 from udesys.errors import ModelError
 from udesys.model import mathml
 from udesys.model.grammar import parse_expression
+from udesys.model.invariants import describe
 from udesys.report import asked_tables, captions, tables, words
 from udesys.report.courses import Course, courses_of
 from udesys.report.curves import call_text
@@ -100,7 +101,7 @@ def report_html(
         "law": law,
         "words": words,
         "equations": mathml.equation_pieces(law.closed_form),
-        "asked": law.model.text.splitlines(),
+        "asked": [*law.model.text.splitlines(), *_kept(law.model)],
         "terms": _terms(law, units),
         "rivals": words.rivals_of(law),
         "picked": picked_of(law) if law.candidates else None,
@@ -210,6 +211,12 @@ def _profiles(law) -> dict | None:
         else _across("profiles", about, lambda width: draw_profiles(those, width=width))
     )
     return {"figure": figure, "alone": alone, "table": tables.profiles_table(law)}
+
+
+def _kept(model) -> list[str]:
+    """What was said that the equations keep, in lines below them."""
+    positive = [f"never below zero: {', '.join(model.positive)}"] if model.positive else []
+    return [*positive, *describe(model.invariants, model.stays_zero, model.conserved)]
 
 
 def _next(law, units) -> dict | None:

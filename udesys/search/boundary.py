@@ -15,8 +15,8 @@ from udesys.model import HybridODE
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.model.hybrid import Slot
-from udesys.model.invariants import vanishes
 from udesys.model.program import Program
+from udesys.model.vanishing import vanishes
 
 POINTS = 200  # of those that the data visited
 ROUNDING = 1e-9  # of the right side's size: below zero by less is zero
@@ -119,7 +119,7 @@ def outward_states(form: ClosedForm, nodes: np.ndarray, t: np.ndarray, u: np.nda
 
 
 def _is_outward(pull, usual) -> bool:
-    """Whether a right side is negative somewhere, beside its usual size; where it is no number does not count."""
+    """Whether a right side is below zero somewhere, beside its usual size; where it is no number does not count."""
     pull, usual = np.asarray(pull, float), np.abs(np.asarray(usual, float))
     size = usual[np.isfinite(usual)].max(initial=0.0)
-    return bool(pull[np.isfinite(pull)].min(initial=0.0) < -ROUNDING * size)
+    return bool(pull[~np.isnan(pull)].min(initial=0.0) < -ROUNDING * size)

@@ -100,6 +100,10 @@ def for_model(options: SearchOptions, model: HybridODE, time: str = "t") -> Sear
     terms = {}
     for term, known in options.terms.items():
         if term not in slots:
+            for gone in model.invariants.replaced:
+                if gone.name.split("(")[0] == term.split("[")[0]:
+                    why = f"{gone.kept} is conserved, so {gone.name} is {gone.text}"
+                    raise SearchError(f"terms names {term!r}, but {why}. {did_you_mean(term, slots)}")
             raise SearchError(f"terms names {term!r}, which is no missing term. {did_you_mean(term, slots)}")
         try:
             terms[term] = _for_slot(known, slots[term], model)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from udesys.model import tree as T
 from udesys.model.closed_form import Formula
-from udesys.model.invariants import Vanishing
 from udesys.model.program import Program
+from udesys.model.vanishing import Vanishing
 from udesys.search.boundary import Inward
 from udesys.search.knowledge import TermKnowledge
 
@@ -64,8 +65,9 @@ class Shape:
         """
         if not self:
             return ""
-        for where in self.vanishing:
-            if not where.of(formula.tree):
+        for where in self.vanishing:  # whatever the constants, and with these: x**c vanishes for no c below zero
+            values = {name: T.Number(value) for name, value in formula.constants.items()}
+            if not (where.of(formula.tree) and where.of(T.substitute(formula.tree, values))):
                 return where.said
         for where in self.inward:
             if broken := where.objection(formula, self.arguments):

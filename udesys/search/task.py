@@ -9,7 +9,7 @@ import numpy as np
 
 from udesys.errors import SearchError
 from udesys.model import tree as T
-from udesys.model.invariants import Vanishing
+from udesys.model.vanishing import Vanishing
 from udesys.search.boundary import Inward
 from udesys.search.prior import DEFAULT, Prior
 

@@ -16,7 +16,9 @@ MOST_LISTED = 20  # columns left out that are named one by one
 _HELD_OUT = ("val", "valid", "validation", "test", "holdout", "heldout")  # labels of runs that are meant to judge
 
 
-def starter_text(table: RawTable, guesses: tuple[Guess, ...], names: Mapping[str, str], file: str) -> str:
+def starter_text(
+    table: RawTable, guesses: tuple[Guess, ...], names: Mapping[str, str], file: str, position: str = ""
+) -> str:
     """Write a first spec.
 
     Args:
@@ -24,12 +26,17 @@ def starter_text(table: RawTable, guesses: tuple[Guess, ...], names: Mapping[str
         guesses: one for each column.
         names: column -> its name in the equations.
         file: the data file, as the spec names it.
+        position: of fields on a line, their position; else empty.
     """
     states = [g for g in guesses if g.role == "state"]
     drivers = [g for role in ("input", "covariate") for g in guesses if g.role == role]
     arguments = [names[g.column] for g in states] + [f"{names[g.column]}'" for g in states if g.second_order]
     called = ", ".join([*arguments, *(names[g.column] for g in drivers)])
-    equations = [f"{names[g.column]}{_primes(g)} = NN{number}({called})" for number, g in enumerate(states, start=1)]
+    spread = [_diffusion(names[g.column], len(states)) if position else "" for g in states]
+    equations = [
+        f"{names[g.column]}{_primes(g)} = NN{number}({called}){more}"
+        for number, (g, more) in enumerate(zip(states, spread, strict=True), start=1)
+    ]
     lines = [
         f"# A first spec for {shown(table.source)[1:-1]}, guessed from its names and numbers. It runs as it is;",
         "# put in what you know, and ask again:",
@@ -44,9 +51,14 @@ def starter_text(table: RawTable, guesses: tuple[Guess, ...], names: Mapping[str
         'equations = """',
         *equations,
         '"""',
-        *_physics(names[states[0].column], called, second_order=states[0].second_order),
+        *(
+            _spreading(names[states[0].column], called)
+            if position
+            else _physics(names[states[0].column], called, second_order=states[0].second_order)
+        ),
         *_positive(table, states, names),
         "",
+        *(_grid(position, names[states[0].column]) if position else []),
         *_options(names[states[0].column], second_order=states[0].second_order),
     ]
     return "\n".join([*lines, ""])
@@ -142,10 +154,42 @@ def _physics(x: str, called: str, *, second_order: bool) -> list[str]:
     ]
 
 
+def _diffusion(u: str, n_fields: int) -> str:
+    return f" + {'D' if n_fields == 1 else f'D_{u}'}*dxx({u})"
+
+
+def _spreading(u: str, called: str) -> list[str]:
+    """Comments that show what may stand in the equation of a field."""
+    return [
+        "# dx and dxx are the first and second derivative along the line, conv3 a stencil that is learned:",
+        f"#   {'transport:':<22} {u}' = NN1({called}) - speed*dx({u}) + D*dxx({u})",
+        f"#   {'a flow of its own:':<22} {u}' = NN1({called}) - dx({u}^2/2)",
+        f"#   {'an unknown spreading:':<22} {u}' = NN1({called}) + conv3({u})",
+    ]
+
+
+def _grid(position: str, u: str) -> list[str]:
+    """The section [grid]."""
+    return [
+        "[grid]",
+        *_setting(f"position = {_toml(position)}", "of the points at which the states are fields"),
+        *_setting('ends = "neumann"', 'no slope there; "periodic": a ring; "dirichlet": values stay'),
+        *_setting(f"# ends = {_inline({u: 'dirichlet'})}", "of single fields"),
+        "",
+    ]
+
+
 def _positive(table: RawTable, states: list[Guess], names: Mapping[str, str]) -> list[str]:
     """The offer to keep states above zero, where their columns are."""
     above = [names[g.column] for g in states if np.nanmin(numbers(table, g.column)) >= 0]
-    return _setting(f"# positive = {_toml(above)}", "states that can never go below zero") if above else []
+    if not above:
+        return []
+    first = [names[g.column] for g in states if names[g.column] in above and not g.second_order]
+    again = _setting(f"# stays_zero = {_toml(first)}", "states that nothing brings back once they are zero")
+    return [
+        *_setting(f"# positive = {_toml(above)}", "states that can never go below zero"),
+        *(again if first else []),
+    ]
 
 
 def _options(state: str, *, second_order: bool) -> list[str]:

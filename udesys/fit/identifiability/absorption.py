@@ -66,7 +66,8 @@ def stand_in(model, parameters: dict[str, float], around: Surroundings, unmeasur
     formulas = {}
     for slot in model.slots:
         for term in slot.terms:
-            functions = [f for f in hidden[term] if f != T.ZERO]
+            kept = model.invariants.vanishing.get(term, ())  # what does not vanish there, the term cannot hold
+            functions = [f for f in hidden[term] if f != T.ZERO and all(where.of(f) for where in kept)]
             constants = {f"{CHANGE} {k}": 0.0 for k in range(len(functions))}
             added = [T.mul(T.Symbol(c), f) for c, f in zip(constants, functions, strict=True)]
             formulas[term] = Formula(T.total([near[term], *added]), constants)
