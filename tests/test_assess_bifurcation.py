@@ -221,10 +221,15 @@ def test_a_stiff_side_is_simulated_implicitly_to_the_same_ends():
 # --- laws and hybrids -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [n for n, (text, _, _) in RIGHT_SIDES.items() if "NN" in text and "(t)" not in text])
+WRITTEN_OUT = {n: (*given, ()) for n, given in RIGHT_SIDES.items() if "NN" in given[0] and "(t)" not in given[0]}
+WRITTEN_OUT["a state that stays zero"] = ("x' = 2*x - NN(x, y)\ny' = NN(x*y, x)", {}, {}, ("x",))
+
+
+@pytest.mark.parametrize("name", WRITTEN_OUT)
 def test_a_hybrid_written_out_has_the_right_sides_and_jacobians_of_its_tensors(name):
-    text, parameters, networks = RIGHT_SIDES[name]
-    model = HybridODE(f"{text}\nvaried' = level - varied", {**parameters, "level": 0.7}, networks)
+    text, parameters, networks, stays_zero = WRITTEN_OUT[name]
+    given = {"parameters": {**parameters, "level": 0.7}, "networks": networks, "stays_zero": stays_zero}
+    model = HybridODE(f"{text}\nvaried' = level - varied", **given)
     field, rng = HybridField(model), np.random.default_rng(0)
     theta = rng.standard_normal(field.n_theta)
     for scale in field.scales:

@@ -15,6 +15,7 @@ from udesys.integrate.adaptive_machine import evaluate
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm
 from udesys.model.hybrid import HybridODE
+from udesys.model.invariants import gated
 from udesys.model.program import Program
 
 if TYPE_CHECKING:
@@ -140,7 +141,10 @@ def network_trees(field: HybridField, slot: int, theta: np.ndarray) -> list[T.Tr
         units = [_ACTIVATIONS[layout.activation](a) for a in _affine(matrix, bias, units)]
     matrix, bias = layers[-1]
     outputs = [T.add(a, b) for a, b in zip(_affine(matrix, bias, units), _affine(skip, 0.0 * bias, seen), strict=True)]
-    return [T.mul(T.Number(float(size)), a) for size, a in zip(scale.output, outputs, strict=True)]
+    outputs = [T.mul(T.Number(float(size)), a) for size, a in zip(scale.output, outputs, strict=True)]
+    for k, places in field.model.invariants.gated_outputs(slot):
+        outputs[k] = gated(outputs[k], plain, places)
+    return outputs
 
 
 def _affine(matrix: np.ndarray, bias: np.ndarray, units: list[T.Tree]) -> list[T.Tree]:
