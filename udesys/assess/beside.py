@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from udesys.assess.fields import heldout_error as heldout_fields
+from udesys.assess.fields import hybrid_fields
 from udesys.assess.forecast import HeldOut, errors_of, held_out_runs, is_rest
 from udesys.data import Dataset, Trajectory
 from udesys.errors import SolveError
@@ -68,6 +70,9 @@ def hybrid_error(fit: FitResult, form: ClosedForm, heldout: Dataset, x0: np.ndar
     Returns:
         column -> RMSE; infinite where the simulation fails, empty where it would take too long.
     """
+    if form.model.grid is not None:
+        starts = np.array([states[0] for states in fit.states])
+        return heldout_fields(form.model, heldout, fit.data, starts, lambda *point: hybrid_fields(fit, *point))
 
     def predicted(run: HeldOut) -> np.ndarray:
         start = run.start[0] if run.run is None else fit.states[run.run][0]

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from udesys.assess.fields import heldout_error as heldout_fields
+from udesys.assess.fields import simulate_fields
 from udesys.data import Dataset, Trajectory, smooth
 from udesys.errors import SolveError
 from udesys.integrate.driving import Driving, driving_of
 from udesys.model import HybridODE
+from udesys.model.along_grid import FormAlongGrid
 from udesys.model.closed_form import ClosedForm
 from udesys.search.measurements import Measurements
 from udesys.select.refit import Refitter
@@ -160,6 +163,9 @@ def heldout_error(form: ClosedForm, heldout: Dataset, data: Dataset, x0: np.ndar
     Returns:
         column -> RMSE; infinite where the simulation fails.
     """
+    if form.model.grid is not None:
+        law = FormAlongGrid(form)
+        return heldout_fields(form.model, heldout, data, x0, lambda *point: simulate_fields(law, *point))
 
     def predicted(run: HeldOut) -> np.ndarray:
         t = run.trajectory.t

@@ -23,13 +23,14 @@ from udesys.fit.evidence import log_determinant
 from udesys.fit.hyperparameters import Hyperparameters
 from udesys.fit.options import FitOptions
 from udesys.fit.problem import ShootingProblem
-from udesys.fit.runs_on_grid import driving_along, profiles, runs_of, with_operators
+from udesys.fit.profiles_on_grid import profiles, with_operators
 from udesys.fit.start import linear_errors
 from udesys.fit.unknowns import StageReport, Unknowns
 from udesys.integrate import lattice
 from udesys.model import HybridODE, Parameter
 from udesys.model.along_grid import HybridAlongGrid
 from udesys.model.grid import coefficient_names
+from udesys.model.runs_on_grid import driving_along, runs_of
 
 NAME = "field shooting"
 MOST_POINTS = 48  # trajectories on which a start is looked for
@@ -84,7 +85,7 @@ def fields_from(
 
     Args:
         model: with a grid.
-        data: of every point, see `fit.runs_on_grid`.
+        data: of every point, see `fit.profiles_on_grid`.
         start: called as start(data) -> the attempt that the ordinary fit prefers.
         options: of the fit.
         given: (m,) states and observables whose noise is given.

@@ -17,8 +17,8 @@ from udesys.fit.identifiability.findings import Identifiability
 from udesys.fit.identifiability.of_hybrid import identifiability_of
 from udesys.fit.options import FitOptions
 from udesys.fit.outliers import are_outliers, outlying
+from udesys.fit.profiles_on_grid import without_operators
 from udesys.fit.result import FitResult, residual_terms, theta_covariance
-from udesys.fit.runs_on_grid import without_operators
 from udesys.fit.start import WEIGHT_PRIOR
 from udesys.fit.windows import windows_of
 from udesys.model import HybridODE

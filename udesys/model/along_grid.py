@@ -7,12 +7,14 @@ from functools import cached_property
 
 import numpy as np
 
-from udesys.integrate.lattice import Lattice, Slopes
+from udesys.integrate.lattice import Lattice, Slopes, simulate
+from udesys.integrate.lattice import sensitivities as sensitivities_of
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm
 from udesys.model.field import HybridField
 from udesys.model.hybrid import HybridODE
 from udesys.model.program import Program
+from udesys.model.runs_on_grid import driving_along, runs_of
 
 
 class GridLaw:
@@ -166,6 +168,39 @@ class FormAlongGrid(GridLaw):
         shape = (len(x), d, -1) if len(x) else (0, d, 0)
         by_operator = by_operator.reshape(len(x), d, len(self.operators))
         return f, by_state.reshape(shape), by_operator, by_theta.reshape(len(x), d, p)
+
+
+def simulate_form(form: ClosedForm, values, x0, t, segments, steps, *, pieces=None, sensitivities=False, partial=False):
+    """Simulate whole runs of a closed form of fields.
+
+    Args:
+        values: (unknowns,).
+        x0: (trajectories, d), point after point, run after run.
+        t: (samples,) of all trajectories.
+        segments: (lo, hi) of the trajectories.
+        steps: (samples,) implicit steps from a sample to the next.
+        pieces: (samples, k, 4) cubics of inputs, covariates and operators; the operators' are not looked at.
+        partial: keep what was simulated of a run that is lost.
+
+    Returns:
+        States (samples, d), None where a run is lost, unless `partial`; and with `sensitivities` the derivatives
+        (samples, d, unknowns + d) by the values and by the trajectory's own start.
+    """
+    law, found = FormAlongGrid(form, values), np.full((len(t), len(form.model.states)), np.nan)
+    n, d, p = law.n, law.d, len(values)
+    slopes = np.zeros((len(t), d, p + d)) if sensitivities else None
+    for k, run in enumerate(runs_of(form.model, t, segments)):
+        driving, own = driving_along(run, pieces, len(law.operators)), steps[run.rows[:-1]].max(1)
+        course = simulate(law.lattice, law, x0[k * n : (k + 1) * n], run.t, own, driving)
+        if course.lost and not partial:
+            return None, None
+        found[run.rows] = course.states
+        if sensitivities and not course.lost:
+            whole = sensitivities_of(law.lattice, law, course, run.t, own, driving)
+            slopes[run.rows, :, :p] = whole[..., :p]
+            by_start = whole[..., p:].reshape(len(run.t), n, d, n, d)
+            slopes[run.rows, :, p:] = by_start[:, np.arange(n), :, np.arange(n)].swapaxes(0, 1)
+    return found, slopes
 
 
 def operators_as_states(model: HybridODE) -> HybridODE:

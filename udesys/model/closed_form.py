@@ -99,8 +99,16 @@ class ClosedForm:
         return Program([*self.rhs, *slopes], self.inputs)
 
     def simulate(self, x0, t, segments, steps, *, pieces=None, values=None, sensitivities=False, partial=False):
-        """Simulate segments of one time axis; see `integrate.machine.simulate`, or the same of `implicit_machine`."""
+        """Simulate segments of one time axis; see `integrate.machine.simulate`, or the same of `implicit_machine`.
+
+        Of fields on a grid the segments are the points of whole runs; see `model.along_grid.simulate_form`.
+        """
         values = self.values if values is None else values
+        if self.model.grid is not None:
+            from udesys.model.along_grid import simulate_form
+
+            options = {"pieces": pieces, "sensitivities": sensitivities, "partial": partial}
+            return simulate_form(self, values, x0, t, segments, steps, **options)
         if self.stiff:
             from udesys.integrate import implicit_machine
 

@@ -21,7 +21,6 @@ import numpy as np
 
 from udesys.fit import FitResult
 from udesys.fit.result import term_values, theta_covariance
-from udesys.fit.runs_on_grid import driving_along, runs_of
 from udesys.integrate import lattice
 from udesys.integrate.radau import STAGES, C
 from udesys.model import HybridODE
@@ -29,6 +28,7 @@ from udesys.model import tree as T
 from udesys.model.along_grid import FormAlongGrid, GridLaw, HybridAlongGrid
 from udesys.model.closed_form import ClosedForm
 from udesys.model.program import Program
+from udesys.model.runs_on_grid import driving_along, runs_of
 from udesys.search.boundary import inward_of
 from udesys.search.measurements import Measurements
 from udesys.search.task import Task

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from udesys.fit.runs_on_grid import driving_along, runs_of
 from udesys.integrate import lattice
 from udesys.model import HybridODE
 from udesys.model.along_grid import FormAlongGrid
 from udesys.model.closed_form import ClosedForm
+from udesys.model.runs_on_grid import driving_along, runs_of
 from udesys.search.measurements import Measurements
 from udesys.select.refit import Point, Refit, Refitter
 
@@ -133,7 +133,7 @@ class FieldSystem:
     def add(self, k: int, slopes, weight, residual, free) -> None:
         """A run: slopes (times, n, m, values + starts), weights and weighted residuals (times, n, m)."""
         seen = weight.reshape(-1) > 0
-        rows = slopes.reshape(-1, slopes.shape[-1])[seen] * weight.reshape(-1)[seen, None]
+        rows = slopes.reshape(weight.size, slopes.shape[-1])[seen] * weight.reshape(-1)[seen, None]
         if rows.shape[1] > self.n:
             rows[:, self.n :] *= free.reshape(-1)
         whole, pull = rows.T @ rows, rows.T @ residual.reshape(-1)[seen]

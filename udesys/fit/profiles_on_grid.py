@@ -1,56 +1,17 @@
-"""Fields on a grid as a dataset holds them: a trajectory for each point, the points of a run in order."""
+"""Measured fields as the fit begins with them: profiles made smooth, and operators along the grid as inputs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from udesys.data import Dataset, smooth
-from udesys.errors import FitError
-from udesys.integrate.driving import evaluate
 from udesys.model import HybridODE
 from udesys.model.along_grid import GridLaw
+from udesys.model.runs_on_grid import Run, runs_of
 
 LEAST_SMOOTHED = 10  # points from which a profile is smoothed; fewer are joined by lines
-
-
-@dataclass(frozen=True)
-class Run:
-    """The samples of one run among all samples.
-
-    Attributes:
-        t: (times,) of every point.
-        rows: (times, n) the sample of a time and a point.
-    """
-
-    t: np.ndarray
-    rows: np.ndarray
-
-
-def runs_of(model: HybridODE, t: np.ndarray, segments: tuple[np.ndarray, np.ndarray]) -> tuple[Run, ...]:
-    """The runs of samples whose trajectories are the points of a grid.
-
-    Args:
-        model: with a grid.
-        t: (samples,) times, trajectory after trajectory.
-        segments: (lo, hi) of the trajectories.
-
-    Raises:
-        FitError: the trajectories are not the grid's points, run after run, with the same times in a run.
-    """
-    lo, hi = segments
-    n, runs = model.grid.n, []
-    form = f"Fields are read with position={model.grid.name!r}: one trajectory for each of the {n} points of a run."
-    if not len(lo) or len(lo) % n:
-        raise FitError(f"{len(lo)} trajectories are no whole runs of fields on {n} points. {form}")
-    for first in range(0, len(lo), n):
-        times = [t[a:b] for a, b in zip(lo[first : first + n], hi[first : first + n], strict=True)]
-        if any(len(own) != len(times[0]) or (own != times[0]).any() for own in times):
-            raise FitError(f"the points of a run differ in their times. {form}")
-        rows = lo[None, first : first + n] + np.arange(len(times[0]))[:, None]
-        runs.append(Run(times[0], rows))
-    return tuple(runs)
 
 
 def runs_of_data(model: HybridODE, data: Dataset) -> tuple[Run, ...]:
@@ -58,24 +19,6 @@ def runs_of_data(model: HybridODE, data: Dataset) -> tuple[Run, ...]:
     lengths = [len(run.t) for run in data.trajectories]
     ends = np.cumsum(lengths)
     return runs_of(model, np.concatenate([run.t for run in data.trajectories]), (ends - lengths, ends))
-
-
-def driving_along(run: Run, pieces: np.ndarray | None, n_operators: int):
-    """Inputs and covariates of all points of a run, as `integrate.lattice` asks for them; None without any.
-
-    Args:
-        run: its samples.
-        pieces: (samples, k, 4) cubics from every sample on, those of the operators along the grid last.
-        n_operators: how many of them are.
-    """
-    if pieces is None or pieces.shape[1] <= n_operators:
-        return None
-    own = pieces[run.rows][:, :, : pieces.shape[1] - n_operators]  # (times, n, k, 4)
-
-    def values(interval: int, s: np.ndarray) -> np.ndarray:
-        return evaluate(own[interval][None], np.broadcast_to(s[:, None], (len(s), own.shape[1])))
-
-    return values
 
 
 def profiles(model: HybridODE, data: Dataset) -> list[np.ndarray]:

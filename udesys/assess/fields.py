@@ -1,0 +1,237 @@
+"""Laws and hybrids of fields on a grid simulated where they were not fitted: all points of a run at once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+
+from udesys.data import Dataset, Trajectory
+from udesys.errors import SolveError
+from udesys.fit import FitResult
+from udesys.integrate import lattice
+from udesys.integrate.driving import Driving, driving_of
+from udesys.model import HybridODE
+from udesys.model.along_grid import FormAlongGrid, GridLaw, HybridAlongGrid
+from udesys.model.closed_form import ClosedForm
+
+AGREEMENT = 1e-6  # relative change on doubling the steps at which a simulation is accepted
+ENOUGH = 1e-4  # the same for a band, which is known to some percent
+MOST_STEPS = 256  # between two times
+DRAWS, TAIL = 100, 2.5  # laws of a band, and percent of them on either side
+REMEMBERED = 8  # courses
+SEED = 0
+_courses: OrderedDict = OrderedDict()  # those simulated last: points ask for theirs one after the other
+
+
+def known_names(model: HybridODE) -> tuple[str, ...]:
+    """Inputs and covariates, without the operators along the grid."""
+    return (*model.inputs, *model.covariates)
+
+
+def run_of(model: HybridODE, trajectory: int) -> tuple[slice, int]:
+    """The trajectories of the run that a point belongs to, and its place among the points."""
+    run, point = divmod(trajectory, model.grid.n)
+    return slice(run * model.grid.n, (run + 1) * model.grid.n), point
+
+
+def drivings_of(model: HybridODE, of_point: Callable[[Trajectory], Driving | None], runs) -> list[Driving] | None:
+    """What drives every point of a run; None where nothing does."""
+    return [of_point(run) for run in runs] if known_names(model) else None
+
+
+def simulate_fields(
+    law: GridLaw, x0: np.ndarray, t0: float, t: np.ndarray, drivings: list[Driving] | None = None
+) -> np.ndarray:
+    """Fields (time, n, d) from x0 (n, d) at t0, the steps doubled until they no longer matter.
+
+    Args:
+        law: the right side.
+        t: (time,) increasing from t0 on.
+        drivings: the inputs and covariates of every point; None where there are none.
+
+    Raises:
+        SolveError: t does not increase from t0 on, or the fields leave the finite numbers.
+    """
+    times = _Times(t0, t, drivings)
+    return times.converged(law, x0)[0].states[times.rows]
+
+
+class _Times:
+    """The times at which fields are wanted, with what drives them there; arguments as for `simulate_fields`."""
+
+    def __init__(self, t0: float, t: np.ndarray, drivings: list[Driving] | None):
+        if t.ndim != 1 or len(t) == 0 or not np.isfinite(t).all() or (np.diff(t) <= 0).any() or t[0] < t0:
+            raise SolveError(f"t must be finite and increase from {t0:g} on, the time of the initial values. Sort it.")
+        grid = np.unique(np.append(t, t0))
+        self.grid = grid if drivings is None else drivings[0].grid(grid)
+        self.rows, self.driving, gaps = np.searchsorted(self.grid, t), _along(drivings, self.grid), np.diff(self.grid)
+        self.base = np.maximum(np.ceil(gaps / np.median(gaps)), 1).astype(np.int64) if len(gaps) else gaps.astype(int)
+
+    def course(self, law: GridLaw, x0: np.ndarray, count: int, guess: np.ndarray | None = None) -> lattice.Course:
+        """With so many times as many steps as one for a usual interval."""
+        return lattice.simulate(law.lattice, law, x0, self.grid, count * self.base, self.driving, guess)
+
+    def converged(self, law: GridLaw, x0: np.ndarray, agreement: float = AGREEMENT) -> tuple[lattice.Course, int]:
+        """A course whose steps no longer matter, and how many that took.
+
+        Raises:
+            SolveError: the fields leave the finite numbers.
+        """
+        coarse, count = None, 1
+        while count <= MOST_STEPS:
+            fine = self.course(law, x0, count)
+            fine = None if fine.lost else fine
+            if fine is not None and coarse is not None:
+                size = np.abs(fine.states).max((0, 1)) + 1e-300
+                if (np.abs(fine.states - coarse.states).max((0, 1)) <= agreement * size).all():
+                    return fine, count
+            coarse, count = fine, 2 * count
+        if coarse is None:
+            raise SolveError(f"the fields leave the finite numbers before t = {self.grid[-1]:g}. Ask for less.")
+        return coarse, count // 2
+
+
+def _along(drivings: list[Driving] | None, grid: np.ndarray):
+    """Inputs and covariates of all points between the times of a grid, as `integrate.lattice` asks for them."""
+    if drivings is None:
+        return None
+
+    def values(interval: int, s: np.ndarray) -> np.ndarray:
+        return np.stack([driving.values(grid[interval] + s) for driving in drivings], 1)
+
+    return values
+
+
+def outputs_of(form: ClosedForm, t: np.ndarray, states: np.ndarray, driving: Driving | None, values=None) -> np.ndarray:
+    """(time, m) states and observables of one point from its states (time, d)."""
+    return form.outputs(t, states, inputs_of(form.model, t, driving), values=values)
+
+
+def inputs_of(model: HybridODE, t: np.ndarray, driving: Driving | None) -> np.ndarray | None:
+    """(time, k) what an observable sees beside the states; None where the model has nothing of it."""
+    if not model.exogenous:
+        return None
+    known = np.zeros((len(t), 0)) if driving is None else driving.values(t)
+    return np.concatenate([known, np.zeros((len(t), len(model.spatial)))], 1)  # observables hold no operator
+
+
+# ------------------------------------------------------------------ a law
+def course_of(
+    form: ClosedForm, x0: np.ndarray, t0: float, t: np.ndarray, drivings: list[Driving] | None
+) -> np.ndarray:
+    """Fields (time, n, d) of a law, remembered: arguments as for `simulate_fields`."""
+    key = (id(form), x0.tobytes(), t0, t.tobytes())
+    if key not in _courses or _courses[key][0] is not form:
+        _courses[key] = (form, simulate_fields(FormAlongGrid(form), x0, t0, t, drivings))
+        while len(_courses) > REMEMBERED:
+            _courses.popitem(last=False)
+    return _courses[key][1]
+
+
+def bands_of(
+    form: ClosedForm, x0: np.ndarray, t0: float, t: np.ndarray, drivings: list[Driving] | None, covariance, run: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Between what 95 % of the laws drawn by the covariance are: low and high (time, n, m); NaN without one.
+
+    The fields at the first time follow the constants as the linearised law has it, each point with an error of its own.
+
+    Args:
+        covariance: of the law's values and all initial values, or None.
+        run: the trajectories of the run in it.
+    """
+    key = ("band", id(form), x0.tobytes(), t0, t.tobytes())
+    if key not in _courses or _courses[key][0] is not form:
+        _courses[key] = (form, _sampled(form, x0, t0, t, drivings, covariance, run))
+        while len(_courses) > REMEMBERED:
+            _courses.popitem(last=False)
+    return _courses[key][1]
+
+
+def _sampled(form, x0, t0, t, drivings, covariance, run):
+    n, m = form.model.grid.n, len(form.model.measurable)
+    empty = np.full((len(t), n, m), np.nan)
+    if covariance is None or not np.isfinite(covariance.values).all():
+        return empty, empty.copy()
+    rng, axes = np.random.default_rng(SEED), _root(covariance.values)
+    follow = np.swapaxes(covariance.mixed[run], 1, 2) @ np.linalg.pinv(covariance.values, hermitian=True)  # (n, d, p)
+    own = np.diagonal(covariance.starts[run], axis1=1, axis2=2)
+    left = own - np.einsum("ndp,npd->nd", follow, covariance.mixed[run])
+    spread, draws = np.sqrt(np.maximum(left, 0.0)), []
+    bounds = [form.model.parameters[k].bounds if isinstance(k, str) else (-np.inf, np.inf) for k in form.names]
+    low, high = np.array(bounds, dtype=float).reshape(-1, 2).T
+    times = _Times(t0, t, drivings)
+    best, count = times.converged(FormAlongGrid(form), x0, ENOUGH)
+    for _ in range(DRAWS):
+        values = np.clip(form.values + axes @ rng.standard_normal(axes.shape[1]), low, high)
+        start = x0 + follow @ (values - form.values) + spread * rng.standard_normal(spread.shape)
+        states = times.course(FormAlongGrid(form, values), start, count, best.stages).states[times.rows]
+        drive = drivings or [None] * n
+        points = [outputs_of(form, t, states[:, k], drive[k], values) for k in range(n)]
+        draws.append(np.stack(points, 1))
+    draws = np.where(np.isfinite(draws), draws, np.inf)
+    return tuple(np.percentile(draws, [TAIL, 100.0 - TAIL], axis=0, method="nearest"))
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    scale = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    safe = np.where(scale > 0, scale, 1.0)
+    size, axes = np.linalg.eigh(covariance / np.outer(safe, safe))
+    return safe[:, None] * axes * np.sqrt(np.maximum(size, 0.0))
+
+
+# ------------------------------------------------------------------ the hybrid
+def hybrid_fields(fit: FitResult, x0: np.ndarray, t0: float, t: np.ndarray, drivings=None) -> np.ndarray:
+    """Fields (time, n, d) of the fitted hybrid from x0 (n, d) at t0; arguments as for `simulate_fields`."""
+    return simulate_fields(HybridAlongGrid(fit.problem.field, fit.unknowns.theta), x0, t0, t, drivings)
+
+
+# ------------------------------------------------------------------ held-out measurements
+def heldout_error(
+    model: HybridODE, heldout: Dataset, data: Dataset, x0: np.ndarray, simulate: Callable
+) -> dict[str, float]:
+    """RMSE per column over held-out fields by open-loop simulation [data units]; infinite where it fails.
+
+    The rest of a fitted run starts at that run's initial values, another run at its first profile.
+
+    Args:
+        x0: (trajectories, d) initial values of the fitted data.
+        simulate: called as simulate(x0, t0, t, drivings) -> fields (time, n, d).
+    """
+    columns, n = {c: model.measurable.index(c) for c in heldout.columns}, model.grid.n
+    fitted = {run.name: k for k, run in enumerate(data.trajectories)}
+    squares, counts = np.zeros(len(columns)), np.zeros(len(columns))
+    for first in range(0, len(heldout.trajectories), n):
+        points = heldout.trajectories[first : first + n]
+        place = fitted.get(points[0].name)
+        rest = place is not None and points[0].t[0] > data.trajectories[place].t[-1]
+        runs, t = (data.trajectories[place : place + n] if rest else points), points[0].t
+        start = x0[place : place + n] if rest else _first_profile(model, heldout, points, x0)
+        source = data if rest else heldout
+        drivings = drivings_of(model, lambda run, source=source: driving_of(source, run, known_names(model)), runs)
+        try:
+            states = simulate(start, float(runs[0].t[0]), t, drivings)
+        except SolveError:
+            return dict.fromkeys(columns, float("inf"))
+        for k, run in enumerate(points):
+            for c, (column, j) in enumerate(columns.items()):
+                if j >= len(model.states):
+                    continue
+                error = states[:, k, j] - run.y[:, heldout.columns.index(column)]
+                squares[c] += np.nansum(error**2)
+                counts[c] += np.isfinite(error).sum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return dict(zip(columns, np.sqrt(squares / counts).tolist(), strict=True))
+
+
+def _first_profile(model: HybridODE, data: Dataset, points, x0: np.ndarray) -> np.ndarray:
+    """(n, d) of a run's first row; gaps along the grid are joined by lines, fields without any have their mean."""
+    start, places = np.tile(x0.mean(0), (len(points), 1)), np.arange(len(points))
+    for j, field in enumerate(model.states):
+        if field in data.columns:
+            first = np.array([run.y[0, data.columns.index(field)] for run in points])
+            known = np.isfinite(first)
+            if known.any():
+                start[:, j] = np.interp(places, places[known], first[known])
+    return start
