@@ -10,6 +10,7 @@ from pathlib import Path
 
 from udesys.data.table import read_raw
 from udesys.errors import DataError, ModelError, UdesysError
+from udesys.spec.found_fields import find_fields
 from udesys.spec.guessing import guess_roles
 from udesys.spec.loading import load_spec
 from udesys.spec.naming import model_names
@@ -51,7 +52,7 @@ class Starter:
     def warnings(self) -> tuple[str, ...]:
         """What the user should know before it is run."""
         arguments = max(len(slot.arguments) for slot in self.spec.model.slots)
-        if self.n_rows >= ROWS_AN_ARGUMENT * arguments:
+        if max(self.n_rows, self.spec.data.n_samples) >= ROWS_AN_ARGUMENT * arguments:
             return self.spec.warnings
         terms = len(self.spec.model.slots)
         what = f"{terms} unknown terms" if terms > 1 else "an unknown term"
@@ -80,7 +81,8 @@ def starter_spec(
         said: column -> what it is: "time", "trajectory", "state", "input" or "left out"; the others are guessed.
 
     Returns:
-        A spec that passes `udesys check` without an edit, with a network for the whole right side of every state.
+        A spec that passes `udesys check` without an edit, with a network for the whole right side of every state; of
+        fields on a line with diffusion beside it.
 
     Raises:
         DataError: the file cannot be read, or can be no table of measurements.
@@ -90,10 +92,12 @@ def starter_spec(
 
     path = Path(path)
     table = read_raw(path)
-    guesses = guess_roles(table, said)
+    fields = find_fields(table, said or {})
+    guesses = guess_roles(table, said) if fields is None else fields.guesses(said or {})
     home = path.parent if folder is None else Path(folder)
-    names = _names(guesses)
-    text = starter_text(table, guesses, names, _relative(path, home))
+    position = "" if fields is None else fields.position
+    names = _names(guesses, position)
+    text = starter_text(table if fields is None else fields.whole, guesses, names, _relative(path, home), position)
     content = tomllib.loads(text)
     content["data"]["file"] = os.path.realpath(path)  # the spec's folder may not be there yet
     try:
@@ -165,11 +169,11 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _names(guesses: tuple[Guess, ...]) -> dict[str, str]:
+def _names(guesses: tuple[Guess, ...], position: str = "") -> dict[str, str]:
     """column -> name, of the columns that the equations speak of; a velocity has its state's, with a prime."""
     plain = [g.column for g in guesses if g.role in ("state", "input", "offered", "covariate")]
     time = next(g.column for g in guesses if g.role == "time")
-    names = model_names(plain, taken={time})
+    names = model_names(plain, taken={time, position})
     return names | {g.column: f"{names[g.of]}'" for g in guesses if g.role == "velocity"}
 
 

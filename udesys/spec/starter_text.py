@@ -13,6 +13,14 @@ from udesys.spec.vocabulary import Guess, shown
 COMMENT_COLUMN = 36  # where the comment behind a setting starts
 LONGEST_LINE = 120
 MOST_LISTED = 20  # columns left out that are named one by one
+ABOUT_STATES = (
+    "# x' is the rate of change of x, x'' its acceleration. NN1(x, y) is an unknown term that may depend on",
+    "# x and y: a small network first, a formula in the end. Take out arguments that it cannot depend on.",
+)
+ABOUT_FIELDS = (
+    "# u' is the rate of change of u at every point. NN1(u, v) is an unknown term that may depend on u and v",
+    "# there: a small network first, a formula in the end. Take out arguments that it cannot depend on.",
+)
 _HELD_OUT = ("val", "valid", "validation", "test", "holdout", "heldout")  # labels of runs that are meant to judge
 
 
@@ -46,8 +54,7 @@ def starter_text(
         *_data(table, guesses, names, file),
         "",
         "[model]",
-        "# x' is the rate of change of x, x'' its acceleration. NN1(x, y) is an unknown term that may depend on",
-        "# x and y: a small network first, a formula in the end. Take out arguments that it cannot depend on.",
+        *(ABOUT_FIELDS if position else ABOUT_STATES),
         'equations = """',
         *equations,
         '"""',

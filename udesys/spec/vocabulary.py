@@ -26,6 +26,7 @@ PERHAPS_DRIVING = frozenset("voltage volt volts vin current power ref reference 
 PLACES = frozenset(
     "q theta phi psi angle position pos displacement deflection height altitude elongation distance".split()
 )
+POSITIONS = frozenset("x y z r s position pos distance depth height location coordinate".split())  # of a field
 OFFERED = frozenset("ref reference setpoint target".split())  # act on a controller, not on what is measured
 
 
@@ -35,7 +36,7 @@ class Guess:
 
     Attributes:
         column: its name in the table.
-        role: "time", "trajectory", "state", "velocity", "input", "offered", "covariate" or "left out".
+        role: "time", "trajectory", "position", "state", "velocity", "input", "offered", "covariate" or "left out".
         why: the reason, in words.
         of: for a velocity, the column it is the rate of change of.
         interpolation: how an input runs between its samples.
