@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from udesys.data import Dataset, Trajectory, read_table
     from udesys.discover import Discovery
     from udesys.fit import FitOptions, FitResult, fit
-    from udesys.model import HybridODE, Network, Parameter
+    from udesys.model import Grid, HybridODE, Network, Parameter
     from udesys.search.knowledge import TermKnowledge
     from udesys.search.library import Library
     from udesys.search.options import SearchOptions
@@ -40,6 +40,7 @@ _HOME = {
     "HybridODE": "udesys.model",
     "Parameter": "udesys.model",
     "Network": "udesys.model",
+    "Grid": "udesys.model",
     "fit": "udesys.fit",
     "FitOptions": "udesys.fit",
     "FitResult": "udesys.fit",
@@ -64,6 +65,7 @@ __all__ = [
     "HybridODE",
     "Parameter",
     "Network",
+    "Grid",
     "fit",
     "FitOptions",
     "FitResult",
