@@ -22,8 +22,10 @@ from scipy.linalg import lapack
 
 from udesys.integrate.radau import STAGES, A, C
 
-NEWTON_ITERATIONS = 12
-NEWTON_TOLERANCE = 1e-7  # of a field's size: Newton's method squares what is left, so the next change is rounding
+NEWTON_ITERATIONS = 25
+NEWTON_TOLERANCE = 1e-10  # of a field's size: last change of the stages
+CONTRACTION = 0.1  # of the change before, above which the factors are made anew
+FAR = 1e-2  # of a field's size: the same of the change itself
 INVERSE = np.linalg.inv(A)
 
 
@@ -100,20 +102,25 @@ class Lattice:
     def step(self, rates: Callable, h: float, x: np.ndarray, guess: np.ndarray) -> np.ndarray | None:
         """Stage states (stages, n, d) of one step; None where Newton's method finds none.
 
+        The factors are kept as long as they bring the stages near enough at every iteration.
+
         Args:
-            rates: X (stages, n, d), slopes -> `Slopes`.
+            rates: X (stages, n, d), slopes -> `Slopes`, or f alone without slopes.
             h: length of the step.
             x: (n, d) where it starts.
             guess: (stages, n, d) where Newton's method starts.
         """
-        stages = guess
+        stages, factors, before, scale = guess, None, np.inf, INVERSE / h
         for _ in range(NEWTON_ITERATIONS):
-            at = rates(stages, True)
-            missed = np.tensordot(INVERSE / h, stages - x, 1) - at.f
-            if not np.isfinite(missed).all():
-                return None
-            factors = self.factorised(h, at.by_points)
             if factors is None:
+                at = rates(stages, True)
+                f, factors = at.f, self.factorised(h, at.by_points)
+                if factors is None:
+                    return None
+            else:
+                f = rates(stages, False)
+            missed = np.tensordot(scale, stages - x, 1) - f
+            if not np.isfinite(missed).all():
                 return None
             move = self.solve(factors, missed[..., None])[..., 0]
             stages = stages - move
@@ -123,6 +130,9 @@ class Lattice:
                 return None
             if change < NEWTON_TOLERANCE:
                 return stages
+            if change > CONTRACTION * before or change > FAR:
+                factors = None
+            before = change
         return None
 
 

@@ -40,7 +40,7 @@ class GridLaw:
             kind = list(kinds).index(places.tobytes())
             tree = T.substitute(part.argument, fixed)
             program = Program([tree, *(T.derivative(tree, s) for s in model.states)], list(model.states))
-            plain = tree.name if isinstance(tree, T.Symbol) else None
+            plain = model.states.index(tree.name) if isinstance(tree, T.Symbol) else None
             self.operators.append((places, kind, self.grid.weights(part.operator), program, plain))
 
     @cached_property
@@ -55,10 +55,14 @@ class GridLaw:
     def _spatial(self, x: np.ndarray):
         """Values, and of each operator its argument's derivatives (batch, n, d) by the states of its own point."""
         values, inner = np.empty((*x.shape[:2], len(self.operators))), []
-        for k, (places, _, weights, program, _) in enumerate(self.operators):
-            argument, *slopes = (np.broadcast_to(v, x.shape[:2]) for v in program.run([*np.moveaxis(x, 2, 0)]))
+        for k, (places, _, weights, program, plain) in enumerate(self.operators):
+            if plain is None:
+                argument, *slopes = (np.broadcast_to(v, x.shape[:2]) for v in program.run([*np.moveaxis(x, 2, 0)]))
+                inner.append(np.stack(slopes, -1))
+            else:
+                argument = x[:, :, plain]
+                inner.append(np.broadcast_to(np.eye(self.d)[plain], x.shape))
             values[:, :, k] = argument[:, places] @ weights
-            inner.append(np.stack(slopes, -1))
         return values, inner
 
     def __call__(self, t, x, u=None, slopes: bool = False) -> Slopes | np.ndarray:

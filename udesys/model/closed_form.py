@@ -194,6 +194,12 @@ class ClosedForm:
             columns = program.run([*states.T, *(self.values if values is None else values), t, *driving])
         return np.stack([np.broadcast_to(np.asarray(c, float), len(states)) for c in columns], 1)
 
+    def pointwise(self) -> ClosedForm:
+        """The same form at one point of a grid by itself, see `HybridODE.pointwise`; itself without a grid."""
+        if self.model.grid is None:
+            return self
+        return ClosedForm(self.model.pointwise(), self.formulas, self.parameters, stiff=self.stiff)
+
     def with_values(self, values) -> ClosedForm:
         """The same form with other values of its unknowns."""
         n = len(self.model.estimated)

@@ -312,6 +312,13 @@ class HybridODE:
         """Names of all missing terms, network by network."""
         return tuple(term for slot in self.slots for term in slot.terms)
 
+    def pointwise(self) -> HybridODE:
+        """What holds at one point of the grid by itself, its operators along the grid known as covariates are."""
+        other = copy.copy(self)
+        other.grid, other.spatial = None, ()
+        other.covariates = (*self.covariates, *(part.name for part in self.spatial))
+        return other
+
     def with_parameters(self, parameters: Mapping[str, Parameter]) -> HybridODE:
         """The same model with other starts, bounds and priors of the parameters it has."""
         other = copy.copy(self)

@@ -169,6 +169,11 @@ class Board:
         return found
 
     # -------------------------------------------------------------- other rows
+    def free(self, best: Ranked) -> Ranked:
+        """Estimate fields at the first time with every law, which the search held where the hybrid has them."""
+        self.refitter = self.refitter.freed()
+        return self.again(best)
+
     def cut(self, longest: int) -> None:
         """Compare laws over windows with starts of their own: a chaotic record forgets its start."""
         free = np.ones_like(self.data.free)

@@ -7,6 +7,7 @@ hybrid has them, which costs a refit nothing for being on a fine grid; what is n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +18,13 @@ from udesys.model.closed_form import ClosedForm
 from udesys.model.runs_on_grid import driving_along, runs_of
 from udesys.search.measurements import Measurements
 from udesys.select.refit import Point, Refit, Refitter
+
+
+@dataclass
+class FieldPoint(Point):
+    """A point with the courses that its residuals are of."""
+
+    courses: list
 
 
 class FieldRefitter(Refitter):
@@ -74,7 +82,7 @@ class FieldRefitter(Refitter):
         cost = float((residual**2).sum() + (self._added_errors(form, values)[0] ** 2).sum())
         if not np.isfinite(cost):
             return None
-        point = Point(values, x0, cost, residual, states, outputs)
+        point = FieldPoint(values, x0, cost, residual, states, outputs, courses)
         self._guess = {k: course.stages for k, (_, _, course, _, _) in enumerate(courses)}
         return point
 
@@ -90,7 +98,7 @@ class FieldRefitter(Refitter):
     # -------------------------------------------------------------- linearised
     def linearise(self, form: ClosedForm, point: Point, segments) -> FieldSystem | None:
         data, values = self.data, point.values
-        courses = self._courses(form, values, point.x0, self.steps, self._guess)
+        courses = getattr(point, "courses", None) or self._courses(form, values, point.x0, self.steps, self._guess)
         if courses is None:
             return None
         weight, p = data.mask / data.noise, len(values)

@@ -91,6 +91,8 @@ class _Selector:
         best = self._search(self._start())
         if self.pieces is not None:
             best = self._to_the_whole(self._with_memory(best))
+        if self.model.grid is not None:
+            best = self._sweep_of_leaders(board.free(self._eliminate(best)))
         best = self._eliminate(best)
         if board.discount(best):
             best = board.best if self.pieces is not None else self._sweep_of_leaders(board.best)

@@ -172,7 +172,7 @@ def _simulated(form: ClosedForm, record: Record, windows: Windows, values):
     rows = _rows(windows)
     lengths = windows.pieces[:, 1] - windows.pieces[:, 0]
     ends = np.cumsum(lengths)
-    states, sens = form.simulate(
+    states, sens = form.pointwise().simulate(
         record.nodes[windows.pieces[:, 0]],
         record.t[rows],
         ((ends - lengths).astype(np.int64), ends.astype(np.int64)),
