@@ -189,6 +189,8 @@ SPEC = {
         "equations": "x'' = -k*x + NN1(x, x', T) + F\ny' = a*y + NN2(x, y)",
         "observe": {"s": "gain*x"},
         "positive": ["y"],
+        "stays_zero": ["y"],
+        "conserved": [],
     },
     "parameters": {"k": 1.0, "a": {"start": 0.5, "bounds": [0, 5], "unit": "1/s"}, "gain": {"prior": [1.2, 0.1]}},
     "initial": {"x": "free", "y": 1.0},

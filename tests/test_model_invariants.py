@@ -9,7 +9,7 @@ import torch
 from udesys.data import Dataset, Trajectory
 from udesys.errors import ModelError
 from udesys.fit.problem import ShootingProblem
-from udesys.model import HybridODE, Network, Parameter
+from udesys.model import Grid, HybridODE, Network, Parameter
 from udesys.model.field import HybridField
 from udesys.model.grammar import parse_expression
 from udesys.model.polynomial import expanded, to_tree
@@ -175,6 +175,14 @@ def test_the_terms_that_vanish_are_those_that_must(equations, said, vanishing):
     assert {term: [set(where.arguments) for where in places] for term, places in found.items()} == vanishing
 
 
+def test_a_field_that_is_zero_everywhere_stays_so():
+    grid = Grid(tuple(np.linspace(0.0, 1.0, 9)), "neumann")
+    model = HybridODE("u' = D*dxx(u) - v*dx(u) + NN(u, dx(u))", grid=grid, stays_zero=["u"])
+    assert model.invariants.gates == {"NN": (0,)}
+    with pytest.raises(ModelError, match=r"it has D\*dxx\(w\) there"):
+        HybridODE("u' = D*dxx(w) + NN(u)\nw' = 0", grid=grid, stays_zero=["u"])
+
+
 # --- conserved sums -----------------------------------------------------------------------------------
 
 
@@ -263,6 +271,7 @@ def test_a_model_of_which_nothing_is_said_is_as_it_was():
         (EPIDEMIC, {"conserved": ["S +"]}, r"conserved 'S \+' cannot be read"),
         (EPIDEMIC, {"conserved": ["S", "S"]}, "conserved names 'S' twice"),
         ("S' = -b*S*I\nI' = b*S*I - g*I\nR' = 0.9*g*I", {"conserved": ["S + I + R"]}, r"changes by -0\.1\*I\*g\. "),
+        ("x' = (2*x)^5000\ny' = -x", {"conserved": ["x + y"]}, "the equations cannot be added up: pow"),
         ("x' = NN1(x)\ny' = NN2(y)", {"conserved": ["x + y"]}, r"changes by NN1\(x\) \+ NN2\(y\), and none of its"),
         ("x' = NN(x, y)\ny' = 2*NN(x, y) + NN(y, x)", {"conserved": ["x + y"]}, "is called once"),
         ("x' = y*NN(x, y)\ny' = -x", {"conserved": ["x + y"]}, "stands there by itself times a constant"),

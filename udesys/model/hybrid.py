@@ -61,7 +61,7 @@ class HybridODE:
         observe: name -> expression over states, parameters, t, inputs and covariates: a measured quantity that
             is a function of the state.
         positive: states that are never below zero: no fitted state at a sample is, and no formula is taken with which
-            such a state would fall where it is zero.
+            such a state would fall where it is zero, at points that the data visited. Networks are not held to that.
         stays_zero: states that do not leave zero: what networks add to their equations vanishes where they do.
         conserved: sums of states, with numbers before them, that stay what they are, such as "S + I + R". Where the
             networks leave them free, one of these is put as what the others leave of it.

@@ -132,7 +132,10 @@ def _conserving(held: Invariants, model: HybridODE, text: str) -> Invariants:
     weights = _weights(model, text)
     total = T.total([T.mul(T.Number(weight), held.rhs[model.states.index(state)]) for state, weight in weights.items()])
     held = replace(held, sums=(*held.sums, weights))
-    rest = _rest(total, model)
+    try:
+        rest = _rest(total, model)
+    except ArithmeticError as error:
+        raise ModelError(f"conserved = [{text!r}], but the equations cannot be added up: {error}") from None
     if not rest:
         return held
     outputs = _outputs(held)
@@ -239,12 +242,12 @@ def _written(tree: T.Tree, outputs: Mapping[str, tuple[Slot, NetworkCall, int]])
 # ------------------------------------------------------------------ states that stay zero
 def _staying_zero(held: Invariants, model: HybridODE, state: str) -> Invariants:
     """The networks that must vanish so that a state stays zero."""
-    outputs, zero = _outputs(held), frozenset({state})
+    outputs, zero = _outputs(held), zero_with(model, state)
     right = T.substitute(held.rhs[model.states.index(state)], model.fixed_values)
     needed = [name for name in outputs if name in T.symbols(right)]
     known = _without(right, needed)
     if known is None or not vanishes(known, zero):
-        left, apart = _left(right if known is None else known, state, outputs), ", its networks apart" if needed else ""
+        left, apart = _left(right if known is None else known, zero, outputs), ", its networks apart" if needed else ""
         raise ModelError(
             f'stays_zero = ["{state}"], but where {state} is zero its equation is not: it has {left} there{apart}. '
             "Correct the equation, or leave it out."
@@ -283,10 +286,16 @@ def _without(tree: T.Tree, outputs: Collection[str]) -> T.Tree | None:
         return None
 
 
-def _left(tree: T.Tree, state: str, outputs: Mapping) -> str:
+def zero_with(model: HybridODE, state: str) -> frozenset[str]:
+    """A state, and what is taken of it along a grid: a field that is zero everywhere has no slopes."""
+    alone = frozenset({state})
+    return alone | {part.name for part in model.spatial if vanishes(part.argument, alone)}
+
+
+def _left(tree: T.Tree, zero: frozenset[str], outputs: Mapping) -> str:
     """What a right side is where a state is zero, as text."""
     try:
-        tree = to_tree(expanded(T.substitute(tree, {state: T.ZERO})))
+        tree = to_tree(expanded(T.substitute(tree, dict.fromkeys(zero, T.ZERO))))
     except ArithmeticError:
         pass
     return _written(tree, outputs)

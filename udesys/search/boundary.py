@@ -6,7 +6,7 @@ is known before any law is put together where nothing else is left of the equati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,9 @@ from udesys.model import HybridODE
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.model.hybrid import Slot
+from udesys.model.invariants import zero_with
 from udesys.model.program import Program
-from udesys.model.vanishing import vanishes
+from udesys.model.vanishing import NEAR_ZERO, vanishes
 
 POINTS = 200  # of those that the data visited
 ROUNDING = 1e-9  # of the right side's size: below zero by less is zero
@@ -30,19 +31,21 @@ class Inward:
         state: the state.
         points: (points, arguments) of the term there.
         leverage: (points,) derivative of the state's right side by the term.
+        visited: (points, arguments) of the term where the data went.
     """
 
     state: str
     points: np.ndarray
     leverage: np.ndarray
+    visited: np.ndarray
 
     def objection(self, formula: Formula, arguments: tuple[str, ...]) -> str:
         """What of it a formula breaks, as the user said it; empty where nothing."""
         program = Program([formula.tree], (*arguments, *formula.constants))
+        constants = list(map(np.float64, formula.constants.values()))
         with np.errstate(all="ignore"):
-            values = program.run([*self.points.T, *map(np.float64, formula.constants.values())])[0]
-            pull = self.leverage * values
-        return said(self.state) if _is_outward(pull, np.abs(pull)) else ""
+            there, usual = (self.leverage * program.run([*at.T, *constants])[0] for at in (self.points, self.visited))
+        return said(self.state) if _is_outward(there, usual) else ""
 
 
 def said(state: str) -> str:
@@ -50,10 +53,13 @@ def said(state: str) -> str:
     return f'positive = ["{state}"]'
 
 
-def inward_of(model: HybridODE, slot: Slot, output: int, x: np.ndarray, parameters: Mapping, known: list) -> tuple:
+def inward_of(
+    model: HybridODE, slot: Slot, output: int, x: np.ndarray, parameters: Mapping[str, float], known: Sequence
+) -> tuple[Inward, ...]:
     """What is known of one term by itself, an `Inward` for each state that it alone moves where that is zero.
 
     Args:
+        model: the hybrid.
         slot, output: the term.
         x: (..., d) states that the data visited.
         parameters: estimated parameter -> value.
@@ -61,6 +67,7 @@ def inward_of(model: HybridODE, slot: Slot, output: int, x: np.ndarray, paramete
     """
     fixed, found = model.fixed_values, []
     names = {call.output_name(k): (s, call, k) for s in model.slots for call in s.calls for k in range(s.n_outputs)}
+    columns = [np.broadcast_to(c, x.shape[:-1]).reshape(-1) for c in (*np.moveaxis(x, -1, 0), *known)]
     for state in model.invariants.inward:
         right = T.substitute(model.rhs[model.states.index(state)], fixed)
         present = [name for name in names if name in T.symbols(right)]
@@ -70,27 +77,18 @@ def inward_of(model: HybridODE, slot: Slot, output: int, x: np.ndarray, paramete
             rest = T.substitute(right, {present[0]: T.ZERO})
         except ArithmeticError:
             continue
-        leverage = T.derivative(right, present[0])
-        if present[0] in T.symbols(leverage) or not vanishes(rest, frozenset({state})):
+        leverage, zero = T.derivative(right, present[0]), zero_with(model, state)
+        if present[0] in T.symbols(leverage) or not vanishes(rest, zero):
             continue
         trees = [leverage, *(T.substitute(a, fixed) for a in names[present[0]][1].args)]
-        values = _at_zero(model, state, trees, x, parameters, known)
-        if len(values):
-            found.append(Inward(state=state, points=values[:, 1:], leverage=values[:, 0]))
+        program = Program(trees, [*model.states, *model.estimated, "t", *model.exogenous])
+        estimated = [parameters[n] for n in model.estimated]
+        there, usual = (_evaluate(program, at, model, estimated) for at in _at_zero_and_visited(model, zero, columns))
+        fine = np.isfinite(there).all(1) & np.isfinite(usual).all(1)
+        if fine.any():
+            there, usual = there[fine], usual[fine]
+            found.append(Inward(state=state, points=there[:, 1:], leverage=there[:, 0], visited=usual[:, 1:]))
     return tuple(found)
-
-
-def _at_zero(model: HybridODE, state: str, trees, x: np.ndarray, parameters: Mapping, known: list) -> np.ndarray:
-    """(points, trees) at some of the points, the state put to zero; those that are finite."""
-    flat, rest = x.reshape(-1, x.shape[-1]), [np.broadcast_to(k, x.shape[:-1]).reshape(-1) for k in known]
-    rows = np.linspace(0, len(flat) - 1, min(len(flat), POINTS)).astype(int)
-    states = flat[rows].copy()
-    states[:, model.states.index(state)] = 0.0
-    program = Program(trees, [*model.states, *model.estimated, "t", *model.exogenous])
-    with np.errstate(all="ignore"):
-        values = program.run([*states.T, *(parameters[n] for n in model.estimated), *(r[rows] for r in rest)])
-    values = np.stack([np.broadcast_to(np.asarray(v, float), len(rows)) for v in values], 1)
-    return values[np.isfinite(values).all(1)]
 
 
 def outward_states(form: ClosedForm, nodes: np.ndarray, t: np.ndarray, u: np.ndarray | None) -> list[str]:
@@ -102,20 +100,38 @@ def outward_states(form: ClosedForm, nodes: np.ndarray, t: np.ndarray, u: np.nda
         t: (samples,) times.
         u: (samples, k) inputs and covariates, None where there are none.
     """
-    rows = np.linspace(0, len(nodes) - 1, min(len(nodes), POINTS)).astype(int)
-    known, found = [t[rows], *(() if u is None else u[rows].T)], []
-    for state in form.model.invariants.inward:
-        place = form.model.states.index(state)
-        there = nodes[rows].copy()
-        there[:, place] = 0.0
-        with np.errstate(all="ignore"):
-            pull, usual = (
-                np.broadcast_to(np.asarray(form.program.run([*x.T, *form.values, *known])[place], float), len(rows))
-                for x in (there, nodes[rows])
-            )
-        if _is_outward(pull, usual):
+    model, found = form.model, []
+    for state in model.invariants.inward:
+        place, columns = model.states.index(state), [*nodes.T, t, *(() if u is None else u.T)]
+        there, usual = (
+            _evaluate(form.program, at, model, form.values)[:, place]
+            for at in _at_zero_and_visited(model, zero_with(model, state), columns)
+        )
+        if _is_outward(there, usual):
             found.append(state)
     return found
+
+
+def _at_zero_and_visited(model: HybridODE, zero: frozenset[str], columns: list[np.ndarray]):
+    """Some of the points that the data visited, as columns of states, t and what is known: at zero, and as they are.
+
+    What is just above zero stands for zero, where x*log(x) is a number.
+    """
+    names = [*model.states, "t", *model.exogenous]
+    rows = np.linspace(0, len(columns[0]) - 1, min(len(columns[0]), POINTS)).astype(int)
+    visited = [column[rows] for column in columns]
+    at_zero = [
+        np.full(len(rows), NEAR_ZERO) if name in zero else column for name, column in zip(names, visited, strict=True)
+    ]
+    return at_zero, visited
+
+
+def _evaluate(program: Program, columns: list[np.ndarray], model: HybridODE, values: Sequence[float]) -> np.ndarray:
+    """(points, results) of a program over states, these values, t and what is known."""
+    d = len(model.states)
+    with np.errstate(all="ignore"):
+        results = program.run([*columns[:d], *values, *columns[d:]])
+    return np.stack([np.broadcast_to(np.asarray(r, float), len(columns[0])) for r in results], 1)
 
 
 def _is_outward(pull, usual) -> bool:
