@@ -38,6 +38,7 @@ ITERATIONS = 60
 TRIALS = 8
 CONVERGED = 1e-3  # relative change of the cost; three in a row end the stage
 MOST_SUBSTEPS = 64
+LOST = 16  # steps with which an interval that no longer can be simulated is given up
 MOST_REFINED = 6  # times that the steps are looked at
 CARRIED = 0.01  # of a field in the time between two samples: what a stencil may do that a network says as well
 
@@ -179,7 +180,10 @@ class FieldDescent:
             more, stopped = self._descend(progress, count)
             count += more
             cost = self.cost(self.nodes, self.u.theta)
-            if not self._refined():
+            refined = self._refined()
+            if refined is None:
+                stopped = "finer steps find no such fields"
+            if not refined:
                 break
         if self.nodes is not None:
             self.u.nodes = self.nodes
@@ -206,8 +210,9 @@ class FieldDescent:
             if nodes is not None and np.isfinite(self.cost(nodes, theta)):
                 u.theta, self.nodes, self.courses = theta, nodes, courses
                 self.guesses = [course.stages for course in courses]
-                self._refined()
-                return
+                if self._refined() is not None:
+                    return
+                self.nodes, self.guesses = None, [None] * len(self.runs)
 
     def _descend(self, progress, before: int) -> tuple[int, str]:
         quiet = 0
@@ -268,33 +273,42 @@ class FieldDescent:
             normal.add(slopes, errors.weight[run.rows], errors.error[run.rows])
         return normal
 
-    def _refined(self) -> bool:
-        """Double the steps of intervals where that still matters beside the noise; True where some changed."""
-        p, u, changed = self.p, self.u, False
+    def _refined(self) -> bool | None:
+        """Double the steps of intervals where that still matters beside the noise.
+
+        Returns:
+            Whether some changed; None, and nothing changed, where finer steps find no such fields: what grows without
+            limit as the grid's shortest waves do, coarse implicit steps only hide.
+        """
+        u, before = self.u, [steps.copy() for steps in self.steps]
         self.law.theta = u.theta
-        sigma = u.sigma[: p.d]
         for k, run in enumerate(self.runs):
             states = self.nodes[run.rows]
             for i in range(len(run.t) - 1):
-                while self.steps[k][i] < MOST_SUBSTEPS:
-                    coarse, fine = (self._across(k, i, states[i], m * self.steps[k][i]) for m in (1, 2))
-                    if fine is None or coarse is None or not np.isfinite(fine - coarse).all():
-                        lost = fine is None
-                    else:
-                        lost = False
-                        if np.abs((fine - coarse) / sigma).max() < self.options.flow_tolerance:
-                            break
-                    if lost and self.steps[k][i] > 8:
-                        break
-                    self.steps[k][i] *= 2
-                    changed = True
-        if changed:
-            self.guesses = [None] * len(self.runs)
-            nodes, courses = self.simulate(self.starts(self.nodes), u.theta)
-            if nodes is not None:
-                self.nodes, self.courses = nodes, courses
-                self.guesses = [course.stages for course in courses]
-        return changed
+                self.steps[k][i] = self._enough(k, i, states[i])
+        if all((new == old).all() for new, old in zip(self.steps, before, strict=True)):
+            return False
+        guesses, self.guesses = self.guesses, [None] * len(self.runs)
+        nodes, courses = self.simulate(self.starts(self.nodes), u.theta)
+        if nodes is None or not np.isfinite(self.cost(nodes, u.theta)):
+            self.steps, self.guesses = before, guesses
+            return None
+        self.nodes, self.courses, self.guesses = nodes, courses, [course.stages for course in courses]
+        return True
+
+    def _enough(self, k: int, i: int, x: np.ndarray) -> int:
+        """Steps for an interval of a run that starts at x (n, d), at least as many as now."""
+        sigma, steps = self.u.sigma[: self.p.d], int(self.steps[k][i])
+        coarse = self._across(k, i, x, steps)
+        while steps < MOST_SUBSTEPS:
+            fine = self._across(k, i, x, 2 * steps)
+            if coarse is not None and fine is not None:
+                if np.abs((fine - coarse) / sigma).max() < self.options.flow_tolerance:
+                    break
+            elif fine is None and steps >= LOST:
+                break
+            steps, coarse = 2 * steps, fine
+        return steps
 
     def _across(self, k: int, i: int, x: np.ndarray, steps: int) -> np.ndarray | None:
         """The fields (n, d) at the end of an interval of a run."""
