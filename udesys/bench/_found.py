@@ -7,12 +7,16 @@ not counted. Coefficients are found where each lies within 5 % of its true value
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from udesys.bench._same_form import IN_BOX, TrueTerm, linear_constants, true_term
+from udesys.data import Trajectory
+from udesys.model import HybridODE
 from udesys.model import tree as T
+from udesys.model.along_grid import GridLaw
 from udesys.model.closed_form import Formula
 from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
@@ -69,12 +73,21 @@ def true_terms_of(system: System) -> dict[str, TrueTerm]:
     model, names = system.hybrid(), (*exact.columns, *exact.inputs, *exact.covariates)
     runs = exact.trajectories
     visited = np.concatenate([np.hstack([r.y, r.u, np.tile(r.covariates, (len(r.t), 1))]) for r in runs])
+    if model.spatial:
+        names = (*names, *(part.name for part in model.spatial))
+        visited = np.hstack([visited, np.concatenate([_along_grid(model, points) for points in exact.runs.values()])])
     visited = visited[:: max(1, len(visited) // MOST_POINTS)]
     counts = system.free or [None] * len(system.missing)
     return {
         term: true_term(parse_expression(text), system.constants, names, visited, count)
         for term, text, count in zip(model.terms, system.missing.values(), counts, strict=True)
     }
+
+
+def _along_grid(model: HybridODE, points: Sequence[Trajectory]) -> np.ndarray:
+    """(points * times, operators) of the operators along the grid, point after point."""
+    x = np.stack([point.y for point in points], 1)  # (times, n, d)
+    return np.moveaxis(GridLaw(model).spatial(x), 0, 1).reshape(-1, len(model.spatial))
 
 
 def _with_fractions(formula: Formula, term: str, simpler) -> Formula:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from udesys.model import HybridODE, Parameter
+from udesys.model import Grid, HybridODE, Parameter
 from udesys.model import tree as T
 from udesys.model.grammar import parse_expression
 
@@ -23,11 +23,12 @@ class System:
             and t; empty where only coefficients are sought.
         parameters: the spec's parameters: name -> number, or a table with start, bounds and unit.
         constants: name -> true value, of the equations' parameters and of the missing terms.
-        starts: state -> initial value, one for each run.
+        starts: state -> initial value, one for each run; of a field an expression of the position.
         t: sample times of every run.
         since: time of the starts, where the runs are sampled later; the first sample time if None.
         covariates: name -> a number for each run, which holds for the whole of it.
         stays_zero: states that do not leave zero, as the spec is told.
+        grid: where the states are fields, their points and ends.
         inputs: name -> what drives the system, as a function of t in the equation language.
         measured: states with a column; those that are no velocity where it is empty.
         heldout: names of the runs, counted from "0", that the spec keeps aside.
@@ -46,11 +47,12 @@ class System:
     missing: Mapping[str, str]
     parameters: Mapping[str, float | Mapping] = field(default_factory=dict)
     constants: Mapping[str, float]
-    starts: Sequence[Mapping[str, float]]
+    starts: Sequence[Mapping[str, float | str]]
     t: tuple[float, ...]
     since: float | None = None
     covariates: Mapping[str, Sequence[float]] = field(default_factory=dict)
     stays_zero: tuple[str, ...] = ()
+    grid: Grid | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     measured: tuple[str, ...] = ()
     heldout: tuple[str, ...] = ()
@@ -84,12 +86,16 @@ class System:
         """The model that the spec has: the known part, with networks for the missing one."""
         given = {n: Parameter(**v) if isinstance(v, Mapping) else v for n, v in self.parameters.items()}
         names = {"inputs": tuple(self.inputs), "covariates": tuple(self.covariates)}
-        return HybridODE(self.equations, given, **names, stays_zero=self.stays_zero)
+        return HybridODE(self.equations, given, **names, stays_zero=self.stays_zero, grid=self.grid)
+
+    def true_model(self) -> HybridODE:
+        """The whole law, all constants fixed at their values."""
+        names = {"inputs": tuple(self.inputs), "covariates": tuple(self.covariates)}
+        return HybridODE(self.truth, self.constants, **names, grid=self.grid)
 
     def true_rhs(self) -> tuple[T.Tree, ...]:
         """The true right sides over the states, covariates and t, a tree for each state, with all constants' values."""
-        names = {"inputs": tuple(self.inputs), "covariates": tuple(self.covariates)}
-        model = HybridODE(self.truth, self.constants, **names)
+        model = self.true_model()
         values = {**model.fixed_values, **{name: parse_expression(text) for name, text in self.inputs.items()}}
         return tuple(T.substitute(right, values) for right in model.rhs)
 
@@ -110,6 +116,7 @@ class System:
         lines = [f"{call} = {formula}" for call, formula in self.missing.items()]
         lines += [f"{name}(t) = {formula}" for name, formula in self.inputs.items()]
         lines += [f"{name} from {min(v):g} to {max(v):g}" for name, v in self.covariates.items()]
+        lines += [] if self.grid is None else [f"fields on {self.grid}"]
         constants = ", ".join(f"{name} = {value:g}" for name, value in self.constants.items())
         return [*lines, *([constants] if constants else [])]
 

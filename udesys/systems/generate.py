@@ -21,6 +21,7 @@ from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
 from udesys.systems.base import System
 from udesys.systems.exact import solve_exactly
+from udesys.systems.exact_fields import solve_fields
 
 RUN = "run"  # the column that separates runs, where there are several
 INTERPOLATION = "cubic"  # of the inputs, which are smooth
@@ -87,6 +88,8 @@ def simulate(system: System) -> Dataset:
         SolveError: the integration of a run stops before the last time.
     """
     t = np.array(system.t)
+    if system.grid is not None:
+        return _simulate_fields(system, t)
     right_sides, drive = system.true_rhs(), _drive(system, t)
     begin = t[0] if system.since is None else system.since
     runs = []
@@ -110,6 +113,30 @@ def simulate(system: System) -> Dataset:
         source=system.name,
         inputs=dict.fromkeys(system.inputs, INTERPOLATION),
         covariates=tuple(system.covariates),
+    )
+
+
+def _simulate_fields(system: System, t: np.ndarray) -> Dataset:
+    """All fields of a system at its points and sample times."""
+    grid = system.grid
+    runs = {}
+    for k, start in enumerate(system.starts):
+        x0 = np.empty((grid.n, len(system.states)))
+        for j, state in enumerate(system.states):
+            (x0[:, j],) = Program([parse_expression(str(start[state]))], [grid.name]).run([np.array(grid.points)])
+        try:
+            y = solve_fields(system.true_model(), x0, t, lambda s: _drive(system, s), stiff=system.stiff)
+        except SolveError as error:
+            raise SolveError(f"{system.name} {error}") from None
+        runs[str(k)] = {state: y[:, :, j] for j, state in enumerate(system.states)}
+    return Dataset.from_fields(
+        t,
+        grid.points,
+        runs if len(runs) > 1 else runs["0"],
+        position=grid.name,
+        inputs=dict(zip(system.inputs, _drive(system, t).T, strict=True)),
+        interpolation=INTERPOLATION,
+        source=system.name,
     )
 
 
@@ -181,12 +208,12 @@ def write_system(
     folder.mkdir(parents=True, exist_ok=True)
     with table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        several = len(data.trajectories) > 1
+        several = len(data.runs) > 1
         writer.writerow([*([RUN] * several), data.time, *data.inputs, *data.covariates, *data.columns])
-        for run in data.trajectories:
+        for name, run in ((name, run) for name, parts in data.runs.items() for run in parts):
             for t, u, y in zip(run.t, run.u, run.y, strict=True):
                 numbers = [f"{value:.{DIGITS}g}" for value in (t, *u, *run.covariates, *y)]
-                writer.writerow([*([run.name] * several), *numbers])
+                writer.writerow([*([name] * several), *numbers])
     spec.write_text(text, encoding="utf-8", newline="\n")
     return table, spec
 
@@ -197,7 +224,10 @@ def _spec_text(system: System, table: str, noise: float, seed: int) -> str:
     begun = [
         {**start, **dict(zip(system.covariates, v, strict=True))} for start, v in zip(system.starts, own, strict=True)
     ]
-    starts = [", ".join(f"{name} = {value:g}" for name, value in start.items()) for start in begun]
+    starts = [
+        ", ".join(f"{name} = {value if isinstance(value, str) else f'{value:g}'}" for name, value in start.items())
+        for start in begun
+    ]
     begin = system.t[0] if system.since is None else system.since
     shown = [f"#   {start} at t = {begin:g}" for start in starts[:MOST_STARTS]]
     shown += [f"#   and {len(starts) - MOST_STARTS} more runs"] if len(starts) > MOST_STARTS else []
@@ -232,6 +262,8 @@ def _spec_text(system: System, table: str, noise: float, seed: int) -> str:
         *([f"stays_zero = {_toml(system.stays_zero)}"] if system.stays_zero else []),
         "",
     ]
+    if system.grid is not None:
+        lines += ["[grid]", *_lines({"position": system.grid.name, "ends": system.grid.ends}), ""]
     if system.parameters:
         comment = "# A number is fixed; { start = 1.0, bounds = [0, 5] } is estimated, and so is what is not listed."
         lines += ["[parameters]", comment, *_lines(system.parameters), ""]
