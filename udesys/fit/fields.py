@@ -49,6 +49,8 @@ def gauged(model: HybridODE, data: Dataset) -> HybridODE:
     beta1 u of a stencil and a network of u in the same equation cannot be told apart: it is left to the network, and
     beta1 is held near zero.
     """
+    if model.grid is None:
+        return model
     spacing = float(np.median(np.concatenate([np.diff(run.t) for run in data.trajectories])))
     listed = dict(model.parameters)
     for field, right in zip(model.states, model.rhs, strict=True):
@@ -95,7 +97,7 @@ def fields_from(
     smoothed = profiles(model, data)
     known = with_operators(model, data, smoothed)
     step = -(-len(known.trajectories) // MOST_POINTS)
-    best = start(replace(known, trajectories=known.trajectories[::step]))
+    best = start(replace(known, position="", trajectories=known.trajectories[::step]))  # some points alone
     problem = ShootingProblem(model, known, best.problem.field, device=options.device)
     unknowns = _all_points(problem, best, smoothed)
     descent = FieldDescent(problem, unknowns, given, options)
