@@ -7,7 +7,7 @@ not counted. Coefficients are found where each lies within 5 % of its true value
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,18 +44,19 @@ def judge_coefficients(system: System, law: Discovery) -> dict:
     return {"found": found, "listed": found, "answer": answer, "error": error}
 
 
-def judge_terms(system: System, law: Discovery) -> dict:
+def judge_terms(system: System, law: Discovery, truths: Mapping[str, TrueTerm] | None = None) -> dict:
     """Every missing term's formula beside its true one.
 
     Args:
         system: whose law is known.
         law: what was found.
+        truths: the true terms, if they are at hand.
     """
-    truths = true_terms_of(system)
+    truths = truths or true_terms_of(system)
     answer = {term: law.residuals[term].expression for term in truths}
     values = {term: {name: e.value for name, e in law.residuals[term].constants.items()} for term in truths}
     winner = {term: Formula(parse_expression(text), values[term]) for term, text in answer.items()}
-    error = {term: _error(truth, winner[term]) for term, truth in truths.items()}
+    error = {term: error_along(truth, _values(truth, winner[term])) for term, truth in truths.items()}
     offered = {term: _with_fractions(formula, term, law.simpler) for term, formula in winner.items()}
     found = all(truth.has_form(winner[term]) or truth.has_form(offered[term]) for term, truth in truths.items())
     within_reach = [c.residuals for c in law.candidates if c.delta < RIVAL and not c.diverged]
@@ -112,12 +113,24 @@ def _all_true(truths: dict[str, TrueTerm], formulas: dict[str, Formula]) -> bool
     return all(truth.has_form(formulas[term]) for term, truth in truths.items())
 
 
-def _error(truth: TrueTerm, formula: Formula) -> float:
-    """Relative L2 error of a formula over the visited half of the true term's points."""
-    n = len(truth.points) - IN_BOX
-    with np.errstate(all="ignore"):
-        (values,) = Program([formula.tree], [*truth.arguments, *formula.constants]).run(
-            [*truth.points[:n].T, *formula.constants.values()]
-        )
-    true = truth.values[:n]
+def visited_points(truth: TrueTerm) -> np.ndarray:
+    """(n, arguments) of a true term's points, those that the true trajectories visited."""
+    return truth.points[: len(truth.points) - IN_BOX]
+
+
+def error_along(truth: TrueTerm, values: np.ndarray) -> float:
+    """Relative L2 error of a term along the true trajectories.
+
+    Args:
+        truth: the true term.
+        values: (n,) of the other at its `visited_points`.
+    """
+    true = truth.values[: len(truth.points) - IN_BOX]
     return float(np.linalg.norm(values - true) / np.linalg.norm(true))
+
+
+def _values(truth: TrueTerm, formula: Formula) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return Program([formula.tree], [*truth.arguments, *formula.constants]).run(
+            [*visited_points(truth).T, *formula.constants.values()]
+        )[0]

@@ -25,7 +25,6 @@ class System:
         constants: name -> true value, of the equations' parameters and of the missing terms.
         starts: state -> initial value, one for each run; of a field an expression of the position.
         t: sample times of every run.
-        since: time of the starts, where the runs are sampled later; the first sample time if None.
         covariates: name -> a number for each run, which holds for the whole of it.
         stays_zero: states that do not leave zero, as the spec is told.
         grid: where the states are fields, their points and ends.
@@ -49,7 +48,6 @@ class System:
     constants: Mapping[str, float]
     starts: Sequence[Mapping[str, float | str]]
     t: tuple[float, ...]
-    since: float | None = None
     covariates: Mapping[str, Sequence[float]] = field(default_factory=dict)
     stays_zero: tuple[str, ...] = ()
     grid: Grid | None = None

@@ -91,7 +91,6 @@ def simulate(system: System) -> Dataset:
     if system.grid is not None:
         return _simulate_fields(system, t)
     right_sides, drive = system.true_rhs(), _drive(system, t)
-    begin = t[0] if system.since is None else system.since
     runs = []
     for k, start in enumerate(system.starts):
         x0 = [start[state] for state in system.states]
@@ -99,12 +98,11 @@ def simulate(system: System) -> Dataset:
         numbers = {name: T.Number(value) for name, value in own.items()}
         there = [T.substitute(right, numbers) for right in right_sides]
         try:
-            done = solve_exactly(there, system.states, x0, (begin, t[-1]), stiff=system.stiff)
+            done = solve_exactly(there, system.states, x0, (t[0], t[-1]), stiff=system.stiff)
         except SolveError as error:
             raise SolveError(f"{system.name} {error}") from None
         y = done.sol(t).T
-        if begin == t[0]:
-            y[0] = x0
+        y[0] = x0
         runs.append(Trajectory(name=str(k), t=t, y=y, u=drive, covariates=np.array(list(own.values()))))
     return Dataset(
         columns=system.states,
@@ -228,8 +226,7 @@ def _spec_text(system: System, table: str, noise: float, seed: int) -> str:
         ", ".join(f"{name} = {value if isinstance(value, str) else f'{value:g}'}" for name, value in start.items())
         for start in begun
     ]
-    begin = system.t[0] if system.since is None else system.since
-    shown = [f"#   {start} at t = {begin:g}" for start in starts[:MOST_STARTS]]
+    shown = [f"#   {start} at t = {system.t[0]:g}" for start in starts[:MOST_STARTS]]
     shown += [f"#   and {len(starts) - MOST_STARTS} more runs"] if len(starts) > MOST_STARTS else []
     entries = {"file": table, "time": "t"}
     if len(system.starts) > 1:

@@ -30,6 +30,20 @@ y' = -y + 3*x*y
     )
 
 
+# Where runs of c = 4.6, 4.7, ... from (-4, -4, 0) at t = 0 are at t = 475.
+_ON_THE_BAND = (
+    (2.66786440, 4.14701552, 0.29154616),
+    (1.03898332, 4.62146729, 0.11079203),
+    (8.27268986, 0.24060030, 8.67275453),
+    (7.55784757, 0.28181656, 1.47479634),
+    (5.87679550, -1.66411264, 0.22748103),
+    (8.12749706, -6.84166736, 0.27245510),
+    (-3.10949285, 6.94845371, 0.04226932),
+    (-2.31483894, 7.23381725, 0.05682426),
+    (0.97407762, 6.95867868, 0.30496134),
+    (5.00267173, 4.28107196, 0.81160186),
+)
+
 SYSTEMS = (
     _harvests("collapse", "predator and prey on both sides of their collapse", (0.62, 0.64, 0.66, 0.68, 0.70)),
     _harvests("before_collapse", "predator and prey short of their collapse", (0.61, 0.62, 0.63, 0.64, 0.65)),
@@ -63,10 +77,9 @@ z' = b + NN(x, z, c)
         missing={"NN(x, z, c)": "k*z*(x - c)"},
         parameters={"a": 0.2, "b": 0.2},
         constants={"a": 0.2, "b": 0.2, "k": 1.0},
-        starts=({"x": -4.0, "y": -4.0, "z": 0.0},) * 10,
+        starts=tuple(dict(zip("xyz", start, strict=True)) for start in _ON_THE_BAND),
         covariates={"c": tuple(round(4.6 + 0.1 * k, 10) for k in range(10))},
         t=sampled(500.0, 0.125, 475.0),
-        since=0.0,
         free=(2,),
         source="Roessler, Phys. Lett. A 57 (1976) 397",
     ),
