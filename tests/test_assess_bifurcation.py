@@ -11,8 +11,8 @@ from laws import RIGHT_SIDES, dataset, discovered, fit, fitted
 from scipy.integrate import solve_ivp
 
 import udesys as ud
-from udesys.assess.bifurcation.asking import parsed_numbers
 from udesys.assess.bifurcation.ends import Region, Simulator
+from udesys.assess.bifurcation.question import parsed_numbers
 from udesys.assess.bifurcation.text import side_by_side
 from udesys.assess.bifurcation.varied import Varied, numbers_of_fit, numbers_of_model
 from udesys.errors import ModelError, UdesysError

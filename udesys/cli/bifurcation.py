@@ -57,7 +57,8 @@ def command(
     Equilibria by continuation with exact derivatives, cycles and collapses by simulation. Nothing is claimed outside of
     what the data had of that number, and what they visited.
     """
-    from udesys.assess.bifurcation.asking import bifurcations, parsed_numbers
+    from udesys.assess.bifurcation.asking import bifurcations
+    from udesys.assess.bifurcation.question import parsed_numbers
     from udesys.assess.bifurcation.text import side_by_side
     from udesys.report.progress import Progress
     from udesys.runs import open_run

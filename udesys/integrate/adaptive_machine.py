@@ -20,7 +20,7 @@ _A = np.ascontiguousarray(RK45.A)
 _B = np.ascontiguousarray(RK45.B)
 _E = np.ascontiguousarray(RK45.E)
 DONE, LEFT, TIRED, FULL = range(4)  # how a simulation ended
-MOST_STEPS = 1_000_000
+MOST_STEPS = 500_000
 SHORTEST = 1e-13  # of the time asked for: a step that has to be shorter means a blow-up
 FIRST, SLOWEST, FASTEST, SAFETY = 0.01, 0.1, 5.0, 0.9  # of the control of steps
 

@@ -12,7 +12,7 @@ from udesys.integrate import adaptive_machine as M
 TOLERANCE = 1e-8  # relative error of a step
 SMALL = 1e-4  # of that, relative to the scale: absolute error of a state that is never negative
 WINDOW = 0.3  # last share of a simulation, in which its end is looked at
-LONGER = 6  # windows that follow where the end still drifts
+LONGER, SOME = 6, 2  # windows that follow where the end still drifts, and where it seems to be chaos
 LONGEST = 60  # where its amplitude falls or grows steadily, as it does near a Hopf point
 STEADILY = 2e-3  # of the amplitude, by which it does within a window
 DRIFT = 0.02  # of the scale, by which extremes of the halves of a window may differ
@@ -23,7 +23,7 @@ FAR = 20.0  # widths of the visited region beside it, where a state has left it
 BELOW = 1e-3  # of the scale, by which a state that is listed as positive may be negative
 RETURN = 2e-3  # of the amplitude, to which a cycle comes back
 MOST_RETURNS = 32  # turns of a cycle
-STIFF_ROWS = 4000  # of a window of an implicit simulation
+STIFF_BEFORE, STIFF_ROWS, STIFF_STEPS = 100, 1000, 4  # rows of an implicit simulation before and in a window, and steps
 KICK = 1e-3  # of the scale, by which a state is moved off where it rests before a sweep goes on
 
 LEAST_PEAKS, CREEPING = 4, 0.9  # of a state that drifts: peaks, and the share of them that rise or fall alike
@@ -126,6 +126,7 @@ class Simulator:
 
     def __init__(self, side: Varied, region: Region, until: float):
         self.side, self.region, self.until = side, region, until
+        self._implicit = side.stiff
         fine = np.where(region.above, SMALL, 1.0)
         self._atol = TOLERANCE * fine * region.scale
 
@@ -148,19 +149,21 @@ class Simulator:
             return self._judged(steps)
 
     def _follow(self, x0, value: float, skip: float, until: float) -> M.Steps:
-        if self.side.stiff:
-            return self._follow_implicit(x0, value, skip, until)
-        bounds = self.region.bounds
-        options = {"rtol": TOLERANCE, "atol": self._atol, "bounds": bounds}
-        return M.follow(self.side.program, [value], x0, skip, until, **options)
+        if not self._implicit:
+            options = {"rtol": TOLERANCE, "atol": self._atol, "bounds": self.region.bounds}
+            steps = M.follow(self.side.program, [value], x0, skip, until, **options)
+            if steps.ended not in (M.TIRED, M.FULL):
+                return steps
+            self._implicit = True  # from now on: what is stiff once is so for other values too
+        return self._follow_implicit(x0, value, skip, until)
 
     def _follow_implicit(self, x0, value: float, skip: float, until: float) -> M.Steps:
         from udesys.integrate import implicit_machine
 
-        before = np.linspace(0.0, skip, STIFF_ROWS)[:-1] if skip > 0 else np.empty(0)
+        before = np.linspace(0.0, skip, STIFF_BEFORE)[:-1] if skip > 0 else np.empty(0)
         t = np.concatenate([before, np.linspace(skip, until, STIFF_ROWS)])
         one = (np.array([0], dtype=np.int64), np.array([len(t)], dtype=np.int64))
-        steps = np.full(len(t), 4, dtype=np.int64)
+        steps = np.full(len(t), STIFF_STEPS, dtype=np.int64)
         point = (self.side.implicit_program, self.side.d, [value], np.asarray(x0, float)[None], t, one, steps)
         x = implicit_machine.simulate(*point, partial=True)[0]
         low, high = self.region.bounds
@@ -182,7 +185,10 @@ class Simulator:
         rises = np.diff(sizes)
         if ((rises > 0).all() or (rises < 0).all()) and abs(sizes[-1] - sizes[0]) > STEADILY * sizes[-1]:
             return True
-        return further < LONGER and (self._drifts(steps) or self._fades(steps))
+        if self._fades(steps):
+            return further < LONGER
+        largest = int(np.argmax(np.ptp(steps.x, axis=0) / self.region.scale))
+        return further < (LONGER if _creeps(steps, largest) else SOME) and self._drifts(steps)
 
     def _drifts(self, steps: M.Steps) -> bool:
         """Whether the halves of a window have other extremes."""
