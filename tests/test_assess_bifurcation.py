@@ -9,6 +9,7 @@ import pytest
 import torch
 from laws import RIGHT_SIDES, dataset, discovered, fit, fitted
 from scipy.integrate import solve_ivp
+from scipy.special import ai_zeros
 
 import udesys as ud
 from udesys.assess.bifurcation.ends import Region, Simulator
@@ -207,15 +208,32 @@ def test_chaos_and_doubled_cycles_are_told_apart():
     assert (one.kind, two.kind) == ("cycle", "cycle") and two.period == pytest.approx(2 * one.period, rel=0.01)
 
 
+def van_der_pol(t, z, mu=5.0):
+    return [z[1], mu * (1 - z[0] ** 2) * z[1] - z[0]]
+
+
 def test_a_stiff_side_is_simulated_implicitly_to_the_same_ends():
     numbers = numbers_of_model(HybridODE("x' = y\ny' = mu*(1 - x^2)*y - x", {"mu": 5.0}))
     region = Region(low=np.array([-2, -8.0]), high=np.array([2, 8.0]), positive=np.zeros(2, bool))
     plain, stiff = (Varied(replace(numbers, stiff=s), "mu") for s in (False, True))
     ends = [Simulator(side, region, 200.0).end(np.array([0.1, 0.0]), 5.0) for side in (plain, stiff)]
     assert [end.kind for end in ends] == ["cycle", "cycle"]
-    assert ends[0].period == pytest.approx(11.612, abs=2e-3)  # by many authors, such as Andersen & Geer (1982)
+    turned = solve_ivp(van_der_pol, (0, 100), [2.0, 0.0], events=lambda t, z: z[1] - 1e-12, rtol=1e-10, atol=1e-12)
+    period = turned.t_events[0][-1] - turned.t_events[0][-3]  # two turning points are one period
+    assert ends[0].period == pytest.approx(period, rel=1e-6)
     assert ends[1].period == pytest.approx(ends[0].period, rel=1e-3)
     assert ends[1].high == pytest.approx(ends[0].high, rel=1e-3)
+
+
+def test_what_turns_out_to_be_stiff_is_simulated_implicitly():
+    mu = 1000.0
+    side = Varied(numbers_of_model(HybridODE("x' = y\ny' = mu*(1 - x^2)*y - x", {"mu": mu})), "mu")
+    region = Region(low=np.array([-2, -1.5 * mu]), high=np.array([2, 1.5 * mu]), positive=np.zeros(2, bool))
+    end = Simulator(side, region, 20_000.0).end(np.array([2.0, 0.0]), mu)
+    # By matched asymptotics, with Airy's first zero; what follows is of the size of log(mu)/mu.
+    period = (3 - 2 * np.log(2)) * mu - 3 * ai_zeros(1)[0][0] * mu ** (-1 / 3)
+    assert (end.kind, end.period) == ("cycle", pytest.approx(period, rel=1e-4))
+    assert [end.low[0], end.high[0]] == pytest.approx([-2.0, 2.0], rel=0.01)
 
 
 # --- laws and hybrids -------------------------------------------------------------------------------------

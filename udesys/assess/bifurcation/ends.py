@@ -23,7 +23,8 @@ FAR = 20.0  # widths of the visited region beside it, where a state has left it
 BELOW = 1e-3  # of the scale, by which a state that is listed as positive may be negative
 RETURN = 2e-3  # of the amplitude, to which a cycle comes back
 MOST_RETURNS = 32  # turns of a cycle
-STIFF_BEFORE, STIFF_ROWS, STIFF_STEPS = 100, 1000, 4  # rows of an implicit simulation before and in a window, and steps
+STIFF_BEFORE, STIFF_ROWS, STIFF_STEPS = 100, 1000, 4  # times of an implicit simulation, and steps between them
+STIFF_MOVE, STIFF_MOST = 0.01, 20_000  # of the scale: between two times; and how dense these get
 KICK = 1e-3  # of the scale, by which a state is moved off where it rests before a sweep goes on
 
 LEAST_PEAKS, CREEPING = 4, 0.9  # of a state that drifts: peaks, and the share of them that rise or fall alike
@@ -158,23 +159,39 @@ class Simulator:
         return self._follow_implicit(x0, value, skip, until)
 
     def _follow_implicit(self, x0, value: float, skip: float, until: float) -> M.Steps:
+        """The same by the implicit method, which has its own steps: the times at which it is seen are made denser."""
+        at = np.asarray(x0, float)
+        if skip > 0:
+            steps = self._implicit_steps(at, value, np.linspace(0.0, skip, STIFF_BEFORE))
+            if steps.ended != M.DONE:
+                return steps
+            at = steps.at
+        t = np.linspace(skip, until, STIFF_ROWS)
+        while True:
+            steps = self._implicit_steps(at, value, t)
+            wide = (np.abs(np.diff(steps.x, axis=0)) > STIFF_MOVE * self.region.scale).any(1)
+            wide &= np.diff(steps.t) > M.SHORTEST * until
+            k = np.flatnonzero(wide)
+            if not len(k) or len(t) + 3 * len(k) > STIFF_MOST:
+                return steps
+            between = [t[k] + share * (t[k + 1] - t[k]) for share in (0.25, 0.5, 0.75)]
+            t = np.unique(np.concatenate([t, *between]))
+
+    def _implicit_steps(self, x0: np.ndarray, value: float, t: np.ndarray) -> M.Steps:
+        """States at times t, as far as they stay within their bounds."""
         from udesys.integrate import implicit_machine
 
-        before = np.linspace(0.0, skip, STIFF_BEFORE)[:-1] if skip > 0 else np.empty(0)
-        t = np.concatenate([before, np.linspace(skip, until, STIFF_ROWS)])
         one = (np.array([0], dtype=np.int64), np.array([len(t)], dtype=np.int64))
-        steps = np.full(len(t), STIFF_STEPS, dtype=np.int64)
-        point = (self.side.implicit_program, self.side.d, [value], np.asarray(x0, float)[None], t, one, steps)
+        point = (self.side.implicit_program, self.side.d, [value], x0[None], t, one, np.full(len(t), STIFF_STEPS))
         x = implicit_machine.simulate(*point, partial=True)[0]
         low, high = self.region.bounds
-        fine = (np.isfinite(x) & (x >= low) & (x <= high)).all(1)
-        last = len(t) if fine.all() else int(np.argmin(fine))
-        kept = slice(len(before), last)
-        slope = self.side.linearise(x[kept], np.full(len(x[kept]), value))[0]
-        ended = M.DONE if last == len(t) else M.LEFT
-        at = x[min(last, len(t) - 1)]
-        at = at if np.isfinite(at).all() else x[max(last - 1, 0)]
-        return M.Steps(ended=ended, t=t[kept], x=x[kept], slope=slope, at=at, time=float(t[max(last - 1, 0)]))
+        bad = ~((x >= low) & (x <= high)).all(1)  # NaN too
+        count = int(np.argmax(bad)) if bad.any() else len(t)
+        slope = self.side.linearise(x[:count], np.full(count, value))[0]
+        at, last = x[min(count, len(t) - 1)], max(count - 1, 0)
+        at = at if np.isfinite(at).all() else x[last]
+        ended = M.LEFT if bad.any() else M.DONE
+        return M.Steps(ended=ended, t=t[:count], x=x[:count], slope=slope, at=at, time=float(t[last]))
 
     # -------------------------------------------------------------- judging
     def _goes_on(self, steps: M.Steps, further: int) -> bool:
