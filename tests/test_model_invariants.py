@@ -152,6 +152,9 @@ def test_compiled_code_says_what_tensors_say(case):
         rtol=1e-11,
         atol=1e-11,
     )
+    found, expected = (p.linearise(x, theta) for p in (problem, tensors))
+    for one, other in zip([*found[0], *found[1:]], [*expected[0], *expected[1:]], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11)
     for k, slot in enumerate(field.model.slots):
         points = rng.normal(size=(5, len(slot.arguments)))
         for found, expected in zip(problem.term(k, points, theta), tensors.term(k, points, theta), strict=True):
