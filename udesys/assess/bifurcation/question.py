@@ -207,7 +207,7 @@ def _starts(known: Known, starts) -> tuple[list[dict[str, float]], list[str]]:
     )
     if len(chosen) < len(whole):
         return chosen, [
-            f"{len(chosen)} of the {len(whole)} starts of the data were simulated from; give others by name."
+            f"{len(chosen)} of the {len(whole)} starts of the data were simulated from; give others with starts (--start)."
         ]
     return chosen, []
 
@@ -252,7 +252,9 @@ def _held(known: Known, vary: str, at: Mapping[str, float]) -> tuple[dict[str, f
     if not moved:
         return held, []
     told = ", ".join(f"{n} = {held[n]:.5g}" for n in moved)
-    return held, [f"{told} differs along the data and is held at its mean; set it by name for another value."]
+    return held, [
+        f"{told} differs along the data and is held at its mean; set another value with at (--at NAME=NUMBER)."
+    ]
 
 
 def parsed_numbers(text: str) -> dict[str, float]:
