@@ -7,6 +7,7 @@ from udesys.model import tree as T
 from udesys.model.closed_form import Formula
 from udesys.model.grammar import parse_expression
 from udesys.model.program import Program
+from udesys.model.vanishing import Vanishing
 from udesys.search import Task
 from udesys.search.candidate import as_given, simpler, without_part
 from udesys.search.normal_form import split, to_candidate
@@ -73,6 +74,14 @@ def test_numbers_that_are_not_finite_are_no_formula():
     task = Task(term="NN", arguments=("x", "y"), points=np.stack([X, Y], 1), values=X)
     for text in ("x/(y - y)", "exp(x - x + 2000)*x", "log(x - x)"):
         assert to_candidate(parse_expression(text), task, "e") is None
+
+
+def test_a_formula_that_is_not_finite_is_none_of_a_term_that_vanishes_either():
+    vanishing = (Vanishing(state="x", arguments=frozenset({"x"})),)
+    about = {"vanishing": vanishing, "allows": lambda tree: vanishing[0].of(tree)}
+    task = Task(term="NN", arguments=("x", "y"), points=np.stack([X, Y], 1), values=X, **about)
+    assert to_candidate(parse_expression("x*log(x - 1)"), task, "e") is None
+    assert to_candidate(parse_expression("x + log(x)"), task, "e").key == "x"
 
 
 def task_of(values, noise=0.01, seed=0):

@@ -46,7 +46,7 @@ def to_candidate(tree: T.Tree, task: Task, engine: str, *, whole: bool = False) 
     except (ArithmeticError, ValueError):
         return None
     keep = _telling(terms, coefficients, inner, task)
-    if task.vanishing and task.allows is not None:  # what does not vanish goes, and the rest is refitted
+    if keep and task.vanishing and task.allows is not None:  # what does not vanish goes, and the rest is refitted
         keep = [k for k in keep if task.allows(terms[k])]
     if not keep:
         return None
