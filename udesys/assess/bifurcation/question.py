@@ -207,7 +207,7 @@ def _starts(known: Known, starts) -> tuple[list[dict[str, float]], list[str]]:
     )
     if len(chosen) < len(whole):
         return chosen, [
-            f"{len(chosen)} of the {len(whole)} starts of the data were simulated from; give others with starts (--start)."
+            f"{len(chosen)} of the {len(whole)} starts of the data were used; give others with starts (--start)."
         ]
     return chosen, []
 
