@@ -135,6 +135,34 @@ def _load(code, reg, base, d, n_p, t, pieces, offset, y, modes):
 
 
 @njit(cache=True, error_model="numpy")
+def at_points(code, constants, outputs, x, values, t, u):
+    """(points, results) of a program whose inputs are states, values, the time, then inputs and covariates.
+
+    Args:
+        code, constants, outputs: of the program.
+        x: (points, d) states.
+        values: (unknowns,).
+        t: (points,) times.
+        u: (points, k) inputs and covariates.
+    """
+    n, d = x.shape
+    p, k = len(values), u.shape[1]
+    first = d + p + 1 + k
+    base = first + len(constants)
+    reg, result = np.empty(base + code.shape[0]), np.empty((n, len(outputs)))
+    reg[d : d + p] = values
+    reg[first:base] = constants
+    for i in range(n):
+        reg[:d] = x[i]
+        reg[d + p] = t[i]
+        reg[d + p + 1 : first] = u[i]
+        _run(code, reg, base)
+        for j in range(len(outputs)):
+            result[i, j] = reg[outputs[j]]
+    return result
+
+
+@njit(cache=True, error_model="numpy")
 def _derivatives(code, out, reg, base, d, n_p, t, pieces, offset, y, dy, sensitive, modes):
     """dy/dt of the state and, after it, of its sensitivities (row-major d x (n_p + d))."""
     _load(code, reg, base, d, n_p, t, pieces, offset, y, modes)

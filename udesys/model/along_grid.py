@@ -9,6 +9,7 @@ import numpy as np
 
 from udesys.integrate.lattice import Lattice, Slopes, simulate
 from udesys.integrate.lattice import sensitivities as sensitivities_of
+from udesys.integrate.machine import at_points
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm
 from udesys.model.field import HybridField
@@ -155,12 +156,11 @@ class FormAlongGrid(GridLaw):
 
     def __init__(self, form: ClosedForm, values: np.ndarray | None = None):
         super().__init__(form.model)
-        self.form, self.values = form, form.values if values is None else values
+        self.form, self.values = form, np.asarray(form.values if values is None else values, float)
 
     def _run(self, program: Program, t, x, u) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            columns = program.run([*x.T, *self.values, t, *u.T])
-        return np.stack([np.broadcast_to(np.asarray(c, float), len(x)) for c in columns], 1)
+        made = program.code, program.constants, program.outputs
+        return at_points(*made, np.ascontiguousarray(x), self.values, t, np.ascontiguousarray(u))
 
     def rates(self, t, x, u):
         return self._run(self.form.program, t, x, u)

@@ -169,10 +169,17 @@ class Board:
         return found
 
     # -------------------------------------------------------------- other rows
-    def free(self, best: Ranked) -> Ranked:
-        """Estimate fields at the first time with every law, which the search held where the hybrid has them."""
+    def free(self, finalists: Sequence[Ranked]) -> Ranked:
+        """Estimate fields at the first time with every law, which the search held where the hybrid has them.
+
+        The finalists are refitted, the rest is forgotten; the best of them.
+        """
         self.refitter = self.refitter.freed()
-        return self.again(best)
+        self.seen.clear()
+        for ranked in finalists:
+            refit = self.refitter.refit(ranked.refit.form, ranked.refit.x0)
+            self._rank(ranked.choice, refit or ranked.refit)
+        return self.best
 
     def cut(self, longest: int) -> None:
         """Compare laws over windows with starts of their own: a chaotic record forgets its start."""

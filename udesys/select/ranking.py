@@ -92,7 +92,7 @@ class _Selector:
         if self.pieces is not None:
             best = self._to_the_whole(self._with_memory(best))
         if self.model.grid is not None:
-            best = self._sweep_of_leaders(board.free(self._eliminate(best)))
+            best = self._sweep_of_leaders(board.free(self._finalists(self._eliminate(best))))
         best = self._eliminate(best)
         if board.discount(best):
             best = board.best if self.pieces is not None else self._sweep_of_leaders(board.best)
@@ -225,13 +225,9 @@ class _Selector:
 
     def _to_the_whole(self, best: Ranked) -> Ranked:
         """The finalists refitted to the whole record."""
-        ranked, sizes = self.board.ranked, {}
-        for law in ranked:
-            sizes.setdefault(law.n_constants, []).append(law)
-        short = [law for laws in sizes.values() for law in laws[:EACH_SIZE]]
-        finalists = {law.key: law for law in (best, *ranked[:FINALISTS], *short[:FINALISTS])}
+        finalists = self._finalists(best)
         self._tell("select", self._text(best))
-        moved = self.board.move(self.whole, self.fit.unknowns.nodes, list(finalists.values()))
+        moved = self.board.move(self.whole, self.fit.unknowns.nodes, finalists)
         if moved is None:
             raise SearchError(
                 "formulas that follow windows of the data cannot be simulated over all of it. Give more known terms, "
@@ -239,6 +235,14 @@ class _Selector:
             )
         best = self.board.reweighted(self.board.tuned(moved))
         return self.board.remember(best) or best
+
+    def _finalists(self, best: Ranked) -> list[Ranked]:
+        """The best laws, and the best of each number of constants."""
+        ranked, sizes = self.board.ranked, {}
+        for law in ranked:
+            sizes.setdefault(law.n_constants, []).append(law)
+        short = [law for laws in sizes.values() for law in laws[:EACH_SIZE]]
+        return list({law.key: law for law in (best, *ranked[:FINALISTS], *short[:FINALISTS])}.values())
 
     def _first(self) -> Ranked | None:
         """The best of a few joint starts: the pools' leaders side by side; None where none simulates."""
