@@ -45,7 +45,8 @@ def test_another_formula_has_no_such_constant(text):
 def test_figures_of_made_up_runs():
     def run(case, seed, seconds, r):
         found = {"law": {"beta3_u": -0.0102, "r": r}, "hybrid": {"beta3_u": -0.0099}}
-        return Run(case=case, points=25, seed=seed, right=seed == 0, formula="c0*u", seconds=seconds, term={"hybrid": 0.02}, **found)
+        found |= {"term": {"hybrid": 0.02, "law": 0.01}, "formula": "c0*u", "seconds": seconds}
+        return Run(case=case, points=25, seed=seed, right=seed == 0, **found)
 
     runs = [run(COARSE, 0, 4.0, 1.01), run(COARSE, 1, 6.0, 0.97), run(FINE, 0, 50.0, 1.0)]
     numbers = summary(runs)

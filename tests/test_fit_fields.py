@@ -1,4 +1,4 @@
-"""Fields on a grid fitted and turned into laws: against the equations that made them, SciPy, and refits without a grid."""
+"""Fields on a grid fitted and turned into laws: against the equations that made them, and SciPy."""
 
 import numpy as np
 import pytest
@@ -81,6 +81,36 @@ def test_missing_cells_two_runs_ends_without_slope_and_a_number_that_differs_bet
     assert np.abs(fitted.term("NN", u)[0] - u**3).max() < 0.03
 
 
+def test_outliers_fixed_ends_and_a_field_that_is_never_below_zero():
+    n, t = 13, np.linspace(0, 3, 10)
+    x, rng = np.linspace(0, 1, n), np.random.default_rng(3)
+    h = 1 / (n - 1)
+
+    def slopes(u):
+        inside = 0.05 * (u[2:] - 2 * u[1:-1] + u[:-2]) / h**2 - 2 * u[1:-1] / (0.3 + u[1:-1])
+        return np.concatenate([[0.0], inside, [0.0]])
+
+    u = solved(slopes, 1 + np.sin(np.pi * x), t)
+    measured = u + 0.005 * rng.standard_normal(u.shape)
+    measured[rng.random(u.shape) < 0.04] += 0.5
+    model = HybridODE("u' = D*dxx(u) + NN(u)", {"D": Parameter(0.1, bounds=(0, 1))}, positive=["u"],
+                      grid=Grid(x, ends="dirichlet"))  # fmt: skip
+    fitted = fit(model, Dataset.from_fields(t, x, {"u": measured}), seed=0, options=ONE)
+    assert fitted.loss == "student"
+    assert fitted.parameters["D"][0] == pytest.approx(0.05, rel=0.1)
+    found = np.array(fitted.states)[:, :, 0]
+    assert np.ptp(found[[0, -1]], axis=1) == pytest.approx([0, 0], abs=1e-12), "the ends keep their values"
+    assert (found > 0).all()
+
+
+def test_ways_of_the_fit_that_fields_do_not_have_are_refused():
+    x, t, _, u = fisher_kpp(12)
+    model, data = HybridODE("u' = D*dxx(u) + NN(u)", grid=Grid(x)), Dataset.from_fields(t, x, {"u": u})
+    for options in (FitOptions(stages=("multiple_shooting",)), FitOptions(solver="rk4")):
+        with pytest.raises(FitError, match="Leave stages and solver out"):
+            fit(model, data, options=options)
+
+
 def test_trajectories_that_are_no_whole_runs_are_refused():
     x, t, _, u = fisher_kpp(12)
     model, data = HybridODE("u' = D*dxx(u) + NN(u)", grid=Grid(x)), Dataset.from_fields(t, x, {"u": u})
@@ -158,7 +188,8 @@ def test_responses_of_the_data_are_the_sensitivities_of_a_law(law):
     response = GridForm(form.model, data, about_form(held.form, data, held.x0, refitter.steps))
     columns = np.stack([response.x[:, 0], -response.x[:, 0] ** 2], 1)
     slopes = response.respond(columns[:, None, :])
-    exact = held.form.simulate(held.x0, data.t, data.segments, refitter.steps, pieces=data.pieces, sensitivities=True)[1]
+    options = {"pieces": data.pieces, "sensitivities": True}
+    exact = held.form.simulate(held.x0, data.t, data.segments, refitter.steps, **options)[1]
     np.testing.assert_allclose(slopes[:, 0], exact[:, 0, 3:5], atol=1e-8)
     task = response.task("NN")
     np.testing.assert_allclose(task.values, held.form.values[3:] @ columns.T, atol=1e-12)

@@ -102,3 +102,8 @@ def test_grids_that_are_none_are_refused(points, options, words):
 
 def test_names_of_operators_stay_free_for_other_things_where_they_are_not_called():
     assert HybridODE("x' = dx*x + NN(x)").estimated == ("dx",)
+
+
+def test_an_observable_along_the_grid_is_refused():
+    with pytest.raises(ModelError, match=r"observe flux: dx\(u\) is taken along the grid"):
+        HybridODE("u' = dxx(u) + NN(u)", grid=Grid(RING), observe={"flux": "u*dx(u)"})

@@ -12,6 +12,7 @@ from udesys.model import HybridODE
 from udesys.model import tree as T
 
 LEAST_SAMPLES = 4  # rows of a trajectory on average; fewer hold no slope worth the name
+LEAST_PROFILES = 3  # the same of fields on a grid, whose points tell of each other
 
 
 def check_enough(model: HybridODE, data: Dataset, noise: Mapping[str, float] | None = None) -> None:
@@ -25,7 +26,8 @@ def check_enough(model: HybridODE, data: Dataset, noise: Mapping[str, float] | N
     _refuse_unseen(model, measured)
     rows = sum(len(tr.t) for tr in data.trajectories)
     unknown = len(model.estimated) + sum(w == "free" for w in model.initial.values()) * len(data.trajectories)
-    needed = max(LEAST_SAMPLES * len(data.trajectories), -(-(unknown + len(model.terms) + 1) // len(measured)))
+    least = LEAST_SAMPLES if model.grid is None else LEAST_PROFILES
+    needed = max(least * len(data.trajectories), -(-(unknown + len(model.terms) + 1) // len(measured)))
     if rows < needed:
         raise FitError(
             f"{rows} samples are too few: this model needs at least {needed} rows (trajectories: "

@@ -16,15 +16,16 @@ from dataclasses import replace
 import numpy as np
 from scipy.linalg import LinAlgError
 
-from udesys.data import Dataset
+from udesys.data import Dataset, Trajectory
 from udesys.fit.attempt import rmse
 from udesys.fit.elimination import bounded_step
 from udesys.fit.evidence import log_determinant
 from udesys.fit.hyperparameters import Hyperparameters
 from udesys.fit.options import FitOptions
+from udesys.fit.outliers import are_outliers, outlying
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.profiles_on_grid import profiles, with_operators
-from udesys.fit.start import linear_errors
+from udesys.fit.start import LEAST_POSITIVE, linear_errors
 from udesys.fit.unknowns import StageReport, Unknowns
 from udesys.integrate import lattice
 from udesys.model import HybridODE, Parameter
@@ -96,15 +97,32 @@ def fields_from(
     """
     smoothed = profiles(model, data)
     known = with_operators(model, data, smoothed)
-    step = -(-len(known.trajectories) // MOST_POINTS)
-    best = start(replace(known, position="", trajectories=known.trajectories[::step]))  # some points alone
+    best = start(replace(known, position="", trajectories=_some_points(model, known)))
     problem = ShootingProblem(model, known, best.problem.field, device=options.device)
     unknowns = _all_points(problem, best, smoothed)
     descent = FieldDescent(problem, unknowns, given, options)
-    report = descent.run(progress)
+    reports = [descent.run(progress)]
+    if options.loss == "auto" and descent.nodes is not None and are_outliers(outlying(problem, unknowns), problem):
+        unknowns.loss = "student"
+        reports.append(descent.run(progress))
     nodes = [unknowns.nodes[run.rows] for run in descent.runs]
     final = ShootingProblem(model, with_operators(model, data, nodes), best.problem.field, device=options.device)
-    return final, unknowns, (*best.stages, report), descent
+    final.hold_given(unknowns.nodes)
+    return final, unknowns, (*best.stages, *reports), descent
+
+
+def _some_points(model: HybridODE, data: Dataset) -> tuple[Trajectory, ...]:
+    """Points, evenly spread, that follow their equation and are measured."""
+    moving = np.all([model.grid.moving(field) for field in model.states], axis=0)
+    count = len(data.trajectories) // model.grid.n
+    seen = [
+        run for run, moves in zip(data.trajectories, np.tile(moving, count), strict=True) if moves and _measured(run)
+    ]
+    return tuple(seen[:: -(-len(seen) // MOST_POINTS)])
+
+
+def _measured(run: Trajectory) -> bool:
+    return bool(np.isfinite(run.y).any(1).sum() > 1)
 
 
 def _all_points(problem: ShootingProblem, best, smoothed: list[np.ndarray]) -> Unknowns:
@@ -139,6 +157,8 @@ class FieldDescent:
         self.hyper = Hyperparameters(problem, unknowns, given)
         self.guesses: list = [None] * len(self.runs)
         self.nodes: np.ndarray | None = None
+        positive = np.isin(problem.model.states, problem.model.positive)
+        self.least = np.where(positive, LEAST_POSITIVE * unknowns.spread[: problem.d], -np.inf)
 
     # -------------------------------------------------------------- simulating
     def simulate(self, starts: list[np.ndarray], theta: np.ndarray):
@@ -156,8 +176,8 @@ class FieldDescent:
         return nodes, courses
 
     def starts(self, nodes: np.ndarray) -> list[np.ndarray]:
-        """Fields (n, d) at the first time of every run."""
-        return [nodes[run.rows[0]] for run in self.runs]
+        """Fields (n, d) at the first time of every run, positive ones above zero."""
+        return [np.maximum(nodes[run.rows[0]], self.least) for run in self.runs]
 
     # -------------------------------------------------------------- the cost
     def _weight(self) -> np.ndarray:
@@ -174,7 +194,8 @@ class FieldDescent:
     def run(self, progress: Callable | None) -> StageReport:
         """Fit until nothing is gained, with steps that the noise asks for."""
         began, count, stopped = time.perf_counter(), 0, "no start of the fields can be simulated"
-        self._begin()
+        if self.nodes is None:
+            self._begin()
         first = cost = np.nan if self.nodes is None else self.cost(self.nodes, self.u.theta)
         for _ in range(MOST_REFINED):
             if self.nodes is None:
@@ -246,7 +267,9 @@ class FieldDescent:
             step = at.step(self.damping, u.bounds - u.theta)
             if step is not None:
                 theta, starts = u.clip(u.theta + step[0]), self.starts(self.nodes)
-                starts = [x + move.reshape(x.shape) for x, move in zip(starts, step[1], strict=True)]
+                starts = [
+                    np.maximum(x + move.reshape(x.shape), self.least) for x, move in zip(starts, step[1], strict=True)
+                ]
                 nodes, courses = self.simulate(starts, theta)
                 after = np.inf if nodes is None else self.cost(nodes, theta)
                 if after < cost:

@@ -90,6 +90,8 @@ def fit(
 
 def _fit_fields(model, data, seed, noise, options, progress, began: float) -> FitResult:
     """The fit of fields on a grid: points by themselves first, then all of them together."""
+    if options.stages or options.solver == "rk4":
+        raise FitError("fields on a grid are fitted by one way only. Leave stages and solver out of [fit].")
     model, data = gauged(model, data), without_operators(model, data)
 
     def start(part: Dataset) -> Attempt:

@@ -188,6 +188,9 @@ class HybridODE:
                 trees[name] = parse_expression(text)
             except ModelError as error:
                 raise ModelError(f"observe {name}: {error}") from None
+            along = [symbol for symbol in _in_order(trees[name]) if is_spatial(symbol)]
+            if along:
+                raise ModelError(f"observe {name}: {along[0]} is taken along the grid; what is measured is at a point.")
             if not T.symbols(trees[name]) & set(self.states):
                 raise ModelError(f"observe {name} = {text!r} holds no state. States are {', '.join(self.states)}.")
         return trees
