@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from udesys.assess.ahead_fields import refuse_many, run_table, runs_asked
 from udesys.assess.beside import hybrid_course, last_values
 from udesys.assess.discovery import Discovery
 from udesys.assess.forecast import driving_along
@@ -40,14 +41,15 @@ def forecast_table(
         until: the last time [the data's time unit].
         start: the first time; the last fitted sample if None.
         step: between two times; the median of the samples' if None.
-        trajectory: its name; all if None.
+        trajectory: its name, of fields that of a run or of one point; all if None.
         compare: add what the hybrid with its networks forecasts, where the law has its fit, and persistence.
 
     Returns:
         A table of the trajectory (where there are several), the time, every state and observable with the ends
         `NAME low` and `NAME high` of its 95 % band, and `inside`, false where a state is outside of what the data
         visited; and notes in words. To compare there are `NAME hybrid` too, and `NAME persistence` of what is
-        measured: the last value before the forecast.
+        measured: the last value before the forecast. Of fields there is a row for each time and point, with its
+        position, and the trajectory is the run.
 
     Raises:
         DataError: there is no such trajectory, or the times are not usable.
@@ -55,6 +57,8 @@ def forecast_table(
     """
     import pandas as pd
 
+    if law.model.grid is not None:
+        return _field_table(law, until, start, step, trajectory, compare)
     runs = law.data.trajectories
     places = range(len(runs)) if trajectory is None else [place_of(law, trajectory)]
     frames, notes = [], []
@@ -78,6 +82,31 @@ def forecast_table(
     if len(runs) > 1:
         table.insert(0, "trajectory", table.pop("trajectory"))
     return table, tuple(dict.fromkeys([*notes, *_held(law)]))
+
+
+def _field_table(law: Discovery, until: float, start, step, name: str | None, compare: bool):
+    """The same of fields: every run is simulated once."""
+    import pandas as pd
+
+    asked, frames, notes = runs_asked(law, name), [], []
+    times = [times_of(law, run.at.start, until, start, step) for run, _ in asked]
+    refuse_many(law, sum(map(len, times)), MOST_ROWS)
+    several = len(runs_asked(law, None)) > 1
+    for (run, point), t in zip(asked, times, strict=True):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            frame, told = run_table(law, run, point, t, compare=compare)
+        notes += [*(str(w.message) for w in caught), *told]
+        ends = [end for end in ENDS if any(f"{name}{end}" in frame for name in law.model.measurable)]
+        ordered = [f"{name}{end}" for name in law.model.measurable for end in ends if f"{name}{end}" in frame]
+        columns = [law.data.time, law.model.grid.name, *ordered]
+        frame = frame[columns].assign(**{INSIDE: inside_visited(law, frame)})
+        called = run.name if several else None
+        notes += [*_left(law, frame, called), *_wide(law, frame, called)]
+        if several:
+            frame.insert(0, "trajectory", run.name)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True), tuple(dict.fromkeys([*notes, *_held(law)]))
 
 
 def table_json(table: pd.DataFrame) -> str:

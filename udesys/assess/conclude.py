@@ -15,6 +15,7 @@ from udesys.assess.residual_tests import diagnose
 from udesys.assess.simplify import Simplification
 from udesys.data import Dataset
 from udesys.fit import FitResult
+from udesys.fit.profiles_on_grid import without_operators
 from udesys.model import tree as T
 from udesys.search.prior import form_name, known_forms
 from udesys.select import Refit, Selection
@@ -36,7 +37,7 @@ def conclude(
     timing: dict[str, float],
 ) -> Discovery:
     """Everything that was found, as one result."""
-    model, data, form = fitted.model, fitted.data, final.form
+    model, data, form = fitted.model, without_operators(fitted.model, fitted.data), final.form
     columns = {c: model.measurable.index(c) for c in data.columns}
     counts = selection.data.mask.sum(0)
     starts = np.isin(selection.data.segments[0], fitted.problem.first)  # of trajectories, where they were cut

@@ -190,7 +190,8 @@ class Discovery:
     def bands(self, t, trajectory: int = 0):
         """Where the law's states and observables are, given how well its constants and initial values are known.
 
-        Sampled, with one seed: drawn by their covariance and weighed by how the draws fit the measurements. The noise
+        Of fields by the law linearised in them, which is one simulation of all points of a run. Else sampled, with
+        one seed: drawn by their covariance and weighed by how the draws fit the measurements. The noise
         of a measurement is not in it, nor is what the data do not determine at all or hold at a bound.
 
         Args:
@@ -204,7 +205,6 @@ class Discovery:
         import pandas as pd
 
         t = np.asarray(t, float)
-        run, x0 = self._start(trajectory)
         edges = {self.data.time: t}
         if self.model.grid is not None:
             at, point = run_of(self.model, trajectory)
@@ -212,6 +212,7 @@ class Discovery:
             for j, name in enumerate(self.model.measurable):
                 edges |= {f"{name} low": low[:, point, j], f"{name} high": high[:, point, j]}
             return pd.DataFrame(edges)
+        run, x0 = self._start(trajectory)
         joint = None if self.covariance is None else self.covariance.joint(trajectory)
         course = Course(run.t[0], t, driving_along(self.model, self.data, self.heldout, run))
         bands = sampled_bands(self.closed_form, x0, course, joint, self._likelihood(trajectory))
@@ -381,12 +382,15 @@ class Discovery:
 
     def to_dict(self) -> dict:
         """The content of result.json but for versions and the data's hash; what is not finite is None."""
+        from udesys.assess.field_text import grid_plain, visited_shown
+
         content = {
             "schema": SCHEMA,
             "status": self.status,
             "seed": self.seed,
             "equations": self.closed_form.equation_texts(10),
             **({"observe": self.closed_form.observed_texts(10)} if self.model.observe else {}),
+            **({} if self.model.grid is None else grid_plain(self)),
             "residuals": {
                 term: {"expression": r.expression, "constants": {c: _number(e) for c, e in r.constants.items()}}
                 for term, r in self.residuals.items()
@@ -395,19 +399,15 @@ class Discovery:
             **({} if self.identifiability is None else {"identifiability": self.identifiability.to_dict()}),
             **({"derived": {name: q.to_dict() for name, q in self.quantities.items()}} if self.quantities else {}),
             **({"profiles": {name: p.to_dict() for name, p in self.profiles.items()}} if self.profiles else {}),
-            "initial": self.initial,
-            "initial_estimates": {
-                run: {state: _known(e) for state, e in estimates.items()}
-                for run, estimates in self.initial_estimates.items()
-            },
+            **self._initial(),
             **({"suggestions": self.suggestions.to_dict()} if self.suggestions else {}),
             **({"support": self.support.to_dict()} if self.support else {}),
             "noise": self.noise,
             **({"noise_profile": self.noise_profile} if self.noise_profile else {}),
             **({"simpler": self._simpler()} if self.simpler else {}),
             "error": self.error,
-            **({} if self.diagnostics is None else {"diagnostics": self.diagnostics.to_dict()}),
-            "visited": {name: list(ends) for name, ends in self.visited.items()},
+            **({} if self.diagnostics is None else {"diagnostics": self._diagnosed()}),
+            "visited": {name: list(ends) for name, ends in visited_shown(self).items()},
             **self._correlations(),
             "candidates": [vars(c) for c in self.candidates],
             "warnings": list(self.warnings),
@@ -415,6 +415,24 @@ class Discovery:
             "engines": list(self.engines),
         }
         return _plain(content)
+
+    def _initial(self) -> dict:
+        """Initial values of every trajectory, or of fields their profiles in every run."""
+        if self.model.grid is not None:
+            from udesys.assess.field_text import initial_plain
+
+            return initial_plain(self)
+        estimates = {
+            run: {state: _known(e) for state, e in known.items()} for run, known in self.initial_estimates.items()
+        }
+        return {"initial": self.initial, "initial_estimates": estimates}
+
+    def _diagnosed(self) -> dict:
+        if self.model.grid is None:
+            return self.diagnostics.to_dict()
+        from udesys.assess.field_text import checks_plain
+
+        return {**self.diagnostics.to_dict(), "trajectories": checks_plain(self)}
 
     def _correlations(self) -> dict:
         if self.covariance is None or not self.closed_form.names:

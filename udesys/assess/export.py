@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable
 
 from udesys.assess.discovery import Discovery
+from udesys.assess.field_runs import point_of
 from udesys.assess.forecast import driving_along
 from udesys.data import Trajectory
 from udesys.errors import DataError, UdesysError, did_you_mean
 from udesys.model.export import latex_equations, named_equations
+from udesys.model.python_fields import field_module
 from udesys.model.python_module import python_module
 from udesys.model.sbml import sbml_text
 
@@ -31,7 +33,14 @@ def export_text(law: Discovery, format: str, trajectory: str | None = None) -> s
     """
     if format not in FORMATS:
         raise UdesysError(f"there is no format {format!r}. {did_you_mean(format, FORMATS)}")
-    if trajectory is not None:
+    if law.model.grid is not None:
+        if format == "sbml":
+            raise UdesysError(
+                "SBML core knows no space, so that it cannot hold a law of fields. Export it --to python or latex."
+            )
+        if trajectory is not None:
+            point_of(law, trajectory)
+    elif trajectory is not None:
         trajectory_place(law, trajectory)
     return FORMATS[format](law, trajectory)
 
@@ -76,6 +85,8 @@ def _units(law: Discovery) -> dict[str, str]:
 
 
 def _python(law: Discovery, trajectory: str | None) -> str:
+    if law.model.grid is not None:
+        return _fields_python(law, trajectory)
     runs = [run for run in law.data.trajectories if trajectory in (None, run.name)]
     exogenous = law.closed_form.model.exogenous
     return python_module(
@@ -84,6 +95,24 @@ def _python(law: Discovery, trajectory: str | None) -> str:
         {run.name: _sample_times(law, run) for run in runs},
         driving={run.name: driving_along(law.model, law.data, law.heldout, run) for run in runs} if exogenous else {},
         visited={name: law.visited[name] for name in law.closed_form.model.states if name in law.visited},
+        time=law.data.time,
+        source=law.data.source,
+    )
+
+
+def _fields_python(law: Discovery, trajectory: str | None) -> str:
+    """The module of fields; a trajectory is a run, or the run of a point."""
+    from udesys.assess.field_runs import drivings_along, field_runs, start_of
+
+    own = None if trajectory is None else point_of(law, trajectory)[0].name
+    runs = [run for run in field_runs(law) if run.at is not None and own in (None, run.name)]
+    drivings = {run.name: drivings_along(law, run) for run in runs}
+    return field_module(
+        law.closed_form,
+        {run.name: dict(zip(law.model.states, start_of(law, run).T.tolist(), strict=True)) for run in runs},
+        {run.name: run.t.tolist() for run in runs},
+        driving={name: points[0] for name, points in drivings.items() if points},
+        visited={name: law.visited[name] for name in law.model.states if name in law.visited},
         time=law.data.time,
         source=law.data.source,
     )

@@ -19,9 +19,8 @@ from udesys.model.closed_form import ClosedForm
 AGREEMENT = 1e-6  # relative change on doubling the steps at which a simulation is accepted
 ENOUGH = 1e-4  # the same for a band, which is known to some percent
 MOST_STEPS = 256  # between two times
-DRAWS, TAIL = 100, 2.5  # laws of a band, and percent of them on either side
+NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
 REMEMBERED = 8  # courses
-SEED = 0
 _courses: OrderedDict = OrderedDict()  # those simulated last: points ask for theirs one after the other
 
 
@@ -118,13 +117,19 @@ def inputs_of(model: HybridODE, t: np.ndarray, driving: Driving | None) -> np.nd
 
 
 # ------------------------------------------------------------------ a law
-def course_of(
-    form: ClosedForm, x0: np.ndarray, t0: float, t: np.ndarray, drivings: list[Driving] | None
-) -> np.ndarray:
+def course_of(form: ClosedForm, x0: np.ndarray, t0: float, t: np.ndarray, drivings: list[Driving] | None) -> np.ndarray:
     """Fields (time, n, d) of a law, remembered: arguments as for `simulate_fields`."""
-    key = (id(form), x0.tobytes(), t0, t.tobytes())
-    if key not in _courses or _courses[key][0] is not form:
-        _courses[key] = (form, simulate_fields(FormAlongGrid(form), x0, t0, t, drivings))
+    point = (x0, t0, t, drivings)
+    return _remembered("law", form, point, lambda: simulate_fields(FormAlongGrid(form), *point))
+
+
+def _remembered(kind: str, of, point, make: Callable):
+    """What was made last of something at a point (x0, t0, t, drivings), or what is made now."""
+    x0, t0, t, drivings = point
+    driven = hash(tuple((d.t.tobytes(), d.pieces.tobytes(), d.last.tobytes()) for d in drivings or ()))
+    key = (kind, id(of), x0.tobytes(), t0, t.tobytes(), driven)
+    if key not in _courses or _courses[key][0] is not of:
+        _courses[key] = (of, make())
         while len(_courses) > REMEMBERED:
             _courses.popitem(last=False)
     return _courses[key][1]
@@ -133,58 +138,62 @@ def course_of(
 def bands_of(
     form: ClosedForm, x0: np.ndarray, t0: float, t: np.ndarray, drivings: list[Driving] | None, covariance, run: slice
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Between what 95 % of the laws drawn by the covariance are: low and high (time, n, m); NaN without one.
+    """Between what 95 % of the laws are, by the covariance: low and high (time, n, m); NaN without one.
 
-    The fields at the first time follow the constants as the linearised law has it, each point with an error of its own.
+    The law is linearised in its constants and its fields at the first time, which one simulation tells for all points:
+    the latter follow the constants, each point with an error of its own.
 
     Args:
         covariance: of the law's values and all initial values, or None.
         run: the trajectories of the run in it.
     """
-    key = ("band", id(form), x0.tobytes(), t0, t.tobytes())
-    if key not in _courses or _courses[key][0] is not form:
-        _courses[key] = (form, _sampled(form, x0, t0, t, drivings, covariance, run))
-        while len(_courses) > REMEMBERED:
-            _courses.popitem(last=False)
-    return _courses[key][1]
+    point = (x0, t0, t, drivings)
+    return _remembered("band", form, point, lambda: _linearised(form, *point, covariance, run))
 
 
-def _sampled(form, x0, t0, t, drivings, covariance, run):
-    n, m = form.model.grid.n, len(form.model.measurable)
-    empty = np.full((len(t), n, m), np.nan)
+def _linearised(form, x0, t0, t, drivings, covariance, run):
+    n, d, m = form.model.grid.n, form.d, len(form.model.measurable)
     if covariance is None or not np.isfinite(covariance.values).all():
+        empty = np.full((len(t), n, m), np.nan)
         return empty, empty.copy()
-    rng, axes = np.random.default_rng(SEED), _root(covariance.values)
+    law, times = FormAlongGrid(form), _Times(t0, t, drivings)
+    course, count = times.converged(law, x0, ENOUGH)
+    along = lattice.sensitivities(law.lattice, law, course, times.grid, count * times.base, times.driving)[times.rows]
+    states, p = course.states[times.rows], len(form.values)
     follow = np.swapaxes(covariance.mixed[run], 1, 2) @ np.linalg.pinv(covariance.values, hermitian=True)  # (n, d, p)
     own = np.diagonal(covariance.starts[run], axis1=1, axis2=2)
-    left = own - np.einsum("ndp,npd->nd", follow, covariance.mixed[run])
-    spread, draws = np.sqrt(np.maximum(left, 0.0)), []
-    bounds = [form.model.parameters[k].bounds if isinstance(k, str) else (-np.inf, np.inf) for k in form.names]
-    low, high = np.array(bounds, dtype=float).reshape(-1, 2).T
-    times = _Times(t0, t, drivings)
-    best, count = times.converged(FormAlongGrid(form), x0, ENOUGH)
-    for _ in range(DRAWS):
-        values = np.clip(form.values + axes @ rng.standard_normal(axes.shape[1]), low, high)
-        start = x0 + follow @ (values - form.values) + spread * rng.standard_normal(spread.shape)
-        states = times.course(FormAlongGrid(form, values), start, count, best.stages).states[times.rows]
-        drive = drivings or [None] * n
-        points = [outputs_of(form, t, states[:, k], drive[k], values) for k in range(n)]
-        draws.append(np.stack(points, 1))
-    draws = np.where(np.isfinite(draws), draws, np.inf)
-    return tuple(np.percentile(draws, [TAIL, 100.0 - TAIL], axis=0, method="nearest"))
+    left = np.maximum(own - np.einsum("ndp,npd->nd", follow, covariance.mixed[run]), 0.0).reshape(-1)
+    by_values = along[..., :p] + along[..., p:] @ follow.reshape(n * d, p)
+    both = np.concatenate(
+        [by_values, along[..., p:] * np.sqrt(left)], 3
+    )  # the starts' errors as they are, each its own
+    drive, centre, slopes = drivings or [None] * n, [], []
+    for k in range(n):
+        u = inputs_of(form.model, t, drive[k])
+        centre.append(form.outputs(t, states[:, k], u))
+        slopes.append(_observed_too(form, t, states[:, k], both[:, k], u))
+    centre, slopes = np.stack(centre, 1), np.stack(slopes, 1)
+    spread = np.einsum("tnmp,pq,tnmq->tnm", slopes[..., :p], covariance.values, slopes[..., :p])
+    half = NORMAL_95 * np.sqrt(np.maximum(spread + (slopes[..., p:] ** 2).sum(3), 0.0))
+    return centre - half, centre + half
 
 
-def _root(covariance: np.ndarray) -> np.ndarray:
-    scale = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    safe = np.where(scale > 0, scale, 1.0)
-    size, axes = np.linalg.eigh(covariance / np.outer(safe, safe))
-    return safe[:, None] * axes * np.sqrt(np.maximum(size, 0.0))
+def _observed_too(form, t, states, slopes, u) -> np.ndarray:
+    """(time, m, unknowns + starts) of fields and observables, from those of the fields (time, d, unknowns + starts)."""
+    if not form.observed:
+        return slopes
+    by_state, by_unknown = form.output_slopes(t, states, u)
+    observed = by_state @ slopes
+    observed[:, :, : by_unknown.shape[2]] += by_unknown
+    return np.concatenate([slopes, observed], 1)
 
 
 # ------------------------------------------------------------------ the hybrid
 def hybrid_fields(fit: FitResult, x0: np.ndarray, t0: float, t: np.ndarray, drivings=None) -> np.ndarray:
-    """Fields (time, n, d) of the fitted hybrid from x0 (n, d) at t0; arguments as for `simulate_fields`."""
-    return simulate_fields(HybridAlongGrid(fit.problem.field, fit.unknowns.theta), x0, t0, t, drivings)
+    """Fields (time, n, d) of the fitted hybrid from x0 (n, d) at t0, remembered; else as `simulate_fields`."""
+    point = (x0, t0, t, drivings)
+    law = HybridAlongGrid(fit.problem.field, fit.unknowns.theta)
+    return _remembered("hybrid", fit, point, lambda: simulate_fields(law, *point))
 
 
 # ------------------------------------------------------------------ held-out measurements
@@ -207,7 +216,7 @@ def heldout_error(
         place = fitted.get(points[0].name)
         rest = place is not None and points[0].t[0] > data.trajectories[place].t[-1]
         runs, t = (data.trajectories[place : place + n] if rest else points), points[0].t
-        start = x0[place : place + n] if rest else _first_profile(model, heldout, points, x0)
+        start = x0[place : place + n] if rest else first_profile(model, heldout, points, x0)
         source = data if rest else heldout
         drivings = drivings_of(model, lambda run, source=source: driving_of(source, run, known_names(model)), runs)
         try:
@@ -225,7 +234,7 @@ def heldout_error(
         return dict(zip(columns, np.sqrt(squares / counts).tolist(), strict=True))
 
 
-def _first_profile(model: HybridODE, data: Dataset, points, x0: np.ndarray) -> np.ndarray:
+def first_profile(model: HybridODE, data: Dataset, points, x0: np.ndarray) -> np.ndarray:
     """(n, d) of a run's first row; gaps along the grid are joined by lines, fields without any have their mean."""
     start, places = np.tile(x0.mean(0), (len(points), 1)), np.arange(len(points))
     for j, field in enumerate(model.states):

@@ -220,8 +220,7 @@ class Outward:
         if not along > 0:
             return None
         values /= along
-        x0 = -(inverse @ (np.swapaxes(system.coupling, 1, 2) @ values)[:, :, None])[:, :, 0]
-        return values, x0
+        return values, system.following(values, inverse)
 
     # -------------------------------------------------------------- ends
     def _root(self, point: _Point) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from udesys.assess.layout import WIDTH, aligned, wrapped
+from udesys.model.runs_on_grid import counted
 
 SHOWN_DELTA = 10.0  # further from the best there is no support left (Burnham & Anderson 2002, sec. 2.6)
 SHOWN_ROWS = 12
@@ -40,6 +41,7 @@ def summary(law) -> str:
     parts = [
         _header(law),
         *_equations(law),
+        *_grid(law),
         *_terms(law),
         *_constants(law),
         *_derived_and_profiles(law),
@@ -64,12 +66,12 @@ def html(law) -> str:
 
 # ------------------------------------------------------------------ the law
 def _header(law) -> str:
-    runs, samples = len(law.data.trajectories), law.data.n_samples
+    runs, samples = counted(law.model, len(law.data.trajectories)), law.data.n_samples
     seconds = law.timing_s.get("total", sum(law.timing_s.values()))
     end = "done in" if law.status == "ok" else f"{law.status} after"
     return (
-        f"Discovery  {law.data.source}   {runs} {'trajectory' if runs == 1 else 'trajectories'}, "
-        f"{samples} {'sample' if samples == 1 else 'samples'}, seed {law.seed}   {end} {seconds:.1f} s"
+        f"Discovery  {law.data.source}   {runs}, {samples} {'sample' if samples == 1 else 'samples'}, "
+        f"seed {law.seed}   {end} {seconds:.1f} s"
     )
 
 
@@ -82,6 +84,15 @@ def _equations(law) -> list[str]:
     for left, right in equations.items():
         lines += wrapped(f"  {left:<{width}} =  ", right)
     return lines
+
+
+def _grid(law) -> list[str]:
+    """On which points fields are, and what a learned stencil is."""
+    if law.model.grid is None:
+        return []
+    from udesys.assess.field_text import grid_lines, stencil_lines
+
+    return [*grid_lines(law), *stencil_lines(law)]
 
 
 def _terms(law) -> list[str]:
@@ -334,5 +345,7 @@ def _rivals_sentence(law) -> str:
 
 
 def _visited(law) -> list[str]:
-    ranges = ", ".join(f"{s} {low:.4g} to {high:.4g}" for s, (low, high) in law.visited.items())
+    from udesys.assess.field_text import visited_shown
+
+    ranges = ", ".join(f"{s} {low:.4g} to {high:.4g}" for s, (low, high) in visited_shown(law).items())
     return wrapped("Visited: ", f"{ranges} (no claim outside)") if ranges else []

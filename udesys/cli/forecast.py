@@ -21,7 +21,8 @@ def command(
     ] = None,
     step: Annotated[float | None, typer.Option(min=0, help="Between two times; the data's median otherwise.")] = None,
     trajectory: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of which trajectory; of all otherwise.")
+        str | None,
+        typer.Option(metavar="NAME", help="Of which trajectory, or which run or point of fields; all otherwise."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="CSV", help="Where the table goes; printed otherwise.")
@@ -37,7 +38,8 @@ def command(
 ) -> None:
     """Simulate a run's law beyond its data, with 95 % bands from what is known of its constants and starts.
 
-    The column `inside` is false where a state leaves what the data visited; nothing is claimed there.
+    The column `inside` is false where a state leaves what the data visited; nothing is claimed there. Of fields there
+    is a row for each time and point.
     """
     from udesys.assess.ahead import forecast_table, table_json
     from udesys.runs import open_run

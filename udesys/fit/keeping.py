@@ -8,8 +8,10 @@ from dataclasses import asdict, fields
 import numpy as np
 
 from udesys.data import Dataset
+from udesys.fit.fields import gauged
 from udesys.fit.options import FitOptions
 from udesys.fit.problem import ShootingProblem
+from udesys.fit.profiles_on_grid import runs_of_data, with_operators, without_operators
 from udesys.fit.result import FitResult, residual_terms
 from udesys.fit.unknowns import StageReport, Unknowns
 from udesys.model import HybridODE
@@ -61,17 +63,19 @@ def put_together(model: HybridODE, data: Dataset, arrays: Mapping[str, np.ndarra
     Raises:
         KeyError, TypeError, ValueError: they are no fit of this model to these data.
     """
-    problem = _problem(model, data, arrays, plain)
     known = {e.name: np.array(arrays[e.name]) for e in fields(Unknowns) if e.name in arrays}
+    model, data = gauged(model, data), _along_grid(model, data, known["nodes"])
+    problem = _problem(model, data, arrays, plain)
     unknowns = Unknowns(**known, **{name: plain["unknowns"][name] for name in _PLAIN_UNKNOWNS})
     if unknowns.nodes.shape != (problem.n_nodes, problem.d) or unknowns.theta.shape != (problem.field.n_theta,):
         raise ValueError(f"nodes {unknowns.nodes.shape} and theta {unknowns.theta.shape} are of another problem")
-    plain = {"options": {}, **plain}  # which older versions did not keep
+    plain = {"options": {}, "steps": (), **plain}  # which older versions did not keep
     kept = {e.name: plain[e.name] for e in fields(FitResult) if e.name not in _MADE_AGAIN}
     kept["options"] = FitOptions(**kept["options"])
     kept["parameters"] = {name: tuple(pair) for name, pair in kept["parameters"].items()}
     kept["stages"] = tuple(StageReport(**{**stage, "notes": tuple(stage["notes"])}) for stage in kept["stages"])
     kept |= {name: tuple(kept[name]) for name in ("given_noise", "warnings")}
+    kept["steps"] = tuple(np.array(steps, dtype=np.int64) for steps in kept["steps"])
     return FitResult(
         **kept,
         model=model,
@@ -81,6 +85,14 @@ def put_together(model: HybridODE, data: Dataset, arrays: Mapping[str, np.ndarra
         problem=problem,
         unknowns=unknowns,
     )
+
+
+def _along_grid(model: HybridODE, data: Dataset, nodes: np.ndarray) -> Dataset:
+    """The data, of fields with the operators along the fitted ones as inputs, as the fit leaves them."""
+    if model.grid is None:
+        return data
+    data = without_operators(model, data)
+    return with_operators(model, data, [nodes[run.rows] for run in runs_of_data(model, data)])
 
 
 def _problem(model, data, arrays, plain) -> ShootingProblem:

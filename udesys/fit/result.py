@@ -17,6 +17,7 @@ from udesys.fit.options import FitOptions
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.unknowns import StageReport, Unknowns
 from udesys.model import HybridODE
+from udesys.model.runs_on_grid import counted
 
 TERM_CHUNK = 4096  # points at which a term's band is evaluated at once
 
@@ -106,8 +107,10 @@ class FitResult:
         """Of the right side in one simulation of all runs from their initial values, counted when it is asked for.
 
         All runs are one batch, by dopri5, or by Radau for a stiff system, with error control to 1e-6 (see
-        `udesys.fit.evaluations`). None where that gives up.
+        `udesys.fit.evaluations`). None where that gives up, and of fields, whose steps are another method's.
         """
+        if self.model.grid is not None:
+            return None
         return count_evaluations(self.problem, self.unknowns)
 
     @cached_property
@@ -202,8 +205,8 @@ class FitResult:
     def __str__(self) -> str:
         end = "converged" if self.converged else "not converged"
         lines = [
-            f"Fit  {self.data.source}   {_count(len(self.data.trajectories))}, {len(self.problem.t)} samples, "
-            f"seed {self.seed}   {end} in {self.seconds:.1f} s"
+            f"Fit  {self.data.source}   {counted(self.model, len(self.data.trajectories))}, "
+            f"{len(self.problem.t)} samples, seed {self.seed}   {end} in {self.seconds:.1f} s"
         ]
         lines += ["  " + line for line in str(self.model).splitlines()[1:]]
         for name, (value, stderr) in self.parameters.items():
@@ -228,10 +231,6 @@ class FitResult:
         import html
 
         return f"<pre>{html.escape(str(self))}</pre>"
-
-
-def _count(n: int) -> str:
-    return "1 trajectory" if n == 1 else f"{n} trajectories"
 
 
 def residual_terms(problem: ShootingProblem, unknowns: Unknowns) -> dict[str, ResidualTerm]:

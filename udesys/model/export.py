@@ -6,6 +6,8 @@ import math
 
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm
+from udesys.model.grammar import parse_expression
+from udesys.model.grid import is_spatial, spatial_parts
 
 TEX_DIGITS = 6
 
@@ -56,7 +58,7 @@ def to_latex(tree: T.Tree, digits: int = TEX_DIGITS) -> str:
 def _latex(tree: T.Tree, digits: int) -> tuple[str, int]:
     """Text and binding strength of its outermost operator."""
     if isinstance(tree, T.Symbol):
-        return latex_name(tree.name), _ATOM
+        return _latex_operator(tree.name, digits) if is_spatial(tree.name) else (latex_name(tree.name), _ATOM)
     if isinstance(tree, T.Number):
         return _latex_number(tree.value, digits)
     parts = [_latex(a, digits) for a in tree.args]
@@ -90,6 +92,15 @@ def _latex_call(name: str, texts: list[str]) -> tuple[str, int]:
     if name == "less":
         return rf"\left[{' < '.join(texts)}\right]", _ATOM
     return rf"{_LATEX_CALLS[name]}\left({', '.join(texts)}\right)", _ATOM
+
+
+def _latex_operator(symbol: str, digits: int) -> tuple[str, int]:
+    """An operator along a line: `dxx(u)` is \\partial_{xx} u, and `mean3(u)` the mean over neighbours."""
+    operator, argument = spatial_parts(symbol)
+    inner = _latex(parse_expression(argument), digits)
+    if operator == "mean3":
+        return rf"\left\langle {inner[0]} \right\rangle", _ATOM
+    return rf"\partial_{{{operator[1:]}}} {_enclosed(inner, _POWER)}", _NEGATIVE
 
 
 def _latex_number(value: float, digits: int) -> tuple[str, int]:
@@ -129,17 +140,13 @@ def _latex_word(word: str) -> str:
 def latex_equations(form: ClosedForm, digits: int = TEX_DIGITS) -> str:
     """An align environment with the closed form, numbers in place; it needs the package amsmath."""
     rows = []
-    velocity_of = form.model.velocity_of
+    velocity_of, d = form.model.velocity_of, r"\mathrm{d}" if form.model.grid is None else r"\partial"
     for state, tree in form.numbers_in_place().items():
         if state in velocity_of:
             continue
         second = state in velocity_of.values()
         name = latex_name(state.rstrip("'"))
-        left = (
-            rf"\frac{{\mathrm{{d}}^{{2}} {name}}}{{\mathrm{{d}} t^{{2}}}}"
-            if second
-            else (rf"\frac{{\mathrm{{d}} {name}}}{{\mathrm{{d}} t}}")
-        )
+        left = rf"\frac{{{d}^{{2}} {name}}}{{{d} t^{{2}}}}" if second else (rf"\frac{{{d} {name}}}{{{d} t}}")
         rows.append(f"  {left} &= {to_latex(tree, digits)}")
     for name, tree in form.observed_in_place().items():
         rows.append(f"  {latex_name(name)} &= {to_latex(tree, digits)}")

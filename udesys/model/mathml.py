@@ -11,6 +11,8 @@ from html import escape
 
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm
+from udesys.model.grammar import parse_expression
+from udesys.model.grid import is_spatial, spatial_parts
 
 DIGITS = 4  # significant digits of the numbers
 NAMESPACE = "http://www.w3.org/1998/Math/MathML"
@@ -74,6 +76,8 @@ def in_math(body: str) -> str:
 
 
 def _part(tree: T.Tree, digits: int) -> _Part:
+    if isinstance(tree, T.Symbol) and is_spatial(tree.name):
+        return _operator(tree.name, digits)
     if isinstance(tree, T.Symbol):
         primed = tree.name.endswith("'")
         return _Part(name_body(tree.name), _POWER if primed else _ATOM)
@@ -115,6 +119,16 @@ def _product(tree: T.Operation, digits: int) -> _Part:
     after = _enclosed(right, _PRODUCT)
     sign = f"<mo>{_DOT}</mo>" if right.number else f'<mo lspace="0.1em" rspace="0.1em">{_TIMES}</mo>'
     return _Part(f"{before}{sign}{after}", _PRODUCT, negative, left.number)
+
+
+def _operator(symbol: str, digits: int) -> _Part:
+    """An operator along a line: a derivative with its variable below, or a mean over neighbours in angle brackets."""
+    name, text = spatial_parts(symbol)
+    inner = _part(parse_expression(text), digits)
+    if name == "mean3":
+        return _Part(_row(f'<mo fence="true">⟨</mo>{_whole(inner)}<mo fence="true">⟩</mo>'), _ATOM)
+    variables = "".join(f"<mi>{letter}</mi>" for letter in name[1:])
+    return _Part(f"<msub><mo>∂</mo>{_row(variables)}</msub>{_enclosed(inner, _POWER)}", _PRODUCT)
 
 
 def _call(name: str, inside: list[str]) -> _Part:

@@ -49,6 +49,19 @@ def runs_of(model: HybridODE, t: np.ndarray, segments: tuple[np.ndarray, np.ndar
     return tuple(runs)
 
 
+def counted(model: HybridODE, n: int) -> str:
+    """So many trajectories in words: `3 trajectories`, or of fields `2 runs of 25 points`.
+
+    Args:
+        model: with a grid or without one.
+        n: how many trajectories.
+    """
+    if model.grid is None:
+        return f"{n} {'trajectory' if n == 1 else 'trajectories'}"
+    runs = n // model.grid.n
+    return f"{runs} {'run' if runs == 1 else 'runs'} of {model.grid.n} points"
+
+
 def driving_along(run: Run, pieces: np.ndarray | None, n_operators: int):
     """Inputs and covariates of all points of a run, as `integrate.lattice` asks for them; None without any.
 

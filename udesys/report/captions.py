@@ -9,7 +9,15 @@ from udesys.assess.profile_text import profile_cells
 from udesys.assess.summary import RIVAL_DELTA, number_text, picked_of
 from udesys.assess.support_text import form_text
 from udesys.report.courses import Course
-from udesys.report.curves import argument_texts, formula_text, formula_values, most_points
+from udesys.report.curves import (
+    argument_texts,
+    formula_text,
+    formula_values,
+    learned_of,
+    most_points,
+    spread,
+)
+from udesys.report.field_figure import fields_caption
 from udesys.report.front_figure import front_of, ranked
 from udesys.report.profile_figure import MOST_PANELS as PROFILES_DRAWN
 from udesys.report.term_figure import BAND, MOST_PANELS
@@ -26,6 +34,8 @@ def fit_caption(law, drawn: list[Course], n_runs: int) -> tuple[str, str]:
         law: a Discovery.
         drawn, n_runs: from `courses_of`.
     """
+    if law.model.grid is not None:
+        return fields_caption(law, drawn, n_runs)
     shown = count(n_runs, "trajectory", "trajectories")
     shown = shown if len(drawn) == n_runs else f"{len(drawn)} of {shown}"
     parts = ["Measurements", "the closed form from its initial values"]
@@ -90,7 +100,7 @@ def over_argument_caption(law, term: str, argument: int) -> tuple[str, str]:
         term: its name.
         argument: the argument's place.
     """
-    learned, name = law.fit.terms[term], argument_texts(law, term)[argument]
+    learned, name = learned_of(law, term), argument_texts(law, term)[argument]
     alone = learned.points.shape[1] == 1
     others = "" if alone else " The other arguments are what they were along the data."
     x = learned.points[:, argument]
@@ -108,13 +118,15 @@ def along_time_caption(law, term: str) -> tuple[str, str]:
     """
     runs = law.fit.data.trajectories
     some = f" in the first {MOST_PANELS} of {len(runs)} trajectories" if len(runs) > MOST_PANELS else ""
+    if law.model.grid is not None:
+        some = f" at {len(spread(law, MOST_PANELS))} of the points"
     caption = f"{term} along {law.data.time}{some}: network with {BAND:g} standard deviations, and formula."
     return caption, f"{term} along {law.data.time}{some}. {_agreement(law, term)}"
 
 
 def _agreement(law, term: str) -> str:
     """How the formula and the network agree over all samples."""
-    learned = law.fit.terms[term]
+    learned = learned_of(law, term)
     formula = formula_values(law, term, learned.points)
     away = np.abs(formula - learned.values)
     known = np.isfinite(learned.std) & np.isfinite(away)
@@ -188,10 +200,12 @@ def residual_caption(law) -> tuple[str, str]:
     Args:
         law: a Discovery with diagnostics.
     """
+    points = ", all points together" if law.model.grid is not None else ""
     caption = (
         "What the law leaves of the data, in standard deviations of the noise (points), and what the hybrid leaves "
-        "(broken): along time, its correlation with itself so many samples later, and its quantiles against those of "
-        "normal noise. White normal noise stays between the thin lines nineteen times of twenty, and on the diagonal."
+        f"(broken): along time{points}, its correlation with itself so many samples later, and its quantiles "
+        "against those of normal noise. White normal noise stays between the thin lines nineteen times of twenty, and "
+        "on the diagonal."
     )
     told = []
     for check in law.diagnostics.pooled:

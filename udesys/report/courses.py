@@ -47,11 +47,15 @@ class Course:
 
 
 def courses_of(law) -> tuple[list[Course], int]:
-    """The trajectories to draw with their curves, and how many there are.
+    """The trajectories to draw with their curves, and how many there are; of fields the runs, as `FieldCourse`.
 
     Args:
         law: a Discovery.
     """
+    if law.model.grid is not None:
+        from udesys.report.field_courses import field_courses
+
+        return field_courses(law)
     runs, n_runs = runs_of(law)
     most, so_far = MOST_DRIVEN if law.model.inputs else MOST_SAMPLES, 0
     courses = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -211,6 +211,39 @@ def hybrid_curve(law, run: Run) -> tuple[np.ndarray, np.ndarray] | None:
     finite = np.isfinite(x).all(axis=1)
     end = len(t) if finite.all() else int(np.argmin(finite))
     return t[:end], hybrid_outputs(law.fit, t[:end], x[:end], driving)
+
+
+# ------------------------------------------------------------------ terms
+def learned_of(law, term: str):
+    """What a network learned, to be drawn.
+
+    Operators along a grid are what noise there is in the fields at the first time many times over: where a term depends
+    on them, that time is left out.
+    """
+    learned = law.fit.terms[term]
+    kept = np.concatenate([np.arange(len(t)) >= hidden for t, hidden in _times_of(law, term)])
+    parts = {name: getattr(learned, name)[kept] for name in ("points", "values", "std")}
+    return learned if kept.all() else replace(learned, **parts)
+
+
+def learned_times(law, term: str) -> list[np.ndarray]:
+    """The times of what a network learned, trajectory by trajectory, as `learned_of` has it."""
+    return [t[hidden:] for t, hidden in _times_of(law, term)]
+
+
+def _times_of(law, term: str) -> list[tuple[np.ndarray, int]]:
+    """Times of every trajectory, and how many of the first are left out."""
+    noisy = {name for argument in slot_of(law, term).calls[0].args for name in T.symbols(argument)}
+    hidden = int(bool(noisy & {part.name for part in law.model.spatial}))
+    return [(run.t, hidden if len(run.t) > 1 else 0) for run in law.fit.data.trajectories]
+
+
+def spread(law, most: int) -> list[int]:
+    """Trajectories that stand for all: the first ones, or of fields points apart from each other in the first run."""
+    if law.model.grid is None:
+        return list(range(min(len(law.data.trajectories), most)))
+    n = law.model.grid.n
+    return sorted({int((k + 0.5) * n / most) for k in range(most)})
 
 
 # ------------------------------------------------------------------ formulas

@@ -33,6 +33,7 @@ __all__ = [
     "draw_term",
     "has_correlation",
     "has_front",
+    "has_phase",
     "save_figures",
 ]
 
@@ -57,7 +58,7 @@ def save_figures(law, folder, *, units=None, courses=None) -> list[Path]:
     pictures = {"fit": draw_fit(law, courses=courses, units=units)}
     for term in {} if law.fit is None else law.fit.terms:
         pictures[_free_name(f"term_{safe_name(term)}", pictures)] = draw_term(law, term)
-    if len(law.model.states) > 1:
+    if has_phase(law):
         pictures["phase"] = draw_phase(law, courses=courses, units=units)
     if has_front(law):
         pictures["front"] = draw_front(law)
@@ -85,6 +86,15 @@ def has_front(law) -> bool:
         law: a Discovery.
     """
     return len(ranked(law)) > 1
+
+
+def has_phase(law) -> bool:
+    """Whether there is a plane of two states to draw; fields would fill it.
+
+    Args:
+        law: a Discovery.
+    """
+    return len(law.model.states) > 1 and law.model.grid is None
 
 
 def has_correlation(law) -> bool:

@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 
 from udesys.report.courses import Course, courses_of
 from udesys.report.curves import MOST_CURVE, Run, kept_rows, most_points
+from udesys.report.field_figure import draw_fields
 from udesys.report.style import (
     BLACK,
     INK,
@@ -17,6 +18,7 @@ from udesys.report.style import (
     PANEL,
     SHADE,
     TRAJECTORY_COLOURS,
+    WIDE,
     Picture,
     few_ticks,
     keep_near,
@@ -26,6 +28,7 @@ from udesys.report.style import (
     styled,
 )
 
+WIDTH = 7.0  # inches, of the picture by itself
 SMALL_SERIES = 80  # samples; longer series get smaller markers
 LONG_SERIES = 1500  # samples; longer series get thinner lines
 TICKS_PER_INCH = 1.5
@@ -42,20 +45,24 @@ def draw_fit(
     law,
     *,
     courses: tuple[list[Course], int] | None = None,
-    width: float = 7.0,
+    width: float | None = None,
     titled: bool = True,
     units: Mapping[str, str] | None = None,
 ) -> Picture:
     """Draw every measured column along time: measurements, closed form, hybrid, what was held out, and a forecast.
 
+    Fields on a grid are drawn over time and position, see `draw_fields`.
+
     Args:
         law: a Discovery.
         courses: from `courses_of`, where they are there already.
-        width: of the picture [inches].
+        width: of the picture [inches]; what suits it if None.
         titled: put the name of the data on top.
         units: name -> unit, of columns and of the time.
     """
-    drawn, n_runs = courses or courses_of(law)
+    if law.model.grid is not None:
+        return draw_fields(law, courses=courses, width=width or WIDE, titled=titled, units=units)
+    width, (drawn, n_runs) = width or WIDTH, courses or courses_of(law)
     columns, runs = law.data.columns, [course.run for course in drawn]
     legend_on_top = 0.55 * (not titled and width <= PANEL and len(drawn) > 1)
     picture = Picture(width, 0.9 + legend_on_top + 1.75 * max(len(columns), 1.3))
@@ -105,8 +112,16 @@ def _draw_course(panel, course: Course, j: int, colours, place: int, most: int) 
     _mark_outside(panel, course, place, shown)
     if len(t) and t[-1] < run.span[1]:
         panel.axvline(t[-1], color=line, lw=0.8, ls=":", zorder=2)
-        panel.annotate(f"diverges at {t[-1]:.4g}", (t[-1], 0.86), (4, 0), xycoords=("data", "axes fraction"),
-                       textcoords="offset points", va="top", color=line, fontsize=8)
+        panel.annotate(
+            f"diverges at {t[-1]:.4g}",
+            (t[-1], 0.86),
+            (4, 0),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            va="top",
+            color=line,
+            fontsize=8,
+        )
     if course.beyond is not None:
         panel.plot(course.beyond[0], course.beyond[1][:, place], color=line, lw=width, ls=FORECAST_LINE, zorder=4)
         shown = np.concatenate([shown, len(t) + np.arange(len(course.beyond[0]))])
@@ -140,8 +155,16 @@ def _shade_what_is_not_fitted(panels, drawn: list[Course], end: float) -> None:
     for panel in panels:
         panel.axvspan(begin, end, color=SHADE, lw=0, zorder=0)
     word = "held out" if any(course.run.continues for course in drawn) else "forecast"
-    panels[0].annotate(word, (begin, 0.97), (4, 0), xycoords=("data", "axes fraction"),
-                       textcoords="offset points", va="top", color=INK, fontsize=8)
+    panels[0].annotate(
+        word,
+        (begin, 0.97),
+        (4, 0),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        va="top",
+        color=INK,
+        fontsize=8,
+    )
 
 
 # ------------------------------------------------------------------ words

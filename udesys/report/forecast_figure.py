@@ -10,7 +10,8 @@ from matplotlib.patches import Patch
 
 from udesys.assess.ahead import INSIDE, forecast_table, place_of, times_of
 from udesys.assess.beside import last_values
-from udesys.report.curves import Run, fitted_run, kept_rows
+from udesys.assess.field_runs import field_runs, point_of
+from udesys.report.curves import Run, fitted_run, kept_rows, spread
 from udesys.report.fit_figure import BAND, HYBRID_LINE, draw_points
 from udesys.report.style import (
     BLUE,
@@ -28,6 +29,7 @@ from udesys.report.style import (
 
 MOST_RUNS = 3  # trajectories side by side
 ROWS, MOST_ROWS = 400, 3000  # times at which a forecast is drawn
+FIELD_ROWS = 80  # at least of fields, whose steps are dearer
 PER_SAMPLE = 3  # of them between two samples
 OUTSIDE = {"color": VERMILLION, "lw": 1.7, "ls": (0, (1.4, 0.8)), "zorder": 4}  # of what the data visited
 VISITED = {"color": SHADE, "lw": 0, "zorder": 0}
@@ -55,7 +57,7 @@ def draw_forecast(
         law: a Discovery.
         until: the last time [the data's time unit].
         start: where the forecast starts; the last fitted sample if None.
-        trajectory: its name; the first three if None.
+        trajectory: its name; the first three if None, or of fields three points apart in the first run.
         width: of the picture [inches].
         units: name -> unit, of columns, states and the time.
 
@@ -63,7 +65,7 @@ def draw_forecast(
         DataError: there is no such trajectory, or the times are not usable.
         SolveError: the law blows up before `until`.
     """
-    places = range(len(law.data.trajectories))[:MOST_RUNS] if trajectory is None else [place_of(law, trajectory)]
+    places = _places(law, trajectory)
     runs, names = [fitted_run(law, k) for k in places], law.model.measurable
     width = width or (7.0 if len(runs) == 1 else 3.6 * len(runs))
     picture = Picture(width, 1.1 + 1.75 * max(len(names), 1.3))
@@ -83,20 +85,28 @@ def draw_forecast(
     for panel, name in zip(panels[:, 0], names, strict=True):
         panel.set_ylabel(labelled(name, units))
     picture.align_ylabels(panels[:, 0])
-    some = (
-        f", {len(runs)} of {len(law.data.trajectories)} trajectories" if len(runs) < len(law.data.trajectories) else ""
-    )
+    count, what = len(law.data.trajectories), "points" if law.model.grid is not None else "trajectories"
+    some = f", {len(runs)} of {count} {what}" if len(runs) < count else ""
     picture.suptitle(f"{plain(law.data.source)}   to {plain(law.data.time)} {until:g}{some}", fontweight="bold")
     columns = min(len(shown), max(2, int(width / LEGEND_COLUMN)))
     picture.legend(handles=list(shown.values()), loc="outside lower center", ncols=columns)
     return picture
 
 
+def _places(law, name: str | None) -> list[int]:
+    """The trajectories that are drawn; of a run of fields some of its points."""
+    if law.model.grid is None:
+        return list(range(len(law.data.trajectories))[:MOST_RUNS]) if name is None else [place_of(law, name)]
+    run, point = (field_runs(law)[0], None) if name is None else point_of(law, name)
+    return [run.at.start + k for k in (spread(law, MOST_RUNS) if point is None else [point])]
+
+
 def _frame(law, run: Run, until: float):
     """The forecast's table from the trajectory's first sample on, at times close enough for a curve."""
     first = float(run.t[0])
     spacing = float(np.median(np.diff(run.t))) / PER_SAMPLE if len(run.t) > 1 else until - first
-    rows = float(np.clip((until - first) / spacing, ROWS, MOST_ROWS))
+    least, most = (ROWS, MOST_ROWS) if law.model.grid is None else (FIELD_ROWS, ROWS)
+    rows = float(np.clip((until - first) / spacing, least, most))
     step = (until - first) / rows
     return forecast_table(law, until, start=first, step=step, trajectory=run.name, compare=True)[0]
 

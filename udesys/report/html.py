@@ -12,6 +12,7 @@ from udesys.errors import ModelError
 from udesys.model import mathml
 from udesys.model.grammar import parse_expression
 from udesys.model.invariants import describe
+from udesys.model.runs_on_grid import counted
 from udesys.report import asked_tables, captions, tables, words
 from udesys.report.courses import Course, courses_of
 from udesys.report.curves import call_text
@@ -26,6 +27,7 @@ from udesys.report.figures import (
     draw_suggestion,
     has_correlation,
     has_front,
+    has_phase,
     safe_name,
 )
 from udesys.report.phase_figure import planes
@@ -99,6 +101,7 @@ def report_html(
     units, courses = axis_units(law, units), courses or courses_of(law)
     page = {
         "law": law,
+        "size": _size(law),
         "words": words,
         "equations": mathml.equation_pieces(law.closed_form),
         "asked": [*law.model.text.splitlines(), *_kept(law.model)],
@@ -213,9 +216,16 @@ def _profiles(law) -> dict | None:
     return {"figure": figure, "alone": alone, "table": tables.profiles_table(law)}
 
 
+def _size(law) -> str:
+    """How many trajectories there are, or runs of fields."""
+    n = len(law.data.trajectories)
+    return words.count(n, "trajectory", "trajectories") if law.model.grid is None else counted(law.model, n)
+
+
 def _kept(model) -> list[str]:
     """What was said that the equations keep, in lines below them."""
     positive = [f"never below zero: {', '.join(model.positive)}"] if model.positive else []
+    positive += [] if model.grid is None else [f"fields on {model.grid}"]
     return [*positive, *describe(model.invariants, model.stays_zero, model.conserved)]
 
 
@@ -250,7 +260,7 @@ def _term_figures(law, term: str, name: str, units) -> list[Figure]:
 
 
 def _phase_figures(law, courses, units) -> list[Figure]:
-    if len(law.model.states) < 2:
+    if not has_phase(law):
         return []
     figures = []
     for a, b in planes(law):

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from scipy.stats import norm
 
 from udesys.assess.diagnostics import p_text
+from udesys.assess.field_runs import runs_in
 from udesys.assess.whiteness import Series, pieces_of
 from udesys.report.curves import MOST_POINTS, MOST_TRAJECTORIES, kept_rows
 from udesys.report.fit_figure import LEGEND_COLUMN, SMALL_SERIES, TICKS_PER_INCH, run_colours
@@ -54,9 +55,12 @@ def draw_residuals(law, *, width: float = WIDE, titled: bool = True, units: Mapp
     panels = _panels(picture, len(columns))
     ends = np.cumsum(found.lengths)
     spans = [slice(b - n, b) for n, b in zip(found.lengths, ends, strict=True)]
+    if law.model.grid is not None:  # a span for each run, all its points together
+        n = law.model.grid.n
+        spans = [slice(a.start, b.stop) for a, b in zip(spans[::n], spans[n - 1 :: n], strict=True)]
     for j, (column, row) in enumerate(zip(columns, panels, strict=True)):
         height = _height(found.closed[:, j])
-        _draw_along_time(row[0], found, j, spans[:MOST_TRAJECTORIES], height)
+        _draw_along_time(row[0], found, j, spans[:MOST_TRAJECTORIES], height, alone=law.model.grid is None)
         row[0].set_ylabel(plain(f"{short(column)} / noise"))
         row[0].set_title(_words(found.pooled[j]), loc="right", color=INK, pad=4)
         _draw_correlations(row[1], found, j, (ends - found.lengths, ends))
@@ -99,7 +103,8 @@ def _span(panel, height: float) -> None:
     panel.set_ylim(-height, height)
 
 
-def _draw_along_time(panel, found, j: int, spans, height: float) -> None:
+def _draw_along_time(panel, found, j: int, spans, height: float, *, alone: bool) -> None:
+    """Residuals of the spans; with a line of the hybrid's where each is a trajectory `alone`."""
     panel.axhline(0.0, color=INK, lw=0.8, zorder=1)
     for level in LINES:
         panel.axhline(level, color=FAINT, lw=0.8, zorder=1)
@@ -111,6 +116,8 @@ def _draw_along_time(panel, found, j: int, spans, height: float) -> None:
         rows = kept_rows(closed, most=most)
         colour = line if len(spans) == 1 else colour
         panel.plot(t[rows], closed[rows], ls="", marker="o", ms=size, mfc="white", mec=colour, mew=edge, zorder=3)
+        if not alone:
+            continue
         shown = kept_rows(hybrid, most=most)
         shown = shown[np.isfinite(hybrid[shown])]
         own = {**HYBRID, "color": BLACK if len(spans) == 1 else line}
@@ -167,8 +174,10 @@ def _words(check) -> str:
 
 
 def _title_and_legends(picture: Picture, law, drawn: int, *, titled: bool) -> None:
-    total = len(law.diagnostics.lengths)
-    some = "" if drawn == total else f"   {drawn} of {total} trajectories along time"
+    names, what = [run.name for run in law.data.trajectories], "trajectories"
+    if law.model.grid is not None:
+        names, what = list(runs_in(law.model, law.data)), "runs"
+    some = "" if drawn == len(names) else f"   {drawn} of {len(names)} {what} along time"
     if titled:
         picture.suptitle(f"{plain(law.data.source)}: residuals{some}", fontweight="bold")
     colour = TRAJECTORY_COLOURS[0] if drawn == 1 else INK
@@ -178,10 +187,9 @@ def _title_and_legends(picture: Picture, law, drawn: int, *, titled: bool) -> No
         Line2D([], [], color=FAINT, lw=0.8, label="95 % of white normal noise"),
     ]
     if drawn > 1:
-        names = [run.name for run in law.data.trajectories[:drawn]]
         handles += [
             Line2D([], [], ls="", marker="s", color=run_colours(k, drawn)[0], label=short(name))
-            for k, name in enumerate(names)
+            for k, name in enumerate(names[:drawn])
         ]
     picture.legend(
         handles=handles, loc="outside lower center", ncols=max(2, int(picture.get_figwidth() / LEGEND_COLUMN))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from udesys.assess.diagnostics import LEAST_P, ResidualCheck
+from udesys.assess.field_runs import runs_in
+from udesys.assess.field_text import RunCheck, run_checks, visited_shown
 from udesys.assess.profile_text import profile_cells
 from udesys.assess.summary import (
     MISSING,
@@ -29,6 +32,7 @@ ERROR_TITLES = {
     "heldout_hybrid": "of the hybrid with networks",
     "heldout_persistence": "of persistence",
 }
+TESTS = ("ljung_box", "hybrid_ljung_box", "normality", "heteroscedasticity")  # of a check
 MOST_ERROR_COLUMNS = 4  # measured columns whose errors each candidate shows one by one
 
 
@@ -125,6 +129,8 @@ def initial_table(law) -> Table:
     Args:
         law: a Discovery.
     """
+    if law.model.grid is not None:
+        return _initial_profiles(law)
     start = {run.name: float(run.t[0]) for run in law.data.trajectories}
     states = law.model.states
     rows = [
@@ -133,6 +139,23 @@ def initial_table(law) -> Table:
         if run in start
     ]
     return Table(header=("trajectory", law.data.time, *states), rows=rows)
+
+
+def _initial_profiles(law) -> Table:
+    """Of every run and field at the first time, where it is lowest and highest, and the median half width."""
+    estimates, rows = list(law.initial_estimates.values()), []
+    points = law.model.grid.points
+    for run, at in runs_in(law.model, law.data).items():
+        for field in law.model.states:
+            own = [point[field] for point in estimates[at]]
+            values = np.array([e.value for e in own])
+            halves = np.array([0.5 * (e.interval[1] - e.interval[0]) for e in own])
+            half = float(np.nanmedian(halves)) if np.isfinite(halves).any() else float("nan")
+            ends = [f"{values[k]:.4g} at {points[k]:.4g}" for k in (values.argmin(), values.argmax())]
+            first = f"{law.data.trajectories[at][0].t[0]:.6g}"
+            rows.append((run, first, field, *ends, "" if np.isnan(half) else rounded(half, half)))
+    header = ("run", law.data.time, "field", "lowest", "highest", "± 95 % (median)")
+    return without_empty_columns(Table(header=header, rows=rows))
 
 
 def _start_text(estimate) -> str:
@@ -168,9 +191,10 @@ def visited_table(law, units: Mapping[str, str]) -> Table:
         units: name -> unit.
     """
     kinds = dict.fromkeys(law.model.inputs, "input") | dict.fromkeys(law.model.covariates, "covariate")
+    kinds |= dict.fromkeys((part.name for part in law.model.spatial), "along the grid")
     rows = [
         (name, kinds.get(name, "state"), number_text(low), number_text(high), units.get(name, ""))
-        for name, (low, high) in law.visited.items()
+        for name, (low, high) in visited_shown(law).items()
     ]
     return without_empty_columns(Table(header=("name", "kind", "lowest", "highest", "unit"), rows=rows))
 
@@ -182,8 +206,9 @@ def residuals_table(law) -> Table:
         law: a Discovery with diagnostics.
     """
     found = law.diagnostics
-    several = len(found.lengths) > 1
-    checks = [*found.pooled, *(found.checks if several else ())]
+    several = len(found.lengths) > 1 if law.model.grid is None else len(runs_in(law.model, law.data)) > 1
+    apart = found.checks if law.model.grid is None else run_checks(law)
+    checks = [*found.pooled, *(apart if several else ())]
     header = (
         "column", "trajectory", "residuals", "RMSE", "hybrid's RMSE", "white (p)", "hybrid's (p)", "normal (p)",
         "of one size (p)", "outliers",
@@ -193,8 +218,8 @@ def residuals_table(law) -> Table:
     return without_empty_columns(Table(header=header, rows=rows, marked=marked))
 
 
-def _check_cells(check: ResidualCheck, several: bool) -> tuple:
-    tests = (check.ljung_box, check.hybrid_ljung_box, check.normality, check.heteroscedasticity)
+def _check_cells(check: ResidualCheck | RunCheck, several: bool) -> tuple:
+    tests = (getattr(check, name, math.nan) for name in TESTS)
     errors = tuple(number_text(error) if np.isfinite(error) else "" for error in (check.rmse, check.hybrid_rmse))
     trajectory = (check.trajectory or "all") if several else ""
     return (check.column, trajectory, f"{check.n:,}", *errors, *map(_p_cell, tests), str(check.outliers))

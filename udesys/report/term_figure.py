@@ -10,7 +10,17 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from udesys.errors import FitError, ModelError, did_you_mean
-from udesys.report.curves import MOST_CURVE, argument_texts, call_text, formula_text, formula_values, kept_rows
+from udesys.report.curves import (
+    MOST_CURVE,
+    argument_texts,
+    call_text,
+    formula_text,
+    formula_values,
+    kept_rows,
+    learned_of,
+    learned_times,
+    spread,
+)
 from udesys.report.style import (
     BLUE,
     FAINT,
@@ -102,7 +112,7 @@ def draw_along_time(law, term: str, *, units: Mapping[str, str] | None = None) -
         units: name -> unit, of the term and of the time.
     """
     learned = _learned(law, term)
-    shown = min(len(law.fit.data.trajectories), MOST_PANELS)
+    shown = len(spread(law, MOST_PANELS))
     picture = Picture(PANEL, max(3.2, 0.9 + 1.2 * shown))
     panels = picture.subplots(shown, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     _draw_along_time(list(panels), law, learned, formula_values(law, term, learned.points), units)
@@ -116,7 +126,7 @@ def _learned(law, term: str):
         raise FitError("the networks belong to the fit, which this discovery does not hold. Fit again.")
     if term not in law.fit.terms:
         raise ModelError(f"there is no missing term {term!r}. {did_you_mean(term, law.fit.terms)}")
-    return law.fit.terms[term]
+    return learned_of(law, term)
 
 
 def _over_argument(law, learned, width: float, units) -> Picture:
@@ -128,8 +138,17 @@ def _over_argument(law, learned, width: float, units) -> Picture:
     _draw_band(panel, x, learned.values[order], learned.std[order])
     panel.plot(grid, formula_values(law, learned.name, grid[:, None]), **FORMULA_LINE)
     visits = x[:: max(1, len(x) // MOST_VISITS)]
-    panel.plot(visits, np.zeros_like(visits), ls="", marker="|", ms=6, mew=0.7, color=INK, clip_on=False,
-               transform=panel.get_xaxis_transform())
+    panel.plot(
+        visits,
+        np.zeros_like(visits),
+        ls="",
+        marker="|",
+        ms=6,
+        mew=0.7,
+        color=INK,
+        clip_on=False,
+        transform=panel.get_xaxis_transform(),
+    )
     _keep_near_network(panel.yaxis, learned)
     panel.set_xlabel(labelled(argument_texts(law, learned.name)[0], units))
     panel.set_ylabel(labelled(learned.name if units else call_text(law, learned.name), units))
@@ -140,7 +159,7 @@ def _over_argument(law, learned, width: float, units) -> Picture:
 
 
 def _with_parity(law, learned) -> Picture:
-    shown = min(len(law.fit.data.trajectories), MOST_PANELS)
+    shown = len(spread(law, MOST_PANELS))
     picture = Picture(8.4, max(4.2, 0.9 + 1.45 * shown))
     grid = picture.add_gridspec(shown, 2, width_ratios=(1, 1.25))
     formula = formula_values(law, learned.name, learned.points)
@@ -156,18 +175,21 @@ def _with_parity(law, learned) -> Picture:
 
 def _draw_along_time(panels: list, law, learned, formula: np.ndarray, units) -> None:
     runs = law.fit.data.trajectories
-    ends = np.cumsum([len(run.t) for run in runs])
-    for k, (run, end, panel) in enumerate(zip(runs, ends, panels, strict=False)):
-        part = np.arange(end - len(run.t), end)
+    times = learned_times(law, learned.name)
+    ends = np.cumsum([len(t) for t in times])
+    for k, (place, panel) in enumerate(zip(spread(law, MOST_PANELS), panels, strict=True)):
+        run, t, end = runs[place], times[place], ends[place]
+        part = np.arange(end - len(t), end)
         kept = kept_rows(learned.values[part], formula[part], most=MOST_CURVE)
-        t, part = run.t[kept], part[kept]
+        t, part = t[kept], part[kept]
         _draw_band(panel, t, learned.values[part], learned.std[part])
         panel.plot(t, formula[part], **FORMULA_LINE)
         if len(runs) > 1:
             panel.set_title(short(run.name), loc="right", color=INK, pad=3)
         panel.set_ylabel(labelled(learned.name, units))
         panel.tick_params(labelbottom=k == len(panels) - 1)
-    few = "" if len(panels) == len(runs) else f"   ({len(panels)} of {len(runs)} trajectories)"
+    points = "points" if law.model.grid is not None else "trajectories"
+    few = "" if len(panels) == len(runs) else f"   ({len(panels)} of {len(runs)} {points})"
     panels[-1].set_xlabel(labelled(law.data.time, units) + few)
     few_ticks(panels[-1].xaxis, MOST_TIME_TICKS)
     _keep_near_network(panels[-1].yaxis, learned)
@@ -182,7 +204,7 @@ def _draw_band(panel, x, values, std) -> None:
 
 def _draw_parity(panel, law, learned, formula: np.ndarray) -> None:
     kept = kept_rows(learned.values, formula, most=MOST_BARS)
-    t = np.concatenate([run.t for run in law.fit.data.trajectories])
+    t = np.concatenate(learned_times(law, learned.name))
     x, y, std, t = (values[kept] for values in (formula, learned.values, _finite(learned.std), t))
     panel.errorbar(x, y, yerr=BAND * std, fmt="none", ecolor=FAINT, elinewidth=0.8, zorder=1)
     points = panel.scatter(x, y, c=t, cmap="cividis", s=16, lw=0, zorder=3)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from udesys.assess.field_text import stencil_sentences, visited_shown
 from udesys.assess.resampling import PARAMETRIC
 from udesys.assess.summary import RIVAL_DELTA, error_text, estimate_cells, estimates_of, mark_of, picked_of
 
@@ -66,7 +67,8 @@ def constant_sentences(law) -> list[str]:
     derived = {f"{name} = {quantity.expression}": quantity.estimate for name, quantity in law.quantities.items()}
     named = {_called(law, name): (name, estimate) for name, estimate in estimates_of(law).items()}
     named |= {who: ("", estimate) for who, estimate in derived.items()}
-    return [_constant_sentence(law, who, name, estimate) for who, (name, estimate) in named.items()]
+    found = [_constant_sentence(law, who, name, estimate) for who, (name, estimate) in named.items()]
+    return found + stencil_sentences(law)
 
 
 def _called(law, name: str) -> str:
@@ -136,7 +138,7 @@ def doubt_sentences(law) -> list[str]:
         sentences.append(f"They do not determine {listed(open_ones)}.")
     sentences += [_open_sentence(profile) for profile in law.profiles.values() if profile.open_low or profile.open_high]
     if law.visited:
-        ranges = [f"{name} from {low:.4g} to {high:.4g}" for name, (low, high) in law.visited.items()]
+        ranges = [f"{name} from {low:.4g} to {high:.4g}" for name, (low, high) in visited_shown(law).items()]
         sentences.append(f"Nothing is claimed outside of what they visited: {listed(ranges)}.")
     return sentences
 
@@ -267,7 +269,7 @@ def asked_next(law) -> dict[str, str]:
         asks["udesys profile RUN"] = "how far each constant can go while all others make up for it"
     if law.support is None and law.residuals:
         asks["udesys support RUN"] = "how often this form is found where the discovery is repeated with other noise"
-    if law.suggestions is None:
+    if law.suggestions is None and law.model.grid is None:
         asks["udesys suggest RUN"] = "where to measure next"
     return {**asks, "udesys forecast RUN --until T": "the law simulated on to the time T, with its band"}
 

@@ -52,11 +52,15 @@ def candidates_csv(law: Discovery) -> str:
 def predictions_csv(law: Discovery) -> str:
     """Measured values and the closed form's states and observables at every sample time, held-out ends included.
 
+    Of fields there is a row for each time and point, with the position.
+
     Args:
         law: what was discovered.
     """
     import numpy as np
 
+    if law.model.grid is not None:
+        return _field_predictions(law)
     columns = list(law.data.columns)
     predictable = law.closed_form.model.measurable
     header = ["trajectory", "part", law.data.time, *columns, *(f"predicted.{name}" for name in predictable)]
@@ -71,6 +75,30 @@ def predictions_csv(law: Discovery) -> str:
         measured = [(name, now, y) for name, part in parts for now, y in zip(part.t, part.y, strict=True)]
         rows += [[run.name, name, now, *y, *x] for (name, now, y), x in zip(measured, predicted, strict=True)]
     return table_text(header, rows)
+
+
+def _field_predictions(law: Discovery) -> str:
+    import numpy as np
+
+    from udesys.assess.field_runs import field_runs, law_along
+
+    names, grid = law.model.measurable, law.model.grid
+    columns = [*law.data.columns, *(f"predicted.{name}" for name in names)]
+    rows: list[list] = []
+    for run in field_runs(law):
+        if run.at is None:
+            continue
+        t, y = run.t, run.y
+        predicted = np.full((*y.shape[:2], len(names)), np.nan)
+        for n in (len(t), run.n_fitted):
+            with contextlib.suppress(SolveError):
+                predicted[:n] = law_along(law, run, t[:n])
+                break
+        for k, now in enumerate(t):
+            part = "fit" if k < run.n_fitted else "heldout"
+            values = np.concatenate([y[k], predicted[k]], 1).tolist()
+            rows += [[run.name, part, now, x, *row] for x, row in zip(grid.points, values, strict=True)]
+    return table_text(["trajectory", "part", law.data.time, grid.name, *columns], rows)
 
 
 def _predicted(law: Discovery, t, trajectory: int, n_fit: int):

@@ -176,6 +176,15 @@ class FieldSystem:
             gradient -= carried @ pull
         return schur, gradient, inverses
 
+    def following(self, values: np.ndarray, inverses: list[np.ndarray]) -> np.ndarray:
+        """(trajectories, d) how the starts follow a move of the values, with the inverses of every run."""
+        if not self.runs:
+            return np.zeros(self.shape)
+        moves = [
+            -inverse @ (coupling.T @ values) for (coupling, _, _), inverse in zip(self.runs, inverses, strict=True)
+        ]
+        return np.concatenate(moves).reshape(self.shape)
+
     def step(self, damping: float, values, low, high):
         """(values' step, starts' step); values held at a bound that the step would cross stay there."""
         try:

@@ -349,6 +349,10 @@ class EliminatedSystem:
         gradient = self.gradient - (carried @ self.slope[:, :, None])[:, :, 0].sum(0)
         return schur, gradient, inverse
 
+    def following(self, values: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+        """(trajectories, d) how the starts follow a move of the values, with their inverse blocks."""
+        return -(inverse @ (np.swapaxes(self.coupling, 1, 2) @ values)[:, :, None])[:, :, 0]
+
     def step(self, damping: float, values, low, high):
         """(values' step, starts' step); values held at a bound that the step would cross stay there."""
         try:

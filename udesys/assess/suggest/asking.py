@@ -13,7 +13,7 @@ from udesys.assess.suggest.designs import new_run, running
 from udesys.assess.suggest.picture import picture_of
 from udesys.assess.suggest.search import Suggesting
 from udesys.assess.suggest.suggestions import Suggestions
-from udesys.errors import DataError
+from udesys.errors import DataError, UdesysError
 
 if TYPE_CHECKING:
     from udesys.assess.discovery import Discovery
@@ -51,8 +51,13 @@ def suggest(
     Raises:
         DataError: a state or column is unknown, or bounds are not usable.
         ModelError: something to narrow is no expression of the law's constants.
-        UdesysError: the law was found by an older version and does not keep what it stands on.
+        UdesysError: the law is of fields, or was found by an older version and does not keep what it stands on.
     """
+    if law.model.grid is not None:
+        raise UdesysError(
+            "where to measure next is not suggested for fields on a grid: experiments of a single place are compared "
+            "alone. See where the law and its rivals differ with  udesys forecast."
+        )
     if most < 1:
         raise DataError(f"most = {most} must be at least 1.")
     search = Suggesting(law, columns, shrink, seed)
