@@ -119,12 +119,12 @@ def test_the_command_prints_one_object(monkeypatch):
 
     def carried(function, tasks, warm_up, **how):
         asked.extend(tasks)
-        return [run(seed) for _, seed in tasks], 4.0
+        return [run(seed) for _, seed, _ in tasks], 4.0
 
     monkeypatch.setattr(study, "carry_out", carried)
-    options = ["--case", "collapse", "--seeds", "2", "--seed", "5"]
+    options = ["--case", "collapse", "--seeds", "2", "--seed", "5", "--units", "2", "--units", "6"]
     answer = json.loads(CliRunner().invoke(application(), ["bench", "tipping", *options, "--json"]).stdout)
-    assert asked == [("collapse", 5), ("collapse", 6)]
+    assert asked == [("collapse", 5, "2,6"), ("collapse", 6, "2,6")]
     assert (answer["bench"], len(answer["rows"]), answer["rows"][0]["truth"]["Hopf"]) == ("tipping", 2, 0.671594)
 
 

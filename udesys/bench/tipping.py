@@ -117,6 +117,10 @@ def run(
     case: Annotated[list[str] | None, typer.Option(help="Only this case; may be repeated.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Sets of runs of each case.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first; the others' follow it.")] = 0,
+    units: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Hidden units of the network, 1, 2, 4 and 8 otherwise; may be repeated."),
+    ] = None,
     part: Part = "1/1",
     jobs: Jobs = 1,
     keep: Keep = None,
@@ -126,7 +130,8 @@ def run(
     for name in case or ():
         if name not in CASES:
             raise DataError(f"there is no case {name!r}. {did_you_mean(name, CASES)}")
-    tasks = [(name, seed + k) for name in case or CASES for k in range(seeds)]
+    sizes = ",".join(map(str, units or SIZES))
+    tasks = [(name, seed + k, sizes) for name in case or CASES for k in range(seeds)]
     runs, seconds = carry_out(forecast_once, tasks, _warm_up, part=part, jobs=jobs, keep=keep)
     Study(
         bench="tipping",
@@ -148,18 +153,19 @@ def _warm_up() -> None:
 
 
 # ------------------------------------------------------------------ one run
-def forecast_once(case: str, seed: int) -> Run:
+def forecast_once(case: str, seed: int, units: str = ",".join(map(str, SIZES))) -> Run:
     """One set of runs, its hybrid and its law, and where both tip; what goes wrong is written down, not raised.
 
     Args:
         case: its name.
         seed: of the noise and the networks.
+        units: hidden ones that are tried, such as "1,2".
     """
-    found, failure = attempt(lambda: _forecast(case, seed))
+    found, failure = attempt(lambda: _forecast(case, seed, [int(size) for size in units.split(",")]))
     return Run(case=case, seed=seed, truth=dict(CASES[case].truth), failure=failure) if failure else found
 
 
-def _forecast(case: str, seed: int) -> Run:
+def _forecast(case: str, seed: int, sizes: Sequence[int]) -> Run:
     from udesys.bench._found import error_along, judge_terms, true_terms_of, visited_points
     from udesys.discover import recover
     from udesys.systems import get_system, make_data
@@ -168,7 +174,7 @@ def _forecast(case: str, seed: int) -> Run:
     system = get_system(about.system)
     data = make_data(system, about.noise, seed)
     began = time.perf_counter()
-    units, fitted = best_fit(system, data, seed)
+    units, fitted = best_fit(system, data, seed, sizes)
     law = recover(fitted)
     seconds = time.perf_counter() - began
     found = {whose: tipping_points(of, about) for whose, of in zip(WHOSE, (fitted, law), strict=True)}
@@ -191,13 +197,14 @@ def _forecast(case: str, seed: int) -> Run:
     )
 
 
-def best_fit(system, data, seed: int):
+def best_fit(system, data, seed: int, sizes: Sequence[int] = SIZES):
     """How many hidden units the evidence prefers, and the hybrid with them.
 
     Args:
         system: whose hybrid.
         data: its runs.
         seed: of the weights.
+        sizes: how many are tried.
     """
     from udesys.fit import fit
     from udesys.model import HybridODE, Network
@@ -205,7 +212,7 @@ def best_fit(system, data, seed: int):
     plain = system.hybrid()
     name = plain.slots[0].name
     fits = {}
-    for units in SIZES:
+    for units in sizes:
         sized = HybridODE(
             system.equations,
             plain.parameters,
