@@ -5,10 +5,10 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
-from udesys.integrate.lattice import sensitivities, simulate
+from udesys.integrate.lattice import sensitivities, simulate, waves
 from udesys.model import Grid, HybridODE
 from udesys.model.along_grid import FormAlongGrid
-from udesys.model.closed_form import ClosedForm, Formula
+from udesys.model.closed_form import ClosedForm
 
 N = 12
 X = np.arange(N) / N
@@ -46,7 +46,7 @@ def test_diffusion_on_a_lattice_is_the_matrix_exponential(ends, n):
 def test_sensitivities_of_a_linear_lattice_are_those_of_its_exponential():
     law, start = law_of("u' = D*dxx(u) - k*u", Grid(X), D=0.05, k=0.7), np.cos(2 * np.pi * X)
     course = simulate(law.lattice, law, start[:, None], T, 4 * STEPS)
-    slopes = sensitivities(law.lattice, law, course, T, 4 * STEPS)
+    slopes = sensitivities(law.lattice, law, course, T, 4 * STEPS, starts=np.eye(N))
     rate = -0.05 * (2 * N * np.sin(np.pi / N)) ** 2 - 0.7
     wave = np.exp(rate * T)[:, None] * start
     by_d = -((2 * N * np.sin(np.pi / N)) ** 2) * T[:, None] * wave
@@ -54,7 +54,7 @@ def test_sensitivities_of_a_linear_lattice_are_those_of_its_exponential():
     np.testing.assert_allclose(slopes[:, :, 0, 1], -T[:, None] * wave, atol=1e-8)
     matrix = 0.05 * second_difference(N, 1 / N, "periodic") - 0.7 * np.eye(N)
     np.testing.assert_allclose(slopes[-1, :, 0, 2:], expm(T[-1] * matrix), atol=1e-8)
-    alone = sensitivities(law.lattice, law, course, T, 4 * STEPS, starts=False)
+    alone = sensitivities(law.lattice, law, course, T, 4 * STEPS)
     np.testing.assert_array_equal(alone, slopes[..., :2])
 
 
@@ -88,7 +88,7 @@ def test_an_expression_under_an_operator_has_its_own_sensitivities():
     form, start = ClosedForm(model, {}, {"k": 0.01}), 1 + 0.5 * np.cos(2 * np.pi * X)[:, None]
     law = FormAlongGrid(form)
     course = simulate(law.lattice, law, start, T, STEPS)
-    slopes = sensitivities(law.lattice, law, course, T, STEPS)
+    slopes = sensitivities(law.lattice, law, course, T, STEPS, starts=np.eye(N))
     away, step = np.random.default_rng(0).standard_normal(N)[:, None], 1e-5
     ends = [simulate(law.lattice, law, start + sign * step * away, T, STEPS).states[-1] for sign in (1, -1)]
     np.testing.assert_allclose(slopes[-1, :, :, 1:] @ away[:, 0], (ends[0] - ends[1]) / (2 * step), atol=1e-7)
@@ -105,3 +105,34 @@ def test_what_blows_up_is_lost_and_said_so():
 def test_the_width_of_the_band_does_not_grow_with_the_points():
     widths = [law_of("u' = D*dxx(u)", Grid(np.arange(n) / n), D=1.0).lattice.width for n in (25, 400)]
     assert widths[0] == widths[1] <= 9
+
+
+@pytest.mark.parametrize("ring", [True, False])
+def test_waves_are_orthonormal_and_all_of_them_span_every_start(ring):
+    for n in (12, 13):
+        basis = waves(n, n, ring=ring)
+        np.testing.assert_allclose(basis.T @ basis, np.eye(n), atol=1e-12)
+
+
+@pytest.mark.parametrize("ends", ["periodic", "neumann"])
+def test_on_many_points_the_waves_taken_tell_all_that_a_start_does_to_later_states(ends):
+    n, t, steps = 200, np.array([0.0, 0.1, 0.25]), np.array([8, 8])
+    law = law_of("u' = D*dxx(u) - u", Grid(np.arange(n) / n, ends=ends), D=0.02)
+    start = 1 + np.cos(2 * np.pi * np.arange(n) / n)[:, None]
+    course, modes = simulate(law.lattice, law, start, t, steps), law.start_modes()
+    slopes = modes.sensitivities(law.lattice, law, course, t, steps)
+    assert modes.count < n
+    away = np.random.default_rng(0).standard_normal((n, 1))
+    known = modes.changes @ (modes.changes.T @ away)
+    np.testing.assert_allclose(known + modes.rest(away), away, atol=1e-12)
+    matrix = 0.02 * second_difference(n, 1 / n, ends) - np.eye(n)
+    exact = expm(t[-1] * matrix) @ away
+    np.testing.assert_allclose(slopes[-1, :, :, 1:] @ (modes.changes.T @ away)[:, 0], exact, atol=0.02)
+
+
+def test_without_diffusion_every_point_of_a_start_stays_and_all_waves_are_taken():
+    n, t, steps = 100, np.array([0.0, 0.1, 0.25]), np.array([2, 2])
+    law = law_of("u' = -k*u + 0*dx(u)", Grid(np.arange(n) / n), k=1.0)
+    course, modes = simulate(law.lattice, law, np.ones((n, 1)), t, steps), law.start_modes()
+    modes.sensitivities(law.lattice, law, course, t, steps)
+    assert modes.whole

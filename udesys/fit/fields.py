@@ -155,6 +155,7 @@ class FieldDescent:
         self.driving = [driving_along(run, pieces, len(problem.model.spatial)) for run in self.runs]
         self.steps = [np.ones(len(run.t) - 1, dtype=np.int64) for run in self.runs]
         self.hyper = Hyperparameters(problem, unknowns, given)
+        self.modes = self.law.start_modes()
         self.guesses: list = [None] * len(self.runs)
         self.nodes: np.ndarray | None = None
         positive = np.isin(problem.model.states, problem.model.positive)
@@ -268,7 +269,7 @@ class FieldDescent:
             if step is not None:
                 theta, starts = u.clip(u.theta + step[0]), self.starts(self.nodes)
                 starts = [
-                    np.maximum(x + move.reshape(x.shape), self.least) for x, move in zip(starts, step[1], strict=True)
+                    np.maximum(x + move, self.least) for x, move in zip(starts, step[1], strict=True)
                 ]
                 nodes, courses = self.simulate(starts, theta)
                 after = np.inf if nodes is None else self.cost(nodes, theta)
@@ -287,7 +288,7 @@ class FieldDescent:
         normal = _Normal(u.prior, u.prior * (u.theta - u.center))
         for k, run in enumerate(self.runs):
             point = (self.law.lattice, self.law, self.courses[k], run.t, self.steps[k], self.driving[k])
-            slopes = lattice.sensitivities(*point)
+            slopes = self.modes.sensitivities(*point)
             if not np.isfinite(slopes).all():
                 return None
             if errors.by_state is not None:
@@ -295,7 +296,7 @@ class FieldDescent:
                 n = len(u.theta)
                 observed[..., n - errors.p : n] += errors.by_parameter[run.rows]
                 slopes = np.concatenate([slopes, observed], 2)
-            normal.add(slopes, errors.weight[run.rows], errors.error[run.rows])
+            normal.add(slopes, errors.weight[run.rows], errors.error[run.rows], self.modes)
         return normal
 
     def _refined(self) -> bool | None:
@@ -363,9 +364,10 @@ class _Normal:
         self.matrix, self.gradient = np.diag(prior), prior_gradient.copy()
         self.own: list = []
 
-    def add(self, slopes: np.ndarray, weight: np.ndarray, error: np.ndarray) -> None:
-        """A run: slopes (times, n, m, theta + n * d), weights and errors (times, n, m)."""
+    def add(self, slopes: np.ndarray, weight: np.ndarray, error: np.ndarray, modes: lattice.Modes) -> None:
+        """A run: slopes (times, n, m, theta + changes of the start), weights and errors (times, n, m)."""
         n = len(self.gradient)
+        first = np.where(weight[0] > 0, error[0], 0.0)[:, : modes.d]
         rows, weight = slopes.reshape(-1, slopes.shape[-1]), weight.reshape(-1)
         seen = weight > 0
         root = np.sqrt(weight[seen])
@@ -373,21 +375,24 @@ class _Normal:
         whole, gradient = rows.T @ rows, -rows.T @ (root * error.reshape(-1)[seen])
         self.matrix += whole[:n, :n]
         self.gradient += gradient[:n]
-        self.own.append((whole[:n, n:], whole[n:, n:], gradient[n:]))
+        self.own.append((whole[:n, n:], whole[n:, n:], gradient[n:], modes.changes, modes.rest(first)))
 
     def schur(self) -> np.ndarray:
         """theta's matrix with the starts eliminated."""
         schur = self.matrix.copy()
-        for coupling, own, _ in self.own:
+        for coupling, own, *_ in self.own:
             least = 1e-12 * np.diag(np.diag(own) + 1e-300)
             schur -= coupling @ np.linalg.lstsq(own + least, coupling.T, rcond=None)[0]
         return 0.5 * (schur + schur.T)
 
     def step(self, damping: float, limits):
-        """Steps of theta and of every run's start; None where the matrix is singular."""
+        """Steps of theta and of every run's start (n, d); None where the matrix is singular.
+
+        What of a start no later state shows moves towards its own measurements.
+        """
         schur, gradient, kept = self.matrix.copy(), self.gradient.copy(), []
         try:
-            for coupling, own, pull in self.own:
+            for coupling, own, pull, *_ in self.own:
                 damped = own + (damping + 1e-12) * np.diag(np.diag(own) + 1e-300)
                 solved = np.linalg.solve(damped, np.column_stack([coupling.T, pull]))
                 schur -= coupling @ solved[:, :-1]
@@ -397,5 +402,8 @@ class _Normal:
             theta = bounded_step(damped, gradient, *limits)
         except (LinAlgError, np.linalg.LinAlgError, ValueError):
             return None
-        starts = [-(solved[:, -1] + solved[:, :-1] @ theta) for solved in kept]
+        starts = [
+            (changes @ -(solved[:, -1] + solved[:, :-1] @ theta)).reshape(rest.shape) + rest / (1.0 + damping)
+            for solved, (*_, changes, rest) in zip(kept, self.own, strict=True)
+        ]
         return theta, starts

@@ -27,6 +27,8 @@ NEWTON_TOLERANCE = 1e-10  # of a field's size: last change of the stages
 CONTRACTION = 0.1  # of the change before, above which the factors are made anew
 FAR = 1e-2  # of a field's size: the same of the change itself
 INVERSE = np.linalg.inv(A)
+FEW = 64  # waves of a start that are taken at first; as many points or fewer take all
+LAST, GONE = 4, 0.02  # of these the shortest, and share that may be left of them at the second time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,14 +185,17 @@ def simulate(lattice: Lattice, law, x0, t, steps, driving=None, guess: np.ndarra
     return Course(states, stages, False)
 
 
-def sensitivities(lattice: Lattice, law, course: Course, t, steps, driving=None, *, starts: bool = True) -> np.ndarray:
-    """Derivatives (times, n, d, p + n * d) of a simulation, by what the law estimates and by the start.
+def sensitivities(
+    lattice: Lattice, law, course: Course, t, steps, driving=None, *, starts: np.ndarray | None = None
+) -> np.ndarray:
+    """Derivatives (times, n, d, p + r) of a simulation, by what the law estimates and along changes of its start.
 
     Args:
         course: the simulation; other arguments as for `simulate`.
-        starts: whether those by the start are wanted; else (times, n, d, p).
+        starts: (n * d, r) changes of the start; None for none.
     """
     n, d, carried, result = lattice.n, lattice.d, None, None
+    starts = np.zeros((n * d, 0)) if starts is None else starts
     taken, by_start = 0, INVERSE.sum(1)
     for i, count in enumerate(np.asarray(steps).tolist()):
         h = (t[i + 1] - t[i]) / count
@@ -199,9 +204,7 @@ def sensitivities(lattice: Lattice, law, course: Course, t, steps, driving=None,
             at = rates(course.stages[taken], True)
             p = at.by_theta.shape[-1]
             if carried is None:
-                carried = np.zeros((n, d, p + (n * d if starts else 0)))
-                if starts:
-                    carried.reshape(n * d, -1)[:, p:] = np.eye(n * d)
+                carried = np.concatenate([np.zeros((n, d, p)), starts.reshape(n, d, -1)], 2)
                 result = np.zeros((len(t), *carried.shape))
                 result[0] = carried
             right = (by_start / h)[:, None, None, None] * carried
@@ -214,6 +217,67 @@ def sensitivities(lattice: Lattice, law, course: Course, t, steps, driving=None,
             taken += 1
         result[i + 1] = carried
     return result
+
+
+class Modes:
+    """Changes of a start by which later states are changed: waves along the grid, the longest first.
+
+    Of a start measured at hundreds of points its short waves, mostly noise, are gone before the next sample; they are
+    told by the first sample alone. So as many waves are taken as matter, and a start costs as much for each point on a
+    fine grid as on a coarse one. Few points take all of them.
+
+    Args:
+        n: points.
+        d: fields.
+        ring: the last point's neighbour is the first.
+    """
+
+    def __init__(self, n: int, d: int, *, ring: bool):
+        self.n, self.d, self.ring = n, d, ring
+        self.count = n if n <= FEW else FEW
+
+    @property
+    def whole(self) -> bool:
+        """Whether all waves are taken."""
+        return self.count == self.n
+
+    @property
+    def changes(self) -> np.ndarray:
+        """(n * d, count * d), orthonormal; of all waves the points themselves."""
+        if self.whole:
+            return np.eye(self.n * self.d)
+        return np.kron(waves(self.n, self.count, ring=self.ring), np.eye(self.d))
+
+    def sensitivities(self, *point) -> np.ndarray:
+        """As `sensitivities`, along as many waves as still matter at the second time; arguments as there."""
+        while True:
+            found = sensitivities(*point, starts=self.changes)
+            if self.whole or not np.isfinite(found).all():
+                return found
+            last = found[1:, :, :, -2 * self.d * LAST :]  # the shortest ones taken
+            if np.abs(last).max(initial=0.0) < GONE * np.abs(self.changes).max():
+                return found
+            self.count = min(2 * self.count, self.n)
+
+    def rest(self, change: np.ndarray) -> np.ndarray:
+        """What is left of a change (n, d) of the start beside the waves taken."""
+        if self.whole:
+            return np.zeros_like(change)
+        basis = waves(self.n, self.count, ring=self.ring)
+        return change - basis @ (basis.T @ change)
+
+
+def waves(n: int, count: int, *, ring: bool) -> np.ndarray:
+    """(n, count) orthonormal waves along n points, the longest first: sines and cosines on a ring, else cosines."""
+    place, columns = np.arange(n), [np.ones(n)]
+    for k in range(1, count):
+        if ring:
+            turns = 2 * np.pi * ((k + 1) // 2) * place / n
+            columns.append(np.cos(turns) if k % 2 else np.sin(turns))
+        else:
+            columns.append(np.cos(np.pi * k * (place + 0.5) / n))
+    found = np.stack(columns, 1)
+    return found / np.linalg.norm(found, axis=0)
 
 
 def _rates(law, begin: float, interval: int, s: np.ndarray, driving) -> Callable:

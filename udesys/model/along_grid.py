@@ -7,8 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from udesys.integrate.lattice import Lattice, Slopes, simulate
-from udesys.integrate.lattice import sensitivities as sensitivities_of
+from udesys.integrate.lattice import Lattice, Modes, Slopes, simulate
 from udesys.integrate.machine import at_points
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm
@@ -48,6 +47,10 @@ class GridLaw:
     def lattice(self) -> Lattice:
         """The coupling of the points."""
         return Lattice(self.n, self.d, self.neighbourhoods)
+
+    def start_modes(self) -> Modes:
+        """Changes of a start of all fields."""
+        return Modes(self.n, self.d, ring=any(self.grid.ends_of(field) == "periodic" for field in self.model.states))
 
     def spatial(self, x: np.ndarray) -> np.ndarray:
         """(batch, n, operators) the operators along the grid at states (batch, n, d)."""
@@ -200,10 +203,12 @@ def simulate_form(form: ClosedForm, values, x0, t, segments, steps, *, pieces=No
             return None, None
         found[run.rows] = course.states
         if sensitivities and not course.lost:
-            whole = sensitivities_of(law.lattice, law, course, run.t, own, driving)
+            modes = law.start_modes()
+            whole = modes.sensitivities(law.lattice, law, course, run.t, own, driving)
             slopes[run.rows, :, :p] = whole[..., :p]
-            by_start = whole[..., p:].reshape(len(run.t), n, d, n, d)
-            slopes[run.rows, :, p:] = by_start[:, np.arange(n), :, np.arange(n)].swapaxes(0, 1)
+            changes = modes.changes.reshape(n, d, -1)
+            slopes[run.rows, :, p:] = np.einsum("tnic,njc->tnij", whole[..., p:], changes)
+            slopes[run.rows[0], :, p:] = np.eye(d)
     return found, slopes
 
 

@@ -38,6 +38,7 @@ class FieldRefitter(Refitter):
         super().__init__(data, nodes, bounds, steps, **more)
         self.held = held
         self._guess: dict[int, np.ndarray] = {}
+        self._modes: lattice.Modes | None = None
 
     def freed(self) -> FieldRefitter:
         """The same with the fields at the first time estimated too."""
@@ -104,8 +105,10 @@ class FieldRefitter(Refitter):
         weight, p = data.mask / data.noise, len(values)
         free = np.broadcast_to(data.free, (form.model.grid.n, len(form.model.states)))
         system = FieldSystem(p, len(data.segments[0]), len(form.model.states), held=self.held)
-        for k, (run, law, course, own, driving) in enumerate(courses):
-            slopes = lattice.sensitivities(law.lattice, law, course, run.t, own, driving, starts=not self.held)
+        for run, law, course, own, driving in courses:
+            modes = None if self.held else (self._modes or law.start_modes())
+            self._modes = modes
+            slopes = (modes or lattice).sensitivities(law.lattice, law, course, run.t, own, driving)
             if not np.isfinite(slopes).all():
                 return None
             if form.observed:
@@ -116,7 +119,7 @@ class FieldRefitter(Refitter):
                 observed = by_state @ whole
                 observed[:, :, :p] += by_unknown
                 slopes = np.concatenate([whole, observed], 1).reshape(*run.rows.shape, -1, whole.shape[2])
-            system.add(k, slopes, weight[run.rows], point.residual[run.rows], free)
+            system.add(slopes, weight[run.rows], point.residual[run.rows], free, modes)
         errors, slopes = self._added_errors(form, values)
         system.hessian += slopes.T @ slopes
         system.gradient += slopes.T @ errors
@@ -137,18 +140,33 @@ class FieldSystem:
         self.n, self.shape, self.held = n_values, (count, d), held
         self.hessian, self.gradient = np.zeros((n_values, n_values)), np.zeros(n_values)
         self.runs: list = []
+        self.starts: list = []
 
-    def add(self, k: int, slopes, weight, residual, free) -> None:
-        """A run: slopes (times, n, m, values + starts), weights and weighted residuals (times, n, m)."""
+    def add(self, slopes, weight, residual, free, modes: lattice.Modes | None) -> None:
+        """A run: slopes (times, n, m, values + changes of the start), weights and weighted residuals (times, n, m).
+
+        Args:
+            free: (n, d) whether a start is estimated.
+            modes: the changes of the start; None where it is held.
+        """
         seen = weight.reshape(-1) > 0
         rows = slopes.reshape(weight.size, slopes.shape[-1])[seen] * weight.reshape(-1)[seen, None]
-        if rows.shape[1] > self.n:
-            rows[:, self.n :] *= free.reshape(-1)
+        if modes is not None:
+            rows[:, self.n :] *= np.resize(free[0], rows.shape[1] - self.n)
         whole, pull = rows.T @ rows, rows.T @ residual.reshape(-1)[seen]
         self.hessian += whole[: self.n, : self.n]
         self.gradient += pull[: self.n]
-        if not self.held:
+        if modes is not None:
+            first = np.where(weight[0] > 0, residual[0] / np.maximum(weight[0], 1e-300), 0.0)[:, : modes.d]
+            rest = -modes.rest(first) * free
+            told = np.where(weight[0] > 0, weight[0], 0.0)[:, : modes.d] * free
             self.runs.append((whole[: self.n, self.n :], whole[self.n :, self.n :], pull[self.n :]))
+            self.starts.append((modes, rest, told))
+
+    def _spread(self, amounts: Sequence[np.ndarray]) -> np.ndarray:
+        """(trajectories, d) from amounts of the changes of every run's start."""
+        changed = [modes.changes @ amount for (modes, _, _), amount in zip(self.starts, amounts, strict=True)]
+        return np.concatenate(changed).reshape(self.shape) if changed else np.zeros(self.shape)
 
     @property
     def finite(self) -> bool:
@@ -178,12 +196,8 @@ class FieldSystem:
 
     def following(self, values: np.ndarray, inverses: list[np.ndarray]) -> np.ndarray:
         """(trajectories, d) how the starts follow a move of the values, with the inverses of every run."""
-        if not self.runs:
-            return np.zeros(self.shape)
-        moves = [
-            -inverse @ (coupling.T @ values) for (coupling, _, _), inverse in zip(self.runs, inverses, strict=True)
-        ]
-        return np.concatenate(moves).reshape(self.shape)
+        pairs = zip(self.runs, inverses, strict=True)
+        return self._spread([-inverse @ (coupling.T @ values) for (coupling, _, _), inverse in pairs])
 
     def step(self, damping: float, values, low, high):
         """(values' step, starts' step); values held at a bound that the step would cross stay there."""
@@ -199,13 +213,10 @@ class FieldSystem:
                 step[move] = -np.linalg.lstsq(matrix, gradient[move] / scale, rcond=1e-13)[0] / scale
         except np.linalg.LinAlgError:
             return None
-        starts = np.zeros(self.shape)
-        if self.runs:
-            moves = [
-                -inverse @ (pull + coupling.T @ step)
-                for (coupling, _, pull), inverse in zip(self.runs, inverses, strict=True)
-            ]
-            starts = np.concatenate(moves).reshape(self.shape)
+        pairs = zip(self.runs, inverses, strict=True)
+        starts = self._spread([-inverse @ (pull + coupling.T @ step) for (coupling, _, pull), inverse in pairs])
+        if self.starts:
+            starts += np.concatenate([rest for _, rest, _ in self.starts]) / (1.0 + damping)
         return (step, starts) if np.isfinite(step).all() and np.isfinite(starts).all() else None
 
     def of_starts(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -215,20 +226,24 @@ class FieldSystem:
             mixed (trajectories, values, d), own (trajectories, d, d), and whether each is determined
             (trajectories, d).
         """
-        count, d = self.shape
-        mixed, own, told = np.zeros((count, self.n, d)), np.zeros((count, d, d)), np.zeros((count, d), bool)
-        first = 0
-        for (coupling, block, _), inverse in zip(self.runs, self._inverses(), strict=True):
-            pull = coupling @ inverse
+        mixed, own, told = [], [], []
+        for (coupling, _, _), inverse, (modes, _, weight) in zip(
+            self.runs, self._inverses(), self.starts, strict=True
+        ):
+            changes, pull = modes.changes.reshape(modes.n, modes.d, -1), coupling @ inverse
             between = -values @ pull
             whole = inverse - pull.T @ between
-            n = len(block) // d
-            at = slice(first, first + n)
-            mixed[at] = between.reshape(self.n, n, d).transpose(1, 0, 2)
-            own[at] = whole.reshape(n, d, n, d)[np.arange(n), :, np.arange(n)]
-            told[at] = (np.diag(block) > 0).reshape(n, d)
-            first += n
-        return mixed, own, told
+            mixed.append(np.einsum("ndc,pc->npd", changes, between))
+            known = np.einsum("nic,ce,nje->nij", changes, whole, changes, optimize=True)
+            taken = (changes**2).sum(2)  # share of a point's own start that the changes hold
+            left = np.where(weight > 0, (1.0 - taken) / np.maximum(weight, 1e-300) ** 2, 0.0)
+            known[:, np.arange(modes.d), np.arange(modes.d)] += np.maximum(left, 0.0)
+            own.append(known)
+            told.append(np.diagonal(known, axis1=1, axis2=2) > 0)
+        if not mixed:
+            count, d = self.shape
+            return np.zeros((count, self.n, d)), np.zeros((count, d, d)), np.zeros((count, d), bool)
+        return np.concatenate(mixed), np.concatenate(own), np.concatenate(told)
 
 
 def steps_on_grid(model: HybridODE, data: Measurements, steps: Sequence[np.ndarray]) -> np.ndarray:
