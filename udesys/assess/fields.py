@@ -158,15 +158,15 @@ def _linearised(form, x0, t0, t, drivings, covariance, run):
         return empty, empty.copy()
     law, times = FormAlongGrid(form), _Times(t0, t, drivings)
     course, count = times.converged(law, x0, ENOUGH)
-    along = lattice.sensitivities(law.lattice, law, course, times.grid, count * times.base, times.driving)[times.rows]
     states, p = course.states[times.rows], len(form.values)
     follow = np.swapaxes(covariance.mixed[run], 1, 2) @ np.linalg.pinv(covariance.values, hermitian=True)  # (n, d, p)
     own = np.diagonal(covariance.starts[run], axis1=1, axis2=2)
     left = np.maximum(own - np.einsum("ndp,npd->nd", follow, covariance.mixed[run]), 0.0).reshape(-1)
-    by_values = along[..., :p] + along[..., p:] @ follow.reshape(n * d, p)
-    both = np.concatenate(
-        [by_values, along[..., p:] * np.sqrt(left)], 3
-    )  # the starts' errors as they are, each its own
+    changes = np.concatenate([follow.reshape(n * d, p), np.diag(np.sqrt(left))], 1)  # with the values, and their own
+    steps = count * times.base
+    along = lattice.sensitivities(law.lattice, law, course, times.grid, steps, times.driving, starts=changes)
+    along = along[times.rows]
+    both = np.concatenate([along[..., :p] + along[..., p : 2 * p], along[..., 2 * p :]], 3)
     drive, centre, slopes = drivings or [None] * n, [], []
     for k in range(n):
         u = inputs_of(form.model, t, drive[k])

@@ -17,7 +17,7 @@ from udesys.fit.identifiability.findings import Identifiability
 from udesys.fit.identifiability.of_hybrid import identifiability_of
 from udesys.fit.options import FitOptions
 from udesys.fit.outliers import are_outliers, outlying
-from udesys.fit.profiles_on_grid import without_operators
+from udesys.fit.profiles_on_grid import refuse_other_points, without_operators
 from udesys.fit.result import FitResult, residual_terms, theta_covariance
 from udesys.fit.start import WEIGHT_PRIOR
 from udesys.fit.windows import windows_of
@@ -90,6 +90,7 @@ def fit(
 
 def _fit_fields(model, data, seed, noise, options, progress, began: float) -> FitResult:
     """The fit of fields on a grid: points by themselves first, then all of them together."""
+    refuse_other_points(model, data)
     if options.stages or options.solver == "rk4":
         raise FitError("fields on a grid are fitted by one way only. Leave stages and solver out of [fit].")
     model, data = gauged(model, data), without_operators(model, data)

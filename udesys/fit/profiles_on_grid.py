@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from udesys.data import Dataset, smooth
+from udesys.errors import FitError
 from udesys.model import HybridODE
 from udesys.model.along_grid import GridLaw
+from udesys.model.grid import EVEN
 from udesys.model.runs_on_grid import Run, runs_of
 
 LEAST_SMOOTHED = 10  # points from which a profile is smoothed; fewer are joined by lines
@@ -19,6 +21,29 @@ def runs_of_data(model: HybridODE, data: Dataset) -> tuple[Run, ...]:
     lengths = [len(run.t) for run in data.trajectories]
     ends = np.cumsum(lengths)
     return runs_of(model, np.concatenate([run.t for run in data.trajectories]), (ends - lengths, ends))
+
+
+def refuse_other_points(model: HybridODE, data: Dataset) -> None:
+    """Refuse fields that were measured at other positions than the model's grid has.
+
+    Args:
+        model: with a grid.
+        data: of its points; where it does not name its position, nothing can be told.
+
+    Raises:
+        FitError: it has more or fewer points, or others.
+    """
+    points, grid = np.array(data.points), model.grid
+    if not len(points):
+        return
+    own = np.array(grid.points)
+    if len(points) == len(own) and (np.abs(points - own) <= EVEN * grid.spacing * len(own)).all():
+        return
+    there = f"{len(points)} points of {data.position} from {points[0]:g} to {points[-1]:g}"
+    raise FitError(
+        f"the model's grid has {grid.n} points of {grid.name} from {own[0]:g} to {own[-1]:g}, but {data.source} has "
+        f"{there}. Take them from the data: Grid(data.points, ends, data.position)."
+    )
 
 
 def profiles(model: HybridODE, data: Dataset) -> list[np.ndarray]:
