@@ -52,6 +52,13 @@ def test_what_a_network_says_as_well_is_left_to_it(fisher):
     assert gauged(free, data).parameters["beta1_u"].prior is None
 
 
+def test_the_band_of_a_network_is_what_the_noise_and_that_prior_leave_open(fisher):
+    fitted, _ = fisher
+    _, std = fitted.term("NN", np.array([0.0, 0.5, 1.0]))
+    assert std[1:] == pytest.approx([0.01, 0.02], rel=0.1), "beta1*u is the network's or the stencil's, to 0.02"
+    assert std[0] < 0.008, "where u = 0 that says nothing"
+
+
 def test_steps_are_finer_where_the_profile_still_changes_fast(fisher):
     fitted, _ = fisher
     (steps,) = fitted.steps

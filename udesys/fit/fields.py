@@ -211,6 +211,8 @@ class FieldDescent:
                 break
         if self.nodes is not None:
             self.u.nodes = self.nodes
+            at = self._linearise()  # where it ended; a step away, weights that do not matter widen the bands
+            self.u.schur = self.u.schur if at is None else at.schur()
         return StageReport(
             name=NAME,
             iterations=count,
