@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from udesys.bench._beside import WHOSE, cases_of, spread
 from udesys.bench._parallel import attempt
 from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out, markdown
 from udesys.errors import DataError, did_you_mean
@@ -28,7 +29,6 @@ TITLE = "fields on a line: reaction, transport and a learned stencil found from 
 EXAMPLE = "udesys bench fields --case fisher-kpp --seeds 5"
 HEADLINES = ("right, %", "law*", "seconds*")
 LESS_IS_BETTER = ("law*", "hybrid*", "seconds*")
-WHOSE = ("hybrid", "law")
 COARSE, FINE = "fisher-kpp", "fisher-kpp-400"
 RATIO = "seconds, 400 points over 25"
 
@@ -266,7 +266,7 @@ def summary(runs: Sequence[Run]) -> dict[str, object]:
     if not runs:
         return {}
     numbers: dict[str, object] = {"right, %": 100 * sum(r.right for r in runs) / len(runs)}
-    for case in _cases(runs):
+    for case in cases_of(runs):
         at = [r for r in runs if r.case == case]
         for whose in WHOSE:
             for label in CASES[case].aims:
@@ -286,10 +286,6 @@ def ratio_of(runs: Sequence[Run]) -> float | None:
     return statistics.median(times[FINE]) / statistics.median(times[COARSE])
 
 
-def _cases(runs: Sequence[Run]) -> list[str]:
-    return list(dict.fromkeys(r.case for r in runs))
-
-
 # ------------------------------------------------------------------ text
 def table(runs: Sequence[Run]) -> str:
     """The runs as Markdown: a row for each constant, hybrid and law side by side, then each case's laws.
@@ -300,10 +296,10 @@ def table(runs: Sequence[Run]) -> str:
     if not runs:
         return "No runs."
     rows, said = [], []
-    for case in _cases(runs):
+    for case in cases_of(runs):
         at = [r for r in runs if r.case == case]
         rows += [_row(case, label, truth, at) for label, truth in CASES[case].constants.items()]
-        errors = (_spread([100 * r.term.get(w, math.inf) for r in at], " %") for w in WHOSE)
+        errors = (spread([100 * r.term.get(w, math.inf) for r in at]) for w in WHOSE)
         rows.append([case, "missing term", None, None, None, *errors, None])
         said.append(_laws(case, at))
     head = ["case", "constant", "truth", "hybrid", "law", "hybrid's error", "law's error", "in the law's interval"]
@@ -321,13 +317,8 @@ def _row(case: str, label: str, truth: float, at: Sequence[Run]) -> list[object]
         cells.append(f"{statistics.median(found):.4g}" if found else None)
     for whose in WHOSE:
         known = whose == "law" or any(label in r.hybrid for r in at)
-        cells.append(_spread([r.error(whose, label) for r in at], " %" if truth else "") if known else None)
+        cells.append(spread([r.error(whose, label) for r in at], " %" if truth else "") if known else None)
     return [*cells, f"{sum(r.inside.get(label, False) for r in at)} of {len(at)}"]
-
-
-def _spread(errors: Sequence[float], unit: str) -> str:
-    texts = [f"{e:.2g}{unit}" if math.isfinite(e) else "not found" for e in (statistics.median(errors), max(errors))]
-    return texts[0] if len(errors) == 1 else f"{texts[0]}, at most {texts[1]}"
 
 
 def _laws(case: str, at: Sequence[Run]) -> str:

@@ -18,6 +18,7 @@ from typing import Annotated
 
 import typer
 
+from udesys.bench._beside import WHOSE, cases_of, spread
 from udesys.bench._parallel import attempt
 from udesys.bench._study import Jobs, Json, Keep, Part, Study, carry_out, markdown
 from udesys.errors import DataError, did_you_mean
@@ -27,7 +28,6 @@ EXAMPLE = "udesys bench tipping --case collapse --seeds 5"
 SIZES = (1, 2, 4, 8)  # hidden units
 HEADLINES = ("law*", "right, %")
 LESS_IS_BETTER = ("law*", "hybrid*")
-WHOSE = ("hybrid", "law")
 SWINGS, DIES = "Hopf", "collapse"
 
 
@@ -258,17 +258,13 @@ def summary(runs: Sequence[Run]) -> dict[str, object]:
     if not runs:
         return {}
     numbers: dict[str, object] = {"right, %": 100 * sum(r.right for r in runs) / len(runs)}
-    for case in _cases(runs):
+    for case in cases_of(runs):
         at = [r for r in runs if r.case == case]
         for whose in WHOSE:
             for what in at[0].truth:
                 numbers[f"{whose}: {case}, {what}, largest error, %"] = max(r.error(whose, what) for r in at)
     numbers["median s"] = statistics.median(r.seconds for r in runs)
     return numbers
-
-
-def _cases(runs: Sequence[Run]) -> list[str]:
-    return list(dict.fromkeys(r.case for r in runs))
 
 
 # ------------------------------------------------------------------ text
@@ -281,11 +277,11 @@ def table(runs: Sequence[Run]) -> str:
     if not runs:
         return "No runs."
     rows, said = [], []
-    for case in _cases(runs):
+    for case in cases_of(runs):
         at = [r for r in runs if r.case == case]
         rows += [_row(case, what, at) for what in at[0].truth]
         rows.append(
-            [case, "missing term", *[None] * 3, *(_spread([100 * r.term.get(w, math.inf) for r in at]) for w in WHOSE)]
+            [case, "missing term", *[None] * 3, *(spread([100 * r.term.get(w, math.inf) for r in at]) for w in WHOSE)]
         )
         said += [_laws(case, at)]
     head = ["case", "forecast", "truth", "hybrid", "law", "hybrid's error", "law's error"]
@@ -297,17 +293,8 @@ def table(runs: Sequence[Run]) -> str:
 def _row(case: str, what: str, at: Sequence[Run]) -> list[object]:
     found = {whose: [getattr(r, whose)[what] for r in at if what in getattr(r, whose)] for whose in WHOSE}
     medians = [f"{statistics.median(found[whose]):.5g}" if found[whose] else None for whose in WHOSE]
-    errors = [_spread([r.error(whose, what) for r in at]) for whose in WHOSE]
+    errors = [spread([r.error(whose, what) for r in at]) for whose in WHOSE]
     return [case, what, f"{at[0].truth[what]:.6g}", *medians, *errors]
-
-
-def _spread(errors: Sequence[float]) -> str:
-    middle, largest = (_percent(e) for e in (statistics.median(errors), max(errors)))
-    return middle if len(errors) == 1 else f"{middle}, at most {largest}"
-
-
-def _percent(error: float) -> str:
-    return f"{error:.2g} %" if math.isfinite(error) else "not found"
 
 
 def _laws(case: str, at: Sequence[Run]) -> str:
