@@ -161,11 +161,11 @@ class FieldSystem:
             rest = -modes.rest(first) * free
             told = np.where(weight[0] > 0, weight[0], 0.0)[:, : modes.d] * free
             self.runs.append((whole[: self.n, self.n :], whole[self.n :, self.n :], pull[self.n :]))
-            self.starts.append((modes, rest, told))
+            self.starts.append((modes.changes, rest, told))
 
     def _spread(self, amounts: Sequence[np.ndarray]) -> np.ndarray:
         """(trajectories, d) from amounts of the changes of every run's start."""
-        changed = [modes.changes @ amount for (modes, _, _), amount in zip(self.starts, amounts, strict=True)]
+        changed = [changes @ amount for (changes, _, _), amount in zip(self.starts, amounts, strict=True)]
         return np.concatenate(changed).reshape(self.shape) if changed else np.zeros(self.shape)
 
     @property
@@ -227,17 +227,18 @@ class FieldSystem:
             (trajectories, d).
         """
         mixed, own, told = [], [], []
-        for (coupling, _, _), inverse, (modes, _, weight) in zip(
+        for (coupling, _, _), inverse, (changes, _, weight) in zip(
             self.runs, self._inverses(), self.starts, strict=True
         ):
-            changes, pull = modes.changes.reshape(modes.n, modes.d, -1), coupling @ inverse
+            changes, pull = changes.reshape(*weight.shape, -1), coupling @ inverse
             between = -values @ pull
             whole = inverse - pull.T @ between
             mixed.append(np.einsum("ndc,pc->npd", changes, between))
             known = np.einsum("nic,ce,nje->nij", changes, whole, changes, optimize=True)
             taken = (changes**2).sum(2)  # share of a point's own start that the changes hold
             left = np.where(weight > 0, (1.0 - taken) / np.maximum(weight, 1e-300) ** 2, 0.0)
-            known[:, np.arange(modes.d), np.arange(modes.d)] += np.maximum(left, 0.0)
+            places = np.arange(weight.shape[1])
+            known[:, places, places] += np.maximum(left, 0.0)
             own.append(known)
             told.append(np.diagonal(known, axis1=1, axis2=2) > 0)
         if not mixed:
