@@ -32,8 +32,7 @@ from udesys.model.runs_on_grid import driving_along, runs_of
 from udesys.search.boundary import inward_of
 from udesys.search.measurements import Measurements
 from udesys.search.task import Task
-
-BASIS = 1e-10  # of the largest singular value
+from udesys.search.weak_form import basis_of
 
 
 @dataclass(frozen=True)
@@ -242,7 +241,7 @@ class _GridResponse:
         if places:
             by_theta = form.by_theta[..., places]
             whole = self._rows(form.respond(by_theta.reshape(-1, form.law.d, len(places))))
-            self.nuisance = _basis(whole)
+            self.nuisance = basis_of(whole)
         own = self._respond(np.stack([values[name] for name in names])[:, :, None])
         target = (form.misfit()[self.rows] * self.weight)[:, None] + own
         self.target = self._clean(target)[:, 0]
@@ -265,13 +264,3 @@ class _GridResponse:
         for _ in range(2 if self.nuisance.shape[1] else 0):
             rows = rows - self.nuisance @ (self.nuisance.T @ rows)
         return rows
-
-
-def _basis(columns: np.ndarray) -> np.ndarray:
-    """Orthonormal basis of the columns' span."""
-    norms = np.linalg.norm(columns, axis=0)
-    columns = columns[:, norms > 0] / norms[norms > 0]
-    if 0 in columns.shape:
-        return np.zeros((len(columns), 0))
-    left, singular, _ = np.linalg.svd(columns, full_matrices=False)
-    return left[:, singular > BASIS * singular[0]]

@@ -183,7 +183,7 @@ class _Response:
         self.nuisance = np.zeros((int(self.rows.sum()), 0))
         others = [v for t, v in reference.by_constant.items() if t != term]
         if sum(v.shape[-1] for v in (reference.by_parameter, *others)):
-            self.nuisance = _basis(self._clean(form.by_unknown(others)))
+            self.nuisance = basis_of(self._clean(form.by_unknown(others)))
         self.target = self._clean(form.misfit()[..., None] + own)[:, 0]
 
     def apply(self, columns: np.ndarray) -> np.ndarray:
@@ -204,7 +204,7 @@ class _Response:
             free = data.free if a in data.segments[0] else np.ones_like(data.free)
             rows = np.flatnonzero(self.owner == k)
             if len(rows):
-                found.append((rows, _basis(columns[rows][:, free])))
+                found.append((rows, basis_of(columns[rows][:, free])))
         return found
 
     def _clean(self, response: np.ndarray) -> np.ndarray:
@@ -252,7 +252,7 @@ def _carry(forcing, carry, coupled, windows, result):
                             result[a + i + 1, j, k] += share * result[a + i, q, k]
 
 
-def _basis(columns: np.ndarray) -> np.ndarray:
+def basis_of(columns: np.ndarray) -> np.ndarray:
     """Orthonormal basis of the columns' span."""
     norms = np.linalg.norm(columns, axis=0)
     columns = columns[:, norms > 0] / norms[norms > 0]
