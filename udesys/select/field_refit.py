@@ -17,7 +17,7 @@ from udesys.model.along_grid import FormAlongGrid
 from udesys.model.closed_form import ClosedForm
 from udesys.model.runs_on_grid import driving_along, runs_of
 from udesys.search.measurements import Measurements
-from udesys.select.refit import Point, Refit, Refitter
+from udesys.select.refit import Point, Refit, Refitter, step_within
 
 
 @dataclass
@@ -205,12 +205,7 @@ class FieldSystem:
             schur, gradient, inverses = self.reduced(damping)
             if not (np.isfinite(schur).all() and np.isfinite(gradient).all()):
                 return None
-            held = ((values <= low) & (gradient > 0)) | ((values >= high) & (gradient < 0))
-            move, step = np.flatnonzero(~held), np.zeros(self.n)
-            if len(move):
-                scale = np.sqrt(np.maximum(np.diag(self.hessian)[move], 1e-300))
-                matrix = schur[np.ix_(move, move)] / np.outer(scale, scale)
-                step[move] = -np.linalg.lstsq(matrix, gradient[move] / scale, rcond=1e-13)[0] / scale
+            step = step_within(schur, gradient, np.diag(self.hessian), values, low, high)
         except np.linalg.LinAlgError:
             return None
         pairs = zip(self.runs, inverses, strict=True)

@@ -359,18 +359,33 @@ class EliminatedSystem:
             schur, gradient, inverse = self.reduced(damping)
             if not (np.isfinite(schur).all() and np.isfinite(gradient).all()):
                 return None
-            held = ((values <= low) & (gradient > 0)) | ((values >= high) & (gradient < 0))
-            move = np.flatnonzero(~held)
-            step = np.zeros(self.n)
-            if len(move):
-                scale = np.sqrt(np.maximum(np.diag(self.hessian)[move], 1e-300))
-                matrix = schur[np.ix_(move, move)] / np.outer(scale, scale)
-                step[move] = -np.linalg.lstsq(matrix, gradient[move] / scale, rcond=1e-13)[0] / scale
+            step = step_within(schur, gradient, np.diag(self.hessian), values, low, high)
         except np.linalg.LinAlgError:
             return None
         pull = self.slope + (np.swapaxes(self.coupling, 1, 2) @ step)
         starts = -(inverse @ pull[:, :, None])[:, :, 0]
         return (step, starts) if np.isfinite(step).all() and np.isfinite(starts).all() else None
+
+
+def step_within(schur, gradient, diagonal, values, low, high) -> np.ndarray:
+    """The values' Gauss-Newton step (values,); those at a bound that it would cross stay there.
+
+    Args:
+        schur: (values, values) damped normal matrix with all else eliminated.
+        gradient: (values,) likewise.
+        diagonal: (values,) of the normal matrix before that, which tells the values' sizes.
+        values, low, high: (values,) where they are and may be.
+
+    Raises:
+        LinAlgError: it cannot be solved.
+    """
+    held = ((values <= low) & (gradient > 0)) | ((values >= high) & (gradient < 0))
+    move, step = np.flatnonzero(~held), np.zeros(len(values))
+    if len(move):
+        scale = np.sqrt(np.maximum(diagonal[move], 1e-300))
+        matrix = schur[np.ix_(move, move)] / np.outer(scale, scale)
+        step[move] = -np.linalg.lstsq(matrix, gradient[move] / scale, rcond=1e-13)[0] / scale
+    return step
 
 
 def _split(a: int, b: int) -> list[tuple[int, int]]:
