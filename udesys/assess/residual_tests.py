@@ -13,6 +13,7 @@ from scipy import stats
 
 from udesys.assess.diagnostics import LEVEL, Diagnostics, ResidualCheck, odd_words, structure_words
 from udesys.assess.whiteness import Fitted, Series, holm, pieces_of, white_residuals
+from udesys.assess.whiteness_fields import FittedFields
 from udesys.fit import FitResult
 from udesys.fit.memory import whitened
 from udesys.select import Refit, Selection
@@ -21,6 +22,7 @@ NOTHING = 1e-5  # of a column's mean magnitude: smaller residuals are the integr
 EXPLAINED = 0.5  # share of what repeats itself from sample to sample, below which the hybrid does not leave it
 MOST_SHAPIRO = 5000  # samples for which Shapiro and Wilk's test is known (Royston, Appl. Stat. 44 (1995) 547)
 LEAST_NORMAL = 8
+TAKEN = 0.9  # share of an error that the fit takes up, from which what is left tells nothing of its size
 STRETCH = 0.4  # of the record; structure of which half lies in less has a place that is told
 
 
@@ -51,8 +53,10 @@ class _Residuals:
         self.hybrid_simulated = fitted.problem.outputs(fitted.unknowns.nodes, fitted.unknowns.theta)
         self.mask = data.mask * np.isfinite(final.outputs) * _remembering(data)
         self.closed, self.hybrid = (self._weighted(data, x) for x in (final.outputs, self.hybrid_simulated))
-        self.fit = Fitted(*self._slopes(selection))
+        self.fit = self._fitted(selection)
         self.null = white_residuals(self.mask, self.fit)
+        alone = self.model.grid is None  # of fields on a fine grid the first ones are fitted nearly cell by cell
+        self.telling = np.full(self.mask.shape, True) if alone else self.fit.leverage < TAKEN
         self.piece = pieces_of(self.t, self.segments)
         self.excluded = fitted.problem.mask - data.mask > 0
         starts = float(data.free.sum() * len(self.segments[0]))
@@ -65,6 +69,13 @@ class _Residuals:
     def _weighted(self, data, outputs: np.ndarray) -> np.ndarray:
         error = np.where(data.mask * np.isfinite(outputs) > 0, data.y - outputs, 0.0) / data.noise
         return whitened(error, data.memory, data.segments) * (self.mask > 0)
+
+    def _fitted(self, selection: Selection) -> Fitted | FittedFields:
+        """What the linearised refit takes up of errors."""
+        if self.model.grid is not None:
+            point = (self.final.form, selection.data, selection.refitter.steps, self.final.x0)
+            return FittedFields(*point, self.mask)
+        return Fitted(*self._slopes(selection))
 
     def _slopes(self, selection: Selection):
         """Weighted sensitivities of the law (samples, m, values + d), their segments, and which starts are free."""
@@ -121,7 +132,8 @@ class _Residuals:
         series = Series(places, seen, self.piece[rows])
         null = None if self.null is None else self.null[:, :, j]
         closed, hybrid, n = self.closed[:, j], self.hybrid[:, j], int(seen.sum())
-        size = self._studentised(j)[places[seen]]
+        told = seen & self.telling[rows, j]
+        size = self._studentised(j)[places[told]]
         measured = self.fitted.problem.y[places[seen], j]
         errors = (measured - s[places[seen], j] for s in (self.simulated, self.hybrid_simulated))
         rmse, hybrid_rmse = (float(np.sqrt((e**2).mean())) if n else float("nan") for e in errors)
@@ -138,7 +150,7 @@ class _Residuals:
             repeated=series.repeated(closed) / float(self.unit[j]) ** 2,
             hybrid_repeated=series.repeated(hybrid) / float(self.unit[j]) ** 2,
             normality=float("nan") if exact else _normality(size),
-            heteroscedasticity=float("nan") if exact else _uneven(size, self.simulated[places[seen], j], places[seen]),
+            heteroscedasticity=float("nan") if exact else _uneven(size, self.simulated[places[told], j], places[told]),
             outliers=0 if exact else self._outliers(size),
         )
 

@@ -133,8 +133,8 @@ class Fitted:
     def __init__(self, slopes: np.ndarray, segments, free: np.ndarray):
         self.segments, shape = segments, slopes.shape[:2]
         shared, starts = slopes[:, :, : -free.shape[1]], slopes[:, :, -free.shape[1] :]
-        self.starts = [_basis((starts[a:b] * f).reshape(-1, f.size)) for a, b, f in zip(*segments, free, strict=True)]
-        self.shared = _basis(self._off_starts(np.moveaxis(shared, 2, 0)).reshape(shared.shape[2], np.prod(shape)).T)
+        self.starts = [basis_of((starts[a:b] * f).reshape(-1, f.size)) for a, b, f in zip(*segments, free, strict=True)]
+        self.shared = basis_of(self._off_starts(np.moveaxis(shared, 2, 0)).reshape(shared.shape[2], np.prod(shape)).T)
         leverage = (self.shared**2).sum(1).reshape(shape)
         for a, b, basis in zip(*segments, self.starts, strict=True):
             leverage[a:b] += (basis**2).sum(1).reshape(-1, shape[1])
@@ -168,7 +168,7 @@ def white_residuals(mask: np.ndarray, fitted: Fitted) -> np.ndarray | None:
     return fitted.left(noise * mask)
 
 
-def _basis(columns: np.ndarray) -> np.ndarray:
+def basis_of(columns: np.ndarray) -> np.ndarray:
     """Orthonormal columns that span those given (rows, k)."""
     sizes = np.sqrt((columns**2).sum(0))
     used = columns[:, sizes > 0] / sizes[sizes > 0]

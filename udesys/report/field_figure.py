@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -114,10 +115,7 @@ def _draw_maps(picture, panels, law, course: FieldCourse, j: int, name: str, uni
 
 
 def _draw_map(panel, edges, values: np.ndarray, scale: Normalize, colours):
-    from matplotlib import colormaps
-
-    colours = (colormaps[colours] if isinstance(colours, str) else colours).copy()
-    colours.set_bad(FAINT)
+    colours = (colormaps[colours] if isinstance(colours, str) else colours).with_extremes(bad=FAINT)
     mesh = panel.pcolormesh(*edges, np.ma.masked_invalid(values.T), norm=scale, cmap=colours, rasterized=True)
     panel.spines[:].set_visible(False)
     return mesh
