@@ -41,7 +41,7 @@ CONVERGED = 1e-3  # relative change of the cost; three in a row end the stage
 MOST_SUBSTEPS = 64
 LOST = 16  # steps with which an interval that no longer can be simulated is given up
 MOST_REFINED = 6  # times that the steps are looked at
-CARRIED = 0.01  # of a field in the time between two samples: what a stencil may do that a network says as well
+CARRIED = 0.001  # of a field in the time between two samples: what a stencil may do that a network says as well
 
 
 def gauged(model: HybridODE, data: Dataset) -> HybridODE:
@@ -95,20 +95,40 @@ def fields_from(
         given: (m,) states and observables whose noise is given.
         progress: called as progress(stage, iteration, cost).
     """
+    best, descent, report = _together(model, data, start, options, given, progress)
+    reports = [*best.stages, report]
+    far = outlying(descent.p, descent.u) if options.loss == "auto" and descent.nodes is not None else np.zeros(1)
+    if are_outliers(far, descent.p):
+        best, without, first = _together(model, _without(model, data, far), start, options, given, progress)
+        if without.nodes is not None:
+            problem = ShootingProblem(model, descent.p.data, best.problem.field, device=options.device)
+            unknowns = replace(without.u, loss="student", trust=np.where(far, 0.0, 1.0))
+            descent = FieldDescent(problem, unknowns, given, options)
+            reports = [*best.stages, first, descent.run(progress)]
+    unknowns = descent.u
+    nodes = [unknowns.nodes[run.rows] for run in descent.runs]
+    final = ShootingProblem(model, with_operators(model, data, nodes), descent.p.field, device=options.device)
+    final.hold_given(unknowns.nodes)
+    return final, unknowns, tuple(reports), descent
+
+
+def _together(model, data, start, options, given, progress):
+    """The attempt at points by themselves, the descent of all points from there, and what it did."""
     smoothed = profiles(model, data)
     known = with_operators(model, data, smoothed)
     best = start(replace(known, position="", trajectories=_some_points(model, known)))
     problem = ShootingProblem(model, known, best.problem.field, device=options.device)
-    unknowns = _all_points(problem, best, smoothed)
-    descent = FieldDescent(problem, unknowns, given, options)
-    reports = [descent.run(progress)]
-    if options.loss == "auto" and descent.nodes is not None and are_outliers(outlying(problem, unknowns), problem):
-        unknowns.loss = "student"
-        reports.append(descent.run(progress))
-    nodes = [unknowns.nodes[run.rows] for run in descent.runs]
-    final = ShootingProblem(model, with_operators(model, data, nodes), best.problem.field, device=options.device)
-    final.hold_given(unknowns.nodes)
-    return final, unknowns, (*best.stages, *reports), descent
+    descent = FieldDescent(problem, _all_points(problem, best, smoothed), given, options)
+    return best, descent, descent.run(progress)
+
+
+def _without(model: HybridODE, data: Dataset, far: np.ndarray) -> Dataset:
+    """The data with what is far (samples, m) missing."""
+    places = [model.measurable.index(column) for column in data.columns]
+    ends = np.cumsum([len(run.t) for run in data.trajectories])
+    parts = np.split(far[:, places], ends[:-1])
+    runs = zip(data.trajectories, parts, strict=True)
+    return replace(data, trajectories=tuple(replace(run, y=np.where(gone, np.nan, run.y)) for run, gone in runs))
 
 
 def _some_points(model: HybridODE, data: Dataset) -> tuple[Trajectory, ...]:
@@ -195,8 +215,7 @@ class FieldDescent:
     def run(self, progress: Callable | None) -> StageReport:
         """Fit until nothing is gained, with steps that the noise asks for."""
         began, count, stopped = time.perf_counter(), 0, "no start of the fields can be simulated"
-        if self.nodes is None:
-            self._begin()
+        self._begin()
         first = cost = np.nan if self.nodes is None else self.cost(self.nodes, self.u.theta)
         for _ in range(MOST_REFINED):
             if self.nodes is None:
