@@ -13,7 +13,6 @@ from scipy.special import ai_zeros
 
 import udesys as ud
 from udesys.assess.bifurcation.ends import Region, Simulator
-from udesys.assess.bifurcation.question import parsed_numbers
 from udesys.assess.bifurcation.text import side_by_side
 from udesys.assess.bifurcation.varied import Varied, numbers_of_fit, numbers_of_model
 from udesys.errors import ModelError, UdesysError
@@ -373,15 +372,6 @@ def test_models_that_have_no_answer_are_refused():
         ud.bifurcation("x' = r", "r", 0, 1, **asked)
     with pytest.raises(UdesysError, match="the fit of the hybrid was not kept"):
         replace(discovered(), fit=None).bifurcation("alpha", 0, 1, hybrid=True)
-
-
-def test_numbers_are_read_from_text():
-    assert parsed_numbers("x=1, y = -0.1") == {"x": 1.0, "y": -0.1}
-    for text in ("x", "x=", "=1", "x=one", "x=1;y=2", ""):
-        with pytest.raises(ModelError, match=r"is not understood\. Write NAME=NUMBER"):
-            parsed_numbers(text)
-    with pytest.raises(ModelError, match="gives x twice"):
-        parsed_numbers("x=1,x=2")
 
 
 # --- the answer -------------------------------------------------------------------------------------------

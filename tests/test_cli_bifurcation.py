@@ -10,6 +10,8 @@ from matplotlib.colors import same_color
 from test_cli import run
 
 from udesys import api, runs
+from udesys.cli._numbers import parsed_numbers
+from udesys.errors import ModelError
 from udesys.model import HybridODE
 from udesys.report.bifurcation_figure import COLLAPSE, STABLE, UNSTABLE, draw_bifurcation
 
@@ -103,6 +105,15 @@ def test_a_damaged_run_is_refused(saved, tmp_path):
 
 def test_without_both_ends_it_is_wrong_usage(saved):
     assert run("bifurcation", saved, "--vary", "alpha", "--from", 1).exit_code == 2
+
+
+def test_numbers_are_read_from_text():
+    assert parsed_numbers("x=1, y = -0.1") == {"x": 1.0, "y": -0.1}
+    for text in ("x", "x=", "=1", "x=one", "x=1;y=2", ""):
+        with pytest.raises(ModelError, match=r"is not understood\. Write NAME=NUMBER"):
+            parsed_numbers(text)
+    with pytest.raises(ModelError, match="gives x twice"):
+        parsed_numbers("x=1,x=2")
 
 
 # --- the figure ---------------------------------------------------------------------------------------

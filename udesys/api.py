@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from udesys.discover import Discovery
@@ -84,21 +84,35 @@ class Law(Discovery):
 
         return Law(**vars(_shown(with_support, self, resamples, jobs=jobs, seed=seed, kind=kind, progress=progress)))
 
-    def plot_forecast(self, until: float, *, start: float | None = None, trajectory: str | None = None):
+    def plot_forecast(
+        self,
+        until: float,
+        *,
+        start: float | Mapping[str, float] | None = None,
+        trajectory: str | None = None,
+        at: Mapping[str, float] | None = None,
+    ):
         """A matplotlib Figure of the law forecast to a time, its band, the hybrid, and where it leaves the data.
 
         Args:
             until: the last time [the data's time unit].
-            start: where the forecast starts; the last fitted sample if None.
+            start: the time where the forecast starts, the last fitted sample if None; or of a new run state -> where
+                it starts, at the first time of the data.
             trajectory: its name; the first three if None.
+            at: as of `forecast`, of a new run.
 
         Raises:
             DataError: there is no such trajectory, or the times are not usable.
+            ModelError: as of `forecast`.
             SolveError: the law blows up before `until`.
         """
+        from udesys.assess.new_run import new_run
         from udesys.report.forecast_figure import draw_forecast
 
-        return draw_forecast(self, until, start=start, trajectory=trajectory)
+        if at is None and not isinstance(start, Mapping):
+            return draw_forecast(self, until, start=start, trajectory=trajectory)
+        states = start if isinstance(start, Mapping) else None
+        return draw_forecast(self, until, trajectory=trajectory, new=new_run(self, states, at))
 
     def plot_bifurcation(self, vary: str, low: float, high: float, **options):
         """A matplotlib Figure of what the law does between two values of one of its numbers.

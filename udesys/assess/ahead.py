@@ -13,8 +13,10 @@ from udesys.assess.ahead_fields import refuse_many, run_table, runs_asked
 from udesys.assess.beside import hybrid_course, last_values
 from udesys.assess.discovery import Discovery
 from udesys.assess.forecast import driving_along
+from udesys.assess.new_run import NewRun, forecast_new
 from udesys.assess.summary import estimates_of
 from udesys.errors import DataError, SolveError, did_you_mean
+from udesys.integrate.driving import Driving
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,30 +35,34 @@ def forecast_table(
     step: float | None = None,
     trajectory: str | None = None,
     compare: bool = False,
+    new: NewRun | None = None,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Forecast a law to a time, for one trajectory or all.
+    """Forecast a law to a time, for one trajectory or all, or for a run that was never made.
 
     Args:
         law: what was discovered.
         until: the last time [the data's time unit].
-        start: the first time; the last fitted sample if None.
+        start: the first time; the last fitted sample if None, of a new run the first sample of the data.
         step: between two times; the median of the samples' if None.
         trajectory: its name, of fields that of a run or of one point; all if None.
         compare: add what the hybrid with its networks forecasts, where the law has its fit, and persistence.
+        new: a run that was never made, which is forecast and none of the data.
 
     Returns:
         A table of the trajectory (where there are several), the time, every state and observable with the ends
         `NAME low` and `NAME high` of its 95 % band, and `inside`, false where a state is outside of what the data
         visited; and notes in words. To compare there are `NAME hybrid` too, and `NAME persistence` of what is
-        measured: the last value before the forecast. Of fields there is a row for each time and point, with its
-        position, and the trajectory is the run.
+        measured: the last value before the forecast, of a new run its first. Of fields there is a row for each time
+        and point, with its position, and the trajectory is the run.
 
     Raises:
-        DataError: there is no such trajectory, or the times are not usable.
+        DataError: there is no such trajectory, it is asked for with a new run, or the times are not usable.
         SolveError: the law blows up before `until`.
     """
     import pandas as pd
 
+    if new is not None:
+        return _new_table(law, new, until, start, step, trajectory, compare)
     if law.model.grid is not None:
         return _field_table(law, until, start, step, trajectory, compare)
     runs = law.data.trajectories
@@ -68,13 +74,8 @@ def forecast_table(
             warnings.simplefilter("always")
             frame, bands = law.forecast(t, place), law.bands(t, place)
         notes += [str(w.message) for w in caught]
-        frame = frame.join(bands[[c for c in bands if c != law.data.time]])
-        if compare:
-            beside, told = _beside(law, t, place)
-            frame, notes = frame.assign(**beside), [*notes, *told]
-        ends = [end for end in ENDS if any(f"{name}{end}" in frame for name in law.model.measurable)]
-        ordered = [f"{name}{end}" for name in law.model.measurable for end in ends if f"{name}{end}" in frame]
-        frame = frame[[law.data.time, *ordered]].assign(**{INSIDE: inside_visited(law, frame)})
+        beside, told = _beside(law, t, place) if compare else ({}, [])
+        frame, notes = _joined(law, frame, bands, beside), [*notes, *told]
         name = runs[place].name if len(runs) > 1 else None
         notes += [*_left(law, frame, name), *_wide(law, frame, name)]
         frames.append(frame if len(runs) == 1 else frame.assign(trajectory=runs[place].name))
@@ -82,6 +83,27 @@ def forecast_table(
     if len(runs) > 1:
         table.insert(0, "trajectory", table.pop("trajectory"))
     return table, tuple(dict.fromkeys([*notes, *_held(law)]))
+
+
+def _new_table(law: Discovery, new: NewRun, until: float, start, step, name: str | None, compare: bool):
+    """The same of a run that was never made."""
+    if name is not None:
+        raise DataError(f"a new run has its own start, not that of trajectory {name!r}. Leave one of them out.")
+    t = new_times(law, until, start, step)
+    frame, bands, beside, told = forecast_new(law, t, new), law.bands(t, start=new.start, at=new.at), {}, []
+    if compare:
+        beside, told = _hybrid(law, new.x0[0], float(t[0]), t, new.driving(float(t[0])))
+        beside |= {f"{name} persistence": np.full(len(t), frame[name][0]) for name in law.data.columns}
+    table = _joined(law, frame, bands, beside)
+    return table, tuple([*new.notes, *told, *_left(law, table, None), *_wide(law, table, None), *_held(law)])
+
+
+def _joined(law: Discovery, frame: pd.DataFrame, bands: pd.DataFrame, beside: Mapping) -> pd.DataFrame:
+    """One trajectory's table, its columns in order."""
+    frame = frame.join(bands[[c for c in bands if c != law.data.time]]).assign(**beside)
+    ends = [end for end in ENDS if any(f"{name}{end}" in frame for name in law.model.measurable)]
+    ordered = [f"{name}{end}" for name in law.model.measurable for end in ends if f"{name}{end}" in frame]
+    return frame[[law.data.time, *ordered]].assign(**{INSIDE: inside_visited(law, frame)})
 
 
 def _field_table(law: Discovery, until: float, start, step, name: str | None, compare: bool):
@@ -140,10 +162,26 @@ def times_of(law: Discovery, place: int, until: float, start: float | None, step
     start = float(run.t[-1]) if start is None else start
     step = float(np.median(np.diff(run.t))) if step is None else step
     where = f"trajectory {run.name!r}, {law.data.time} = {run.t[0]:g} to {run.t[-1]:g}"
-    if not (math.isfinite(until) and until > start):
-        raise DataError(f"until = {until:g} must be after {start:g}, where the forecast starts ({where}).")
     if start < run.t[0]:
         raise DataError(f"from = {start:g} is before {run.t[0]:g}, the first sample ({where}).")
+    return _equal_steps(start, until, step, where)
+
+
+def new_times(law: Discovery, until: float, start: float | None, step: float | None) -> np.ndarray:
+    """The same of a run that was never made, which may start before the data do.
+
+    Raises:
+        DataError: the times are not usable.
+    """
+    runs = law.data.trajectories
+    start = min(float(run.t[0]) for run in runs) if start is None else start
+    step = float(np.median(np.concatenate([np.diff(run.t) for run in runs]))) if step is None else step
+    return _equal_steps(start, until, step, "a new run")
+
+
+def _equal_steps(start: float, until: float, step: float, where: str) -> np.ndarray:
+    if not (math.isfinite(start) and math.isfinite(until) and until > start):
+        raise DataError(f"until = {until:g} must be after {start:g}, where the forecast starts ({where}).")
     if not (math.isfinite(step) and step > 0) or (until - start) / step > MOST_ROWS:
         raise DataError(f"step = {step:g} must be positive and give at most {MOST_ROWS} rows ({where}).")
     count = math.ceil((until - start) / step - 1e-9)
@@ -171,14 +209,20 @@ def _beside(law: Discovery, t: np.ndarray, place: int) -> tuple[dict[str, np.nda
     run = law.data.trajectories[place]
     last = dict(zip(law.data.columns, last_values(run, float(t[0])), strict=True))
     columns = {f"{name} persistence": np.full(len(t), value) for name, value in last.items()}
+    start = None if law.fit is None else law.fit.states[place][0]
+    found, told = _hybrid(law, start, float(run.t[0]), t, driving_along(law.model, law.data, law.heldout, run))
+    return columns | found, told
+
+
+def _hybrid(law: Discovery, start: np.ndarray | None, t0: float, t: np.ndarray, driving: Driving | None):
+    """Columns of the hybrid from its state (d,) at t0, and what is to be said of them."""
     if law.fit is None:
-        return columns, ["the fit of the hybrid was not kept, so that there is nothing of it to compare."]
-    driving = driving_along(law.model, law.data, law.heldout, run)
+        return {}, ["the fit of the hybrid was not kept, so that there is nothing of it to compare."]
     try:
-        course = hybrid_course(law.fit, law.fit.states[place][0], float(run.t[0]), t, driving)
+        course = hybrid_course(law.fit, start, t0, t, driving)
     except SolveError as error:
-        return columns, [str(error)]
-    columns |= {f"{name} hybrid": values for name, values in zip(law.model.measurable, course.T, strict=True)}
+        return {}, [str(error)]
+    columns = {f"{name} hybrid": values for name, values in zip(law.model.measurable, course.T, strict=True)}
     lost = ~np.isfinite(course).all(1)
     if not lost.any():
         return columns, []

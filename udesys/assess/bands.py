@@ -20,6 +20,8 @@ def sampled_bands(
     course: Course,
     covariance: np.ndarray | None,
     likelihood: Likelihood | None = None,
+    *,
+    start: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Between what 95 % of the laws drawn about a closed form are, at every time.
 
@@ -31,6 +33,7 @@ def sampled_bands(
         course: the times.
         covariance: (unknowns + d, unknowns + d) of the form's values and x0; None or NaN where it is not known.
         likelihood: of the measurements, by which draws are weighed; None takes the covariance for all there is.
+        start: (1, d) from which all of them are simulated, where that is given and not x0.
 
     Returns:
         Low and high (time, m) of the states, then the observables; NaN without a covariance.
@@ -38,7 +41,7 @@ def sampled_bands(
     Raises:
         SolveError: the law itself blows up.
     """
-    states, count = course.converged(form, x0, ENOUGH)
+    states, count = course.converged(form, x0 if start is None else start, ENOUGH)
     best = form.outputs(course.t, states, course.u)
     if covariance is None or not np.isfinite(covariance).all():
         return np.full_like(best, np.nan), np.full_like(best, np.nan)
@@ -46,8 +49,8 @@ def sampled_bands(
     n_draws = int(np.clip(STEPS // cost, LEAST_DRAWS, DRAWS))
     draws, size = np.empty((n_draws, *best.shape)), LARGEST_DRAW * (1.0 + np.abs(best).max(0))
     laws = zip(*drawn_laws(form, x0, covariance, n_draws, likelihood), strict=True)
-    for draw, (values, start) in zip(draws, laws, strict=True):
-        states = course.states(form, start[None], count, values)
+    for draw, (values, drawn) in zip(draws, laws, strict=True):
+        states = course.states(form, drawn[None] if start is None else start, count, values)
         outputs = form.outputs(course.t, states, course.u, values=values)
         draw[:] = np.where(np.abs(outputs) < size, outputs, np.inf)
     lost = np.isinf(draws)

@@ -174,29 +174,62 @@ class Discovery:
         """
         return self._simulated(np.asarray(t, float), trajectory)[0]
 
-    def forecast(self, t, trajectory: int = 0):
+    def forecast(
+        self,
+        t,
+        trajectory: int = 0,
+        *,
+        start: Mapping[str, float] | None = None,
+        at: Mapping[str, float] | None = None,
+    ):
         """A pandas DataFrame of the time, every state and every observable, simulated as by `simulate`.
 
+        Of a new run, one that was never made, where `start` is given; what it has beyond the data, a Python warning
+        says.
+
         Args:
-            t: (time,) increasing, from the trajectory's first time on [the data's time unit].
+            t: (time,) increasing, from the trajectory's first time on; a new run starts at the first of them [the
+                data's time unit].
             trajectory: which trajectory's initial values to start from.
+            start: state -> where a new run starts, every state [the data's units].
+            at: covariate or input -> its number all along a new run; a covariate that has one value in all runs of the
+                data may be left out.
+
+        Raises:
+            SolveError: the times are not usable, or the law blows up before the last one.
+            ModelError: a name is unknown, one is missing, or a number is not usable.
         """
         import pandas as pd
 
+        from udesys.assess.new_run import asked_run, forecast_new
+
         t = np.asarray(t, float)
+        new = asked_run(self, trajectory, start, at, warn=True)
+        if new is not None:
+            return forecast_new(self, t, new)
         outputs = self.closed_form.outputs(t, *self._simulated(t, trajectory))
         return pd.DataFrame({self.data.time: t, **dict(zip(self.model.measurable, outputs.T, strict=True))})
 
-    def bands(self, t, trajectory: int = 0):
+    def bands(
+        self,
+        t,
+        trajectory: int = 0,
+        *,
+        start: Mapping[str, float] | None = None,
+        at: Mapping[str, float] | None = None,
+    ):
         """Where the law's states and observables are, given how well its constants and initial values are known.
 
         Of fields by the law linearised in them, which is one simulation of all points of a run. Else sampled, with
         one seed: drawn by their covariance and weighed by how the draws fit the measurements. The noise
-        of a measurement is not in it, nor is what the data do not determine at all or hold at a bound.
+        of a measurement is not in it, nor is what the data do not determine at all or hold at a bound. The start of a
+        new run is known; its band is that of the constants alone.
 
         Args:
             t: as in `forecast`.
             trajectory: which trajectory's initial values to start from.
+            start: as in `forecast`, of a new run.
+            at: as in `forecast`.
 
         Returns:
             A pandas DataFrame of the time and of `NAME low`, `NAME high`, between which 95 % of the draws are;
@@ -204,7 +237,12 @@ class Discovery:
         """
         import pandas as pd
 
+        from udesys.assess.new_run import asked_run, bands_new
+
         t = np.asarray(t, float)
+        new = asked_run(self, trajectory, start, at)
+        if new is not None:
+            return bands_new(self, t, new, self._likelihood(0))
         edges = {self.data.time: t}
         if self.model.grid is not None:
             at, point = run_of(self.model, trajectory)

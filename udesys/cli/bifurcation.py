@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from udesys.cli import _run
+from udesys.cli._numbers import given_numbers, parsed_numbers
 from udesys.errors import UdesysError
 
 EXAMPLE = 'udesys bifurcation runs/fish --vary alpha --from 0.5 --to 0.8 --start "x=1, y=0.1" -f fish.png'
@@ -58,7 +59,6 @@ def command(
     what the data had of that number, and what they visited.
     """
     from udesys.assess.bifurcation.asking import bifurcations
-    from udesys.assess.bifurcation.question import parsed_numbers
     from udesys.assess.bifurcation.text import side_by_side
     from udesys.report.progress import Progress
     from udesys.runs import open_run
@@ -71,7 +71,7 @@ def command(
     asked = {
         "starts": [parsed_numbers(text) for text in start] if start else None,
         "until": until,
-        "at": parsed_numbers(",".join(at)) if at else None,
+        "at": given_numbers(at),
         "points": points,
         "seed": seed,
     }

@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from udesys.assess.ahead import INSIDE, forecast_table, place_of, times_of
+from udesys.assess.ahead import INSIDE, forecast_table, new_times, place_of, times_of
 from udesys.assess.beside import last_values
 from udesys.assess.field_runs import field_runs, point_of
+from udesys.assess.new_run import NewRun
 from udesys.report.curves import Run, fitted_run, kept_rows, spread
 from udesys.report.fit_figure import BAND, HYBRID_LINE, draw_points
 from udesys.report.style import (
@@ -47,6 +48,7 @@ def draw_forecast(
     trajectory: str | None = None,
     width: float | None = None,
     units: Mapping[str, str] | None = None,
+    new: NewRun | None = None,
 ) -> Picture:
     """Draw a law's forecast: measurements, law and band, hybrid, persistence, and what the data visited.
 
@@ -56,25 +58,30 @@ def draw_forecast(
     Args:
         law: a Discovery.
         until: the last time [the data's time unit].
-        start: where the forecast starts; the last fitted sample if None.
+        start: where the forecast starts; the last fitted sample if None, of a new run the first sample of the data.
         trajectory: its name; the first three if None, or of fields three points apart in the first run.
         width: of the picture [inches].
         units: name -> unit, of columns, states and the time.
+        new: a run that was never made, which is drawn and none of the data.
 
     Raises:
-        DataError: there is no such trajectory, or the times are not usable.
+        DataError: there is no such trajectory, it is asked for with a new run, or the times are not usable.
         SolveError: the law blows up before `until`.
     """
-    places = _places(law, trajectory)
-    runs, names = [fitted_run(law, k) for k in places], law.model.measurable
+    runs = [None] if new is not None else [fitted_run(law, k) for k in _places(law, trajectory)]
+    names = law.model.measurable
     width = width or (7.0 if len(runs) == 1 else 3.6 * len(runs))
     picture = Picture(width, 1.1 + 1.75 * max(len(names), 1.3))
     panels = picture.subplots(len(names), len(runs), sharex="col", sharey="row", squeeze=False)
     shown: dict[str, object] = {}
     for column, run in zip(panels.T, runs, strict=True):
-        begin = float(run.t[-1]) if start is None else start
-        times_of(law, run.index, until, start, None)  # refuses what is not usable
-        frame = _frame(law, run, until)
+        if run is None:
+            t = new_times(law, until, start, None)
+            begin, frame = float(t[0]), _frame(law, t, until, trajectory=trajectory, new=new)
+        else:
+            begin = float(run.t[-1]) if start is None else start
+            times_of(law, run.index, until, start, None)  # refuses what is not usable
+            frame = _frame(law, run.t, until, trajectory=run.name)
         for panel, name in zip(column, names, strict=True):
             shown |= _draw_panel(panel, law, run, name, frame, begin)
         column[0].annotate("forecast", (begin, 0.98), (4, 0), xycoords=("data", "axes fraction"),
@@ -85,12 +92,18 @@ def draw_forecast(
     for panel, name in zip(panels[:, 0], names, strict=True):
         panel.set_ylabel(labelled(name, units))
     picture.align_ylabels(panels[:, 0])
-    count, what = len(law.data.trajectories), "points" if law.model.grid is not None else "trajectories"
-    some = f", {len(runs)} of {count} {what}" if len(runs) < count else ""
-    picture.suptitle(f"{plain(law.data.source)}   to {plain(law.data.time)} {until:g}{some}", fontweight="bold")
+    picture.suptitle(_title(law, until, len(runs), new), fontweight="bold")
     columns = min(len(shown), max(2, int(width / LEGEND_COLUMN)))
     picture.legend(handles=list(shown.values()), loc="outside lower center", ncols=columns)
     return picture
+
+
+def _title(law, until: float, n_runs: int, new: NewRun | None) -> str:
+    source, end = plain(law.data.source), f"to {plain(law.data.time)} {until:g}"
+    if new is not None:
+        return f"{source}   a new run {', '.join([end, *(f'{plain(n)} = {v:.5g}' for n, v in new.at.items())])}"
+    count, what = len(law.data.trajectories), "points" if law.model.grid is not None else "trajectories"
+    return f"{source}   {end}{f', {n_runs} of {count} {what}' if n_runs < count else ''}"
 
 
 def _places(law, name: str | None) -> list[int]:
@@ -101,18 +114,18 @@ def _places(law, name: str | None) -> list[int]:
     return [run.at.start + k for k in (spread(law, MOST_RUNS) if point is None else [point])]
 
 
-def _frame(law, run: Run, until: float):
-    """The forecast's table from the trajectory's first sample on, at times close enough for a curve."""
-    first = float(run.t[0])
-    spacing = float(np.median(np.diff(run.t))) / PER_SAMPLE if len(run.t) > 1 else until - first
+def _frame(law, t: np.ndarray, until: float, **asked):
+    """The forecast's table from the first of some times on, at times close enough for a curve."""
+    first = float(t[0])
+    spacing = float(np.median(np.diff(t))) / PER_SAMPLE if len(t) > 1 else until - first
     least, most = (ROWS, MOST_ROWS) if law.model.grid is None else (FIELD_ROWS, ROWS)
     rows = float(np.clip((until - first) / spacing, least, most))
     step = (until - first) / rows
-    return forecast_table(law, until, start=first, step=step, trajectory=run.name, compare=True)[0]
+    return forecast_table(law, until, start=first, step=step, compare=True, **asked)[0]
 
 
-def _draw_panel(panel, law, run: Run, name: str, frame, begin: float) -> dict[str, object]:
-    """Draw one quantity; label -> handle of what was drawn."""
+def _draw_panel(panel, law, run: Run | None, name: str, frame, begin: float) -> dict[str, object]:
+    """Draw one quantity, of a new run without any measurements; label -> handle of what was drawn."""
     shown, t, x = {}, frame[law.data.time].to_numpy(), frame[name].to_numpy()
     known, later = [x], t >= begin
     if name in law.visited:
@@ -120,8 +133,10 @@ def _draw_panel(panel, law, run: Run, name: str, frame, begin: float) -> dict[st
         panel.axhspan(*law.visited[name], **VISITED)
         shown["what the data visited"] = Patch(label="what the data visited", **VISITED)
     if name in law.data.columns:
-        known += _draw_measured(panel, law, run, name, shown)
-        value = last_values(law.data.trajectories[run.index], begin)[law.data.columns.index(name)]
+        value = x[0]
+        if run is not None:
+            known += _draw_measured(panel, law, run, name, shown)
+            value = last_values(law.data.trajectories[run.index], begin)[law.data.columns.index(name)]
         _draw_line(panel, t[later], np.full(later.sum(), value), "persistence", PERSISTENCE, shown)
     band = {"color": BLUE, **BAND}
     low, high = (frame[f"{name} {end}"].to_numpy() for end in ("low", "high"))

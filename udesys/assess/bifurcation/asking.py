@@ -14,7 +14,7 @@ import numpy as np
 
 from udesys.assess.bifurcation.ends import Simulator
 from udesys.assess.bifurcation.equilibria import Tracing
-from udesys.assess.bifurcation.question import Known, Question, question
+from udesys.assess.bifurcation.question import Known, Question, beyond_data, question
 from udesys.assess.bifurcation.result import Bifurcation
 from udesys.assess.bifurcation.sweeps import Sweeping
 from udesys.assess.bifurcation.varied import MODEL
@@ -124,7 +124,7 @@ def _answer(asked: Question, progress: Callable | None) -> Bifurcation:
         held=side.held,
         until=asked.until,
         seed=asked.seed,
-        notes=(*_beyond(side.name, low, high, trained), *asked.notes, *tracing.notes, *sweeping.notes),
+        notes=(*beyond_data(side.name, low, high, trained), *asked.notes, *tracing.notes, *sweeping.notes),
     )
 
 
@@ -143,21 +143,6 @@ def _trained(known: Known, vary: str, value: float) -> tuple[tuple[float, float]
     if vary in known.visited:
         return tuple(map(float, known.visited[vary])), NOT
     return (value, value), tuple(map(float, known.intervals.get(vary, NOT)))
-
-
-def _beyond(vary: str, low: float, high: float, trained: tuple[float, float]) -> list[str]:
-    """What lies beyond the data."""
-    first, last = trained
-    if not math.isfinite(first):
-        return []
-    if first == last:
-        return [f"the data had {vary} = {first:.5g} alone, so that every other value is an extrapolation of the form."]
-    sides = [f"below {first:.5g}"] * (low < first) + [f"above {last:.5g}"] * (high > last)
-    return (
-        [f"the data had {vary} from {first:.5g} to {last:.5g}: {' and '.join(sides)} all is extrapolation."]
-        if sides
-        else []
-    )
 
 
 def _told(progress: Callable | None, of: str, most: int) -> Callable[[], None]:

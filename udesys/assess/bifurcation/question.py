@@ -222,17 +222,31 @@ def checked_start(start: Mapping[str, float], states: Sequence[str]) -> dict[str
     Raises:
         ModelError: a state is unknown or missing, or a value is no finite number.
     """
+    if not isinstance(start, Mapping):
+        raise ModelError(f"the start {start!r} must name its states, as {{{states[0]!r}: 1.0}} does.")
     for name in start:
         if name not in states:
             raise ModelError(f"the start names {name!r}, which is no state. {did_you_mean(name, states)}")
     missing = [state for state in states if state not in start]
     if missing:
         raise ModelError(f"the start lacks {', '.join(missing)}. Give a value for every state: {', '.join(states)}.")
-    values = {state: float(start[state]) for state in states}
+    values = {state: number_of(start[state]) for state in states}
     for state, value in values.items():
         if not math.isfinite(value):
-            raise ModelError(f"the start {state} = {value:g} is no finite number.")
+            raise ModelError(f"the start {state} = {start[state]} is no finite number.")
     return values
+
+
+def number_of(value) -> float:
+    """A number; NaN where it is none.
+
+    Args:
+        value: what was given.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _held(known: Known, vary: str, at: Mapping[str, float]) -> tuple[dict[str, float], list[str]]:
@@ -257,25 +271,18 @@ def _held(known: Known, vary: str, at: Mapping[str, float]) -> tuple[dict[str, f
     ]
 
 
-def parsed_numbers(text: str) -> dict[str, float]:
-    """Name -> number from a text such as `x=1, y=0.1`.
+def beyond_data(name: str, low: float, high: float, trained: tuple[float, float]) -> list[str]:
+    """What of a range lies beyond the data, in words.
 
     Args:
-        text: what was written.
-
-    Raises:
-        ModelError: it is something else, or names something twice.
+        name: of the number.
+        low, high: between which values it is asked about; the same where it is one.
+        trained: (lowest, highest) in the data; NaN where nothing says any.
     """
-    found: dict[str, float] = {}
-    for part in text.split(","):
-        name, equals, number = (piece.strip() for piece in part.partition("="))
-        try:
-            value = float(number)
-        except ValueError:
-            equals = ""
-        if not equals or not name:
-            raise ModelError(f"{text!r} is not understood. Write NAME=NUMBER, several with commas, such as x=1, y=0.1.")
-        if name in found:
-            raise ModelError(f"{text!r} gives {name} twice. Leave one out.")
-        found[name] = value
-    return found
+    first, last = trained
+    if not math.isfinite(first) or first <= low <= high <= last:
+        return []
+    if first == last:
+        return [f"the data had {name} = {first:.5g} alone, so that every other value is an extrapolation of the form."]
+    sides = [f"below {first:.5g}"] * (low < first) + [f"above {last:.5g}"] * (high > last)
+    return [f"the data had {name} from {first:.5g} to {last:.5g}: {' and '.join(sides)} all is extrapolation."]
