@@ -275,6 +275,14 @@ def test_runs_held_out_as_a_whole_start_at_their_first_profile(law):
     assert states[0, :, 0] == pytest.approx([point.y[0, 0] for point in last.held])
 
 
+def test_a_fit_simulates_a_point_with_all_of_its_run(law):
+    t = np.linspace(0.0, 3.0, 7)
+    found = law.fit.simulate(t, N + 4)
+    assert found == pytest.approx(hybrid_along(law, field_runs(law)[1], t)[:, 4], rel=1e-6)
+    with pytest.raises(FitError, match="other data of fields are not simulated by a fit"):
+        law.fit.simulate_data(law.data)
+
+
 # ------------------------------------------------------------------ refusals
 def test_other_points_than_the_grids_are_refused():
     x, t, _, y = fisher_kpp(8, until=2.0)

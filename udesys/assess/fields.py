@@ -10,15 +10,14 @@ import numpy as np
 from udesys.data import Dataset, Trajectory
 from udesys.errors import SolveError
 from udesys.fit import FitResult
+from udesys.fit.onward_fields import FieldTimes, simulate_fields
 from udesys.integrate import lattice
 from udesys.integrate.driving import Driving, driving_of
 from udesys.model import HybridODE
-from udesys.model.along_grid import FormAlongGrid, GridLaw, HybridAlongGrid
+from udesys.model.along_grid import FormAlongGrid, HybridAlongGrid
 from udesys.model.closed_form import ClosedForm
 
-AGREEMENT = 1e-6  # relative change on doubling the steps at which a simulation is accepted
-ENOUGH = 1e-4  # the same for a band, which is known to some percent
-MOST_STEPS = 256  # between two times
+ENOUGH = 1e-4  # relative change on doubling the steps of a band, which is known to some percent
 NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
 REMEMBERED = 8  # courses
 _courses: OrderedDict = OrderedDict()  # those simulated last: points ask for theirs one after the other
@@ -38,69 +37,6 @@ def run_of(model: HybridODE, trajectory: int) -> tuple[slice, int]:
 def drivings_of(model: HybridODE, of_point: Callable[[Trajectory], Driving | None], runs) -> list[Driving] | None:
     """What drives every point of a run; None where nothing does."""
     return [of_point(run) for run in runs] if known_names(model) else None
-
-
-def simulate_fields(
-    law: GridLaw, x0: np.ndarray, t0: float, t: np.ndarray, drivings: list[Driving] | None = None
-) -> np.ndarray:
-    """Fields (time, n, d) from x0 (n, d) at t0, the steps doubled until they no longer matter.
-
-    Args:
-        law: the right side.
-        t: (time,) increasing from t0 on.
-        drivings: the inputs and covariates of every point; None where there are none.
-
-    Raises:
-        SolveError: t does not increase from t0 on, or the fields leave the finite numbers.
-    """
-    times = _Times(t0, t, drivings)
-    return times.converged(law, x0)[0].states[times.rows]
-
-
-class _Times:
-    """The times at which fields are wanted, with what drives them there; arguments as for `simulate_fields`."""
-
-    def __init__(self, t0: float, t: np.ndarray, drivings: list[Driving] | None):
-        if t.ndim != 1 or len(t) == 0 or not np.isfinite(t).all() or (np.diff(t) <= 0).any() or t[0] < t0:
-            raise SolveError(f"t must be finite and increase from {t0:g} on, the time of the initial values. Sort it.")
-        grid = np.unique(np.append(t, t0))
-        self.grid = grid if drivings is None else drivings[0].grid(grid)
-        self.rows, self.driving, gaps = np.searchsorted(self.grid, t), _along(drivings, self.grid), np.diff(self.grid)
-        self.base = np.maximum(np.ceil(gaps / np.median(gaps)), 1).astype(np.int64) if len(gaps) else gaps.astype(int)
-
-    def course(self, law: GridLaw, x0: np.ndarray, count: int, guess: np.ndarray | None = None) -> lattice.Course:
-        """With so many times as many steps as one for a usual interval."""
-        return lattice.simulate(law.lattice, law, x0, self.grid, count * self.base, self.driving, guess)
-
-    def converged(self, law: GridLaw, x0: np.ndarray, agreement: float = AGREEMENT) -> tuple[lattice.Course, int]:
-        """A course whose steps no longer matter, and how many that took.
-
-        Raises:
-            SolveError: the fields leave the finite numbers.
-        """
-        coarse, count = None, 1
-        while count <= MOST_STEPS:
-            fine = self.course(law, x0, count)
-            fine = None if fine.lost else fine
-            if fine is not None and coarse is not None:
-                size = np.abs(fine.states).max((0, 1)) + 1e-300
-                if (np.abs(fine.states - coarse.states).max((0, 1)) <= agreement * size).all():
-                    return fine, count
-            coarse, count = fine, 2 * count
-        if coarse is None:
-            raise SolveError(f"the fields leave the finite numbers before t = {self.grid[-1]:g}. Ask for less.")
-        return coarse, count // 2
-
-
-def _along(drivings: list[Driving] | None, grid: np.ndarray):
-    """Inputs and covariates of all points between the times of a grid, as `integrate.lattice` asks for them."""
-    if drivings is None:
-        return None
-
-    def values(interval: int, s: np.ndarray) -> np.ndarray:
-        return np.stack([driving.values(grid[interval] + s) for driving in drivings], 1)
-
-    return values
 
 
 def outputs_of(form: ClosedForm, t: np.ndarray, states: np.ndarray, driving: Driving | None, values=None) -> np.ndarray:
@@ -156,7 +92,7 @@ def _linearised(form, x0, t0, t, drivings, covariance, run):
     if covariance is None or not np.isfinite(covariance.values).all():
         empty = np.full((len(t), n, m), np.nan)
         return empty, empty.copy()
-    law, times = FormAlongGrid(form), _Times(t0, t, drivings)
+    law, times = FormAlongGrid(form), FieldTimes(t0, t, drivings)
     course, count = times.converged(law, x0, ENOUGH)
     states, p = course.states[times.rows], len(form.values)
     follow = np.swapaxes(covariance.mixed[run], 1, 2) @ np.linalg.pinv(covariance.values, hermitian=True)  # (n, d, p)

@@ -123,8 +123,13 @@ class FitResult:
 
         Args:
             t: (time,) increasing, from the trajectory's first time on [the data's time unit].
-            trajectory: which trajectory's initial values to start from.
+            trajectory: which trajectory's initial values to start from; of fields a point, which is simulated with all
+                others of its run.
         """
+        if self.model.grid is not None:
+            from udesys.fit.simulating import simulate_point
+
+            return simulate_point(self, np.asarray(t, float), trajectory)
         t0 = self.data.trajectories[trajectory].t[0]
         t = np.asarray(t, float)
         grid = t if t[0] == t0 else np.concatenate([[t0], t])

@@ -9,15 +9,30 @@ import numpy as np
 from udesys.data import Dataset
 from udesys.errors import FitError
 from udesys.fit.attempt import refine_substeps
+from udesys.fit.onward_fields import simulate_fields
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.result import FitResult
 from udesys.fit.start import curves_through
+from udesys.integrate.driving import driving_of
+from udesys.model.along_grid import HybridAlongGrid
 
 TOLERANCE = 0.01  # of the noise: error of one interval's solution; along a trajectory it adds up
 
 
+def simulate_point(fit: FitResult, t: np.ndarray, trajectory: int) -> np.ndarray:
+    """States (time, d) of one point of fields, simulated with all points of its run; see `FitResult.simulate`."""
+    model, (run, point) = fit.model, divmod(trajectory, fit.model.grid.n)
+    at = slice(run * model.grid.n, (run + 1) * model.grid.n)
+    names, points = (*model.inputs, *model.covariates), fit.data.trajectories[at]
+    drivings = [driving_of(fit.data, own, names) for own in points] if names else None
+    law, start = HybridAlongGrid(fit.problem.field, fit.unknowns.theta), fit.unknowns.nodes[fit.problem.first[at]]
+    return simulate_fields(law, start, float(points[0].t[0]), t, drivings)[:, point]
+
+
 def simulate_data(fit: FitResult, data: Dataset, x0) -> list[np.ndarray]:
     """See `FitResult.simulate_data`."""
+    if fit.model.grid is not None:
+        raise FitError("other data of fields are not simulated by a fit. Discover the law, and forecast that.")
     problem = ShootingProblem(fit.model, data, fit.problem.field, method=fit.problem.method, pinned=False)
     guess = curves_through(problem, smoothed=True, trusted=problem.mask > 0)[0]
     starts = guess[problem.first].copy()

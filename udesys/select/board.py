@@ -275,13 +275,15 @@ class Board:
 
     def _profiled(self, best: Ranked) -> bool:
         """Whether the best law's residuals show noise that grows with what is measured, as they did not before."""
-        error = self.data.y - best.refit.outputs
+        error, mask = self.data.y - best.refit.outputs, self.data.mask.copy()
+        if self.model.grid is not None:
+            mask[self.data.segments[0]] = 0.0  # fitted point by point, these are smaller than the noise, whatever it is
         factors, found = np.ones_like(error), {}
         for j in np.flatnonzero(self.counts > 0):
             name = self.model.measurable[j]
             if name in self.fit.given_noise or not np.isfinite(error[:, j]).all():
                 continue
-            profile = noise_profile(error[:, j], best.refit.outputs[:, j], self.data.mask[:, j])
+            profile = noise_profile(error[:, j], best.refit.outputs[:, j], mask[:, j])
             if profile is not None:
                 factors[:, j], found[name] = profile.factors, profile
         if not found or self.profiles.keys() == found.keys():

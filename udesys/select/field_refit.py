@@ -231,7 +231,7 @@ class FieldSystem:
             mixed.append(np.einsum("ndc,pc->npd", changes, between))
             known = np.einsum("nic,ce,nje->nij", changes, whole, changes, optimize=True)
             taken = (changes**2).sum(2)  # share of a point's own start that the changes hold
-            left = np.where(weight > 0, (1.0 - taken) / np.maximum(weight, 1e-300) ** 2, 0.0)
+            left = (1.0 - taken) / np.where(weight > 0, weight, np.inf) ** 2
             places = np.arange(weight.shape[1])
             known[:, places, places] += np.maximum(left, 0.0)
             own.append(known)
