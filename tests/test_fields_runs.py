@@ -19,7 +19,9 @@ from udesys.assess import fields as assess_fields
 from udesys.assess.ahead import forecast_table
 from udesys.assess.export import export_text
 from udesys.assess.field_runs import field_runs, hybrid_along, law_along, point_of
+from udesys.assess.whiteness_fields import FittedFields
 from udesys.errors import DataError, FitError, UdesysError
+from udesys.integrate import lattice
 from udesys.integrate.driving import driving_of
 from udesys.model import standalone_fields
 from udesys.model.closed_form import ClosedForm
@@ -259,6 +261,31 @@ def test_bands_follow_from_the_covariance_and_finite_differences(law):
     band = law.bands(t, point)
     half = 0.5 * (band["u high"] - band["u low"]).to_numpy()
     assert half == pytest.approx(1.959964 * np.sqrt(variance), rel=2e-3)
+
+
+@pytest.mark.parametrize("few", [64, 4])
+def test_what_a_fit_takes_up_of_errors_is_the_projection_on_all_slopes(few, monkeypatch):
+    """Against a dense projection on differences by the constants and by all starts, with long waves alone or all."""
+    monkeypatch.setattr(lattice, "FEW", few)
+    law = carried_law()
+    footing, form = law.footing, law.closed_form
+    data, x0 = footing.data, footing.x0
+    found = FittedFields(form, data, footing.steps, x0, data.mask)
+
+    def weighted(values, start):
+        return (form.simulate(start, data.t, data.segments, footing.steps, values=values)[0] / data.noise).ravel()
+
+    step, columns = 1e-5, []
+    for move in np.eye(len(form.values)) * step:
+        columns.append((weighted(form.values + move, x0) - weighted(form.values - move, x0)) / (2 * step))
+    for move in (np.eye(x0.size) * step).reshape(-1, *x0.shape):
+        columns.append((weighted(form.values, x0 + move) - weighted(form.values, x0 - move)) / (2 * step))
+    basis = np.linalg.qr(np.array(columns).T)[0]
+    assert found.rank == len(columns)
+    assert found.leverage == pytest.approx((basis**2).sum(1).reshape(data.mask.shape), abs=1e-3)
+    errors = np.random.default_rng(0).standard_normal((2, *data.mask.shape))
+    flat = errors.reshape(2, -1)
+    assert found.left(errors).reshape(2, -1) == pytest.approx(flat - (flat @ basis) @ basis.T, abs=1e-3)
 
 
 def test_a_profile_of_fields_agrees_with_the_covariance_where_the_law_is_nearly_linear(again):
