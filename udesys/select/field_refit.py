@@ -7,7 +7,7 @@ hybrid has them, which costs a refit nothing for being on a fine grid; what is n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from udesys.model.closed_form import ClosedForm
 from udesys.model.runs_on_grid import driving_along, runs_of
 from udesys.search.measurements import Measurements
 from udesys.select.refit import Point, Refit, Refitter, step_within
+
+
+NOTHING = 1e-3  # of a prior's standard deviation
 
 
 @dataclass
@@ -91,6 +94,13 @@ class FieldRefitter(Refitter):
         data, form = self.data, refit.form
         courses = self._courses(form, form.values, refit.x0, steps)
         return None if courses is None else form.outputs(data.t, self._states(form, courses), data.u)
+
+    def _done(self, form: ClosedForm, point: Point) -> Refit | None:
+        """What a prior holds at zero is zero, where it came to next to nothing."""
+        priors = [self.priors.get(name, (np.nan, np.nan)) for name in form.names]
+        mean, sd = np.array(priors, dtype=float).reshape(-1, 2).T
+        nothing = (mean == 0) & (np.abs(point.values) < NOTHING * sd)
+        return super()._done(form, replace(point, values=np.where(nothing, 0.0, point.values)))
 
     def _through_windows(self, form, iterations, hopeless):
         """Fields have no windows: a law that one simulation rejects is given up."""
