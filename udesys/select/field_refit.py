@@ -19,7 +19,6 @@ from udesys.model.runs_on_grid import driving_along, runs_of
 from udesys.search.measurements import Measurements
 from udesys.select.refit import Point, Refit, Refitter, step_within
 
-
 NOTHING = 1e-3  # of a prior's standard deviation
 
 
