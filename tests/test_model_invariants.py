@@ -244,7 +244,7 @@ def test_a_positive_state_is_looked_at_where_a_term_could_carry_it_below_zero():
 
 def test_a_model_of_which_nothing_is_said_is_as_it_was():
     model = HybridODE(PREY)
-    assert model.invariants.gated_rhs is model.rhs and model.invariants.gated_outputs(0) == []
+    assert model.invariants.acting_rhs is model.rhs and not model.invariants.gates and not model.invariants.held
     assert (model.stays_zero, model.conserved, model.invariants.inward) == ((), (), ())
 
 

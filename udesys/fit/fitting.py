@@ -15,6 +15,7 @@ from udesys.fit.enough import check_enough
 from udesys.fit.fields import fields_from, gauged
 from udesys.fit.identifiability.findings import Identifiability
 from udesys.fit.identifiability.of_hybrid import identifiability_of
+from udesys.fit.inward import inward
 from udesys.fit.options import FitOptions
 from udesys.fit.outliers import are_outliers, outlying
 from udesys.fit.profiles_on_grid import refuse_other_points, without_operators
@@ -73,6 +74,7 @@ def fit(
     options = options or FitOptions()
     _check_device(options.device)
     check_enough(model, data, noise)
+    model = inward(model, data)
     if model.grid is not None:
         with one_thread(), np.errstate(all="ignore"):
             return _fit_fields(model, data, seed, noise, options, progress, began)
@@ -355,7 +357,8 @@ def _said_of(parameters: dict, open_: Identifiability, model: HybridODE) -> tupl
     """What the hybrid leaves open."""
     warnings = [*open_.sentences]
     for name, (value, stderr) in parameters.items():
-        if model.slots and stderr > BARE_STDERR * abs(value) and name not in open_.names:
+        told = name in open_.names or model.parameters[name].prior is not None
+        if model.slots and stderr > BARE_STDERR * abs(value) and not told:
             warnings.append(
                 f"{name} is barely determined by the hybrid (its standard error, {stderr:.2g}, exceeds it); the closed "
                 "form may tell it better."

@@ -9,6 +9,7 @@ import numpy as np
 
 from udesys.data import Dataset
 from udesys.fit.fields import gauged
+from udesys.fit.inward import inward
 from udesys.fit.options import FitOptions
 from udesys.fit.problem import ShootingProblem
 from udesys.fit.profiles_on_grid import runs_of_data, with_operators, without_operators
@@ -43,6 +44,7 @@ def taken_apart(fit: FitResult) -> tuple[dict[str, np.ndarray], dict]:
     plain["stages"] = [asdict(stage) for stage in fit.stages]
     plain["options"] = asdict(fit.options)
     plain["device"] = problem.device
+    plain["held"] = list(fit.model.invariants.held)
     plain["unknowns"] = {name: getattr(unknowns, name) for name in _PLAIN_UNKNOWNS}
     layouts = zip(fit.model.slots, problem.field.layouts, strict=True)
     plain["networks"] = {
@@ -64,6 +66,7 @@ def put_together(model: HybridODE, data: Dataset, arrays: Mapping[str, np.ndarra
         KeyError, TypeError, ValueError: they are no fit of this model to these data.
     """
     known = {e.name: np.array(arrays[e.name]) for e in fields(Unknowns) if e.name in arrays}
+    model = inward(model, data) if plain.get("held") else model  # older versions held none
     model, data = gauged(model, data), _along_grid(model, data, known["nodes"])
     problem = _problem(model, data, arrays, plain)
     unknowns = Unknowns(**known, **{name: plain["unknowns"][name] for name in _PLAIN_UNKNOWNS})

@@ -35,7 +35,7 @@ class CompiledField:
         model, fixed, self.field = field.model, field.model.fixed_values, field
         point = [*model.states, *field.parameters, "t", *model.exogenous]
         arguments = [a for trees in field.argument_trees for a in trees]
-        slopes = [T.substitute(right, fixed) for right in model.invariants.gated_rhs]
+        slopes = [T.substitute(right, fixed) for right in model.invariants.acting_rhs]
         blocks, outputs, n_units = _blocks(field, 1 + len(arguments))
         entries, derivatives = _derivatives(field, slopes, arguments, outputs, n_units)
         inputs = [*point, *field.outputs]
@@ -119,7 +119,7 @@ class CompiledField:
         return [arguments[k] for k in range(len(field.layouts))], by_state, by_output
 
     def term(self, slot: int, arguments: np.ndarray, theta: np.ndarray):
-        """Values (points, outputs) of a network at arguments (points, arguments) in data units.
+        """Values (points, outputs) of what acts of a network at arguments (points, arguments) in data units.
 
         Returns:
             The values, and their derivative by the network's weights (points, outputs, weights).
@@ -127,10 +127,7 @@ class CompiledField:
         products = [arguments[:, i] * arguments[:, j] for i, j in self.field.layouts[slot].pairs]
         seen = np.column_stack([arguments, *products])
         values, _, slopes = self._network(slot, seen, theta, weights=True)
-        for k, places in self.field.model.invariants.gated_outputs(slot):
-            gate = arguments[:, list(places)].prod(1)
-            values[:, k] *= gate
-            slopes[:, k] *= gate[:, None]
+        self.field.model.invariants.act(slot, arguments, values, slopes)
         return values, slopes
 
     def _network(self, k: int, arguments: np.ndarray, theta: np.ndarray, *, weights: bool):

@@ -81,7 +81,7 @@ class HybridField:
         self.calls = [(k, call) for k, slot in enumerate(model.slots) for call in slot.calls]
         self.outputs = [call.output_name(i) for k, call in self.calls for i in range(model.slots[k].n_outputs)]
         point = [*model.states, *self.parameters, "t", *model.exogenous]
-        rhs = [T.substitute(r, fixed) for r in model.invariants.gated_rhs]
+        rhs = [T.substitute(r, fixed) for r in model.invariants.acting_rhs]
         arguments = [self._argument_trees(k, call) for k, call in self.calls]
         self.argument_trees = arguments
         self._argument_programs = [Program(a, point) for a in arguments]
@@ -186,7 +186,7 @@ class HybridField:
         return z * _on(scale.width, x) + _on(scale.shift, x)
 
     def term(self, slot_index: int, arguments, theta, *, jacobian=False):
-        """Values (points, outputs) of a slot's network at arguments (points, arguments) in data units.
+        """Values (points, outputs) of what acts of a slot's network at arguments (points, arguments) in data units.
 
         Returns:
             The values, and with `jacobian` also their derivative by the slot's weights
@@ -201,16 +201,12 @@ class HybridField:
         weights = theta[self.weights_of[slot_index]]
         out, _, cache = forward_with_jacobian(layout, weights, z)
         width = _on(scale.output, arguments)
-        values = out * width
-        for k, places in self.model.invariants.gated_outputs(slot_index):
-            values[:, k] *= arguments[:, list(places)].prod(1)
-        if not jacobian:
-            return values
-        eye = torch.diag(width).expand(len(z), 1, len(width), len(width))
-        slopes = weight_jacobian(layout, cache, eye)
-        for k, places in self.model.invariants.gated_outputs(slot_index):
-            slopes[:, k] *= arguments[:, list(places)].prod(1)[:, None]
-        return values, slopes
+        values, slopes = out * width, None
+        if jacobian:
+            eye = torch.diag(width).expand(len(z), 1, len(width), len(width))
+            slopes = weight_jacobian(layout, cache, eye)
+        self.model.invariants.act(slot_index, arguments, values, slopes, self._functions)
+        return (values, slopes) if jacobian else values
 
 
 def _on(values: np.ndarray, like):

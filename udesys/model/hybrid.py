@@ -61,7 +61,9 @@ class HybridODE:
         observe: name -> expression over states, parameters, t, inputs and covariates: a measured quantity that
             is a function of the state.
         positive: states that are never below zero: no fitted state at a sample is, and no formula is taken with which
-            such a state would fall where it is zero, at points that the data visited. Networks are not held to that.
+            such a state would fall where it is zero, at points that the data visited. From when the model meets data,
+            what of a network would pull it down fades with it, where the signs of what else is there are known; `str`
+            says where not. Bounds of parameters tell signs, inputs and covariates theirs.
         stays_zero: states that do not leave zero: what networks add to their equations vanishes where they do.
         conserved: sums of states, with numbers before them, that stay what they are, such as "S + I + R". Where the
             networks leave them free, one of these is put as what the others leave of it.
@@ -75,7 +77,7 @@ class HybridODE:
         parameters: name -> Parameter in order of appearance.
         slots: the networks.
         observe: name -> tree.
-        invariants: how `stays_zero` and `conserved` are kept.
+        invariants: how `positive`, `stays_zero` and `conserved` are kept.
 
     Raises:
         ModelError: an equation cannot be read, or a name is unknown or used twice.

@@ -1,18 +1,21 @@
-"""What the user says that the equations keep: states that stay zero, and sums that stay what they are.
+"""What the user says that the equations keep: states that stay zero or above, and sums that stay what they are.
 
 A sum is kept by putting one network as what the others leave of it; a state stays zero by multiplying the networks that
-would move it with an argument that is zero where it is. Both hold exactly, before any fit and whatever the weights.
+would move it with an argument that is zero where it is; a positive state does not fall where it is zero, as what of a
+network pulls it down fades there (see `model.inward`). All hold exactly, whatever the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from udesys.errors import ModelError, did_you_mean
 from udesys.model import tree as T
 from udesys.model.grammar import NetworkCall, parse_expression
+from udesys.model.inward import Demand, Held, demands_of, held_by, program_of
 from udesys.model.polynomial import expanded, linear_in, to_tree
 from udesys.model.vanishing import Vanishing, vanishes
 
@@ -48,6 +51,9 @@ class Invariants:
         vanishing: term -> where it is zero.
         gates: term -> places of the arguments with which its network is multiplied.
         inward: positive states that a missing term could carry below zero.
+        demands: what these demand of the terms.
+        open: state of these -> why nothing.
+        held: term -> how it is held to that; empty until the model meets data, which tell how large the states are.
     """
 
     rhs: tuple[T.Tree, ...]
@@ -57,24 +63,50 @@ class Invariants:
     vanishing: Mapping[str, tuple[Vanishing, ...]] = field(default_factory=dict)
     gates: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     inward: tuple[str, ...] = ()
+    demands: tuple[Demand, ...] = ()
+    open: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, Held] = field(default_factory=dict)
 
     @property
-    def gated_rhs(self) -> tuple[T.Tree, ...]:
-        """The right sides over the bare networks: each times the arguments that make its term zero."""
-        if not self.gates:
+    def acting_rhs(self) -> tuple[T.Tree, ...]:
+        """The right sides over the bare networks."""
+        if not self.gates and not self.held:
             return self.rhs
         values = {
-            call.output_name(k): gated(T.Symbol(call.output_name(k)), call.args, self.gates.get(term, ()))
+            call.output_name(k): self.acting(term, T.Symbol(call.output_name(k)), call.args)
             for slot in self.slots
             for call in slot.calls
             for k, term in enumerate(slot.terms)
         }
         return tuple(T.substitute(right, values) for right in self.rhs)
 
-    def gated_outputs(self, slot_index: int) -> list[tuple[int, tuple[int, ...]]]:
-        """Outputs of a slot that are multiplied with arguments, and the places of these."""
-        terms = self.slots[slot_index].terms if self.gates else ()
-        return [(k, self.gates[term]) for k, term in enumerate(terms) if term in self.gates]
+    def acting(self, term: str, output: T.Tree, arguments: Sequence[T.Tree]) -> T.Tree:
+        """What acts of a bare network's output: times the arguments that make it zero, and no more than it may."""
+        output = gated(output, arguments, self.gates.get(term, ()))
+        return self.held[term].tree(output, tuple(arguments)) if term in self.held else output
+
+    def act(self, slot_index: int, arguments, values, slopes=None, functions: dict | None = None) -> None:
+        """The same at points, in place.
+
+        Args:
+            slot_index: of the network.
+            arguments: (points, arguments), of which the first are those of the call [data units].
+            values: (points, outputs) of the bare network.
+            slopes: (points, outputs, weights) their derivatives.
+            functions: for tensors, see `Program.run`.
+        """
+        for k, term in enumerate(self.slots[slot_index].terms if self.gates or self.held else ()):
+            if term in self.gates:
+                gate = arguments[:, list(self.gates[term])].prod(1)
+                values[:, k] *= gate
+                if slopes is not None:
+                    slopes[:, k] *= gate[:, None]
+            if term in self.held:
+                program = program_of(self.held[term], arguments.shape[1])
+                output = 1.0 * values[:, k]  # by itself, as values change in place
+                values[:, k], slope = program.run([*arguments.T, output], functions)
+                if slopes is not None:
+                    slopes[:, k] *= slope[:, None]
 
 
 def gated(output: T.Tree, arguments: Sequence[T.Tree], places: Sequence[int]) -> T.Tree:
@@ -105,7 +137,26 @@ def hold(model: HybridODE, stays_zero: Sequence[str], conserved: Sequence[str]) 
     inward = [s for s in model.positive if s not in stays_zero and _moved_by_term(held, model, s)]
     written = _outputs(Invariants(rhs=model.rhs, slots=model.slots))
     replaced = [replace(r, text=_written(r.tree, written)) for r in held.replaced]
-    return replace(held, inward=tuple(inward), replaced=tuple(replaced))
+    return _demanding(replace(held, inward=tuple(inward), replaced=tuple(replaced)), model, frozenset())
+
+
+def held_inward(
+    model: HybridODE, positive: Collection[str], size: Callable[[T.Tree], float], soft: float
+) -> Invariants:
+    """The invariants of a model whose networks are held to what its positive states demand.
+
+    Args:
+        model: the model.
+        positive: inputs, covariates and the like that are never below zero.
+        size: argument of a network -> its size, not above zero where that is not known.
+        soft: part of the size of a state within which what pulls it down fades.
+    """
+    held = _demanding(model.invariants, model, frozenset(positive))
+    sizes = {d.argument: size(d.argument) for d in held.demands if d.argument is not None}
+    unknown = {d.state: d.argument for d in held.demands if d.argument is not None and not sizes[d.argument] > 0}
+    why = {state: f"nothing tells how large {T.to_text(argument)} is" for state, argument in unknown.items()}
+    demands = tuple(d for d in held.demands if d.state not in unknown)
+    return replace(held, demands=demands, open={**held.open, **why}, held=held_by(demands, sizes, soft))
 
 
 def describe(invariants: Invariants, stays_zero: Sequence[str], conserved: Sequence[str]) -> list[str]:
@@ -123,6 +174,11 @@ def describe(invariants: Invariants, stays_zero: Sequence[str], conserved: Seque
     for text in conserved:
         lines.append(f"conserved: {text}")
         lines += [f"  so {r.name} is {r.text}" for r in invariants.replaced if r.kept == text]
+    for state in invariants.inward:
+        if why := invariants.open.get(state):
+            lines.append(f"networks may carry {state} below zero between samples: {why}")
+        elif terms := list(dict.fromkeys(d.term for d in invariants.demands if d.state == state)):
+            lines.append(f"does not fall where it is zero: {state}; {' and '.join(terms)} cannot pull it down there")
     return lines
 
 
@@ -309,3 +365,22 @@ def _moved_by_term(held: Invariants, model: HybridODE, state: str) -> bool:
     except ArithmeticError:
         pass
     return bool(T.symbols(right) & _outputs(held).keys())
+
+
+# ------------------------------------------------------------------ positive states
+def _demanding(held: Invariants, model: HybridODE, positive: frozenset[str]) -> Invariants:
+    """The invariants with what positive states demand of the networks."""
+    outputs, demands, why = _outputs(held), {}, {}
+    bounded = {name for name, p in model.parameters.items() if not p.fixed and p.bounds[0] >= 0}
+    signs = positive | bounded | {*model.positive}
+    for state in held.inward:
+        right = T.substitute(held.rhs[model.states.index(state)], model.fixed_values)
+        text = partial(_written, outputs=outputs)
+        demands[state], why[state] = demands_of(state, right, zero_with(model, state), outputs, signs, text)
+    blind = {(d.term, d.sign) for own in demands.values() for d in own if d.place is None}
+    for state, own in demands.items():
+        nothing = next((d.term for d in own if d.place is None and (d.term, -d.sign) in blind), "")
+        if nothing:
+            why[state] = f"{nothing} would have to be zero everywhere"
+    demands = tuple(d for state, own in demands.items() if not why[state] for d in own)
+    return replace(held, demands=demands, open={state: reason for state, reason in why.items() if reason}, held={})

@@ -21,6 +21,7 @@ from udesys.assess.support import Support
 from udesys.data import Dataset, Trajectory
 from udesys.fit import FitResult
 from udesys.fit.fields import gauged
+from udesys.fit.inward import inward
 from udesys.fit.keeping import put_together, taken_apart
 from udesys.model import Grid, HybridODE, Network, Parameter
 from udesys.model import tree as T
@@ -173,7 +174,7 @@ def law_of(
         KeyError, TypeError, ValueError, ModelError: they are no law of this model.
     """
     kept, arrays = from_exact_json(plain), {} if tensors is None else _arrays(tensors)
-    model = gauged(model, data)
+    model = gauged(inward(model, data), data)
     form = _form(model, kept)
     residuals = {
         term: Residual(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udesys.data import Dataset
+from udesys.fit.inward import inward
 from udesys.fit.options import FitOptions
 from udesys.model import HybridODE, Network, Parameter
 from udesys.model import tree as T
@@ -113,7 +114,8 @@ class Spec:
         lines += [] if self.model.grid is None else [f"  fields on {self.model.grid}"]
         if self.model.positive:
             lines.append(f"  never below zero: {', '.join(self.model.positive)}")
-        lines += [f"  {line}" for line in describe(self.model.invariants, self.model.stays_zero, self.model.conserved)]
+        kept = inward(self.model, self.data).invariants
+        lines += [f"  {line}" for line in describe(kept, self.model.stays_zero, self.model.conserved)]
         lines += _describe_parameters(self.model)
         lines += _describe_networks(self.model, sum(self.data.n_measured.values()))
         lines.append(f"Noise  {_describe_noise(self.noise, self.data)}")

@@ -15,7 +15,6 @@ from udesys.integrate.adaptive_machine import evaluate
 from udesys.model import tree as T
 from udesys.model.closed_form import ClosedForm
 from udesys.model.hybrid import HybridODE
-from udesys.model.invariants import gated
 from udesys.model.program import Program
 
 if TYPE_CHECKING:
@@ -142,9 +141,8 @@ def network_trees(field: HybridField, slot: int, theta: np.ndarray) -> list[T.Tr
     matrix, bias = layers[-1]
     outputs = [T.add(a, b) for a, b in zip(_affine(matrix, bias, units), _affine(skip, 0.0 * bias, seen), strict=True)]
     outputs = [T.mul(T.Number(float(size)), a) for size, a in zip(scale.output, outputs, strict=True)]
-    for k, places in field.model.invariants.gated_outputs(slot):
-        outputs[k] = gated(outputs[k], plain, places)
-    return outputs
+    terms = zip(of.terms, outputs, strict=True)
+    return [field.model.invariants.acting(term, output, plain) for term, output in terms]
 
 
 def _affine(matrix: np.ndarray, bias: np.ndarray, units: list[T.Tree]) -> list[T.Tree]:
