@@ -76,7 +76,12 @@ def test_predictions_are_in_long_form_with_the_position(law):
 def test_equations_have_partial_derivatives_in_latex(law):
     text = export_text(law, "latex")
     assert r"\frac{\partial u}{\partial t} &=" in text
-    assert r"\partial_{x} u" in text and r"\partial_{xx} u" in text and r"\left\langle u \right\rangle" in text
+    assert r"\partial_{x} u" in text and r"\partial_{xx} u" in text
+    assert "langle" not in text, "what its prior holds at zero is not written"
+    form = law.closed_form
+    values = np.where(np.arange(len(form.values)), form.values, 0.5)
+    moved = replace(law, closed_form=form.with_values(values))
+    assert r"0.5 \, \left\langle u \right\rangle" in export_text(moved, "latex")
     assert r"u \, \partial_{x} u" in export_text(carried_law(), "latex")
 
 
