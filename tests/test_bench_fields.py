@@ -71,7 +71,6 @@ def test_fisher_kpp_is_as_the_study_has_it():
 
 
 @pytest.mark.slow
-@pytest.mark.sample
 def test_fisher_kpp_with_a_learned_stencil_is_found():
     run = find_once(COARSE, 0)
     assert not run.failure

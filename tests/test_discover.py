@@ -291,6 +291,7 @@ def test_the_intervals_hold_the_truth_in_a_few_runs():
 # --- a law that is not quite there -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_wandering_residuals_count_for_less_and_the_simple_law_is_kept():
     t = np.linspace(0, 12, 300)  # decay beside a slow disturbance that no formula in x can express
     exact = solve_ivp(lambda t, x: [-x[0] + 0.05 * np.sin(1.3 * t)], (0, 12), [2.0], t_eval=t, rtol=1e-10).y.T

@@ -57,7 +57,7 @@ _WITHIN = {"beta3_u": 5.0, "r": 2.0}
 CASES = {
     COARSE: Case(0.005, _STENCIL, _WITHIN, points=25),
     FINE: Case(0.005, _STENCIL, _WITHIN, points=400),
-    "burgers": Case(0.01, {"c": 1.0}, {"c": 5.0}, system="burgers"),
+    "burgers": Case(0.01, {"nu": 0.1, "c": 1.0}, {"nu": 5.0, "c": 5.0}, system="burgers"),
     "brusselator": Case(0.01, {"D": 0.02, "k": 1.0}, {"D": 5.0, "k": 5.0}, system="brusselator_field"),
 }
 # Which constant of the formula, written as a sum of monomials, is a true one, and its sign there.
