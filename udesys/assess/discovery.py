@@ -15,13 +15,13 @@ from udesys.assess.covariance import Covariance
 from udesys.assess.diagnostics import Diagnostics
 from udesys.assess.draws import Likelihood
 from udesys.assess.estimate import Estimate
-from udesys.assess.fields import bands_of, course_of, drivings_of, inputs_of, known_names, run_of
+from udesys.assess.field_runs import band_along, point_at, states_along
+from udesys.assess.fields import inputs_of
 from udesys.assess.footing import Footing, Rival
 from udesys.assess.forecast import Course, driving_along, simulate_law
 from udesys.data import Dataset
 from udesys.errors import UdesysError
 from udesys.fit import FitResult
-from udesys.integrate.driving import driving_of
 from udesys.model import HybridODE
 from udesys.model.closed_form import ClosedForm
 
@@ -245,8 +245,8 @@ class Discovery:
             return bands_new(self, t, new, self._likelihood(0))
         edges = {self.data.time: t}
         if self.model.grid is not None:
-            at, point = run_of(self.model, trajectory)
-            low, high = bands_of(self.closed_form, *self._run_start(at), t, self._drivings(at), self.covariance, at)
+            whole, point = point_at(self, trajectory)
+            low, high = band_along(self, whole, t)
             for j, name in enumerate(self.model.measurable):
                 edges |= {f"{name} low": low[:, point, j], f"{name} high": high[:, point, j]}
             return pd.DataFrame(edges)
@@ -328,29 +328,12 @@ class Discovery:
         run = self.data.trajectories[trajectory]
         return run, np.array([list(self.initial[run.name].values())])
 
-    def _run_start(self, at: slice) -> tuple[np.ndarray, float]:
-        """Fields (n, d) at the first time of a run, and that time."""
-        runs = self.data.trajectories[at]
-        return np.array([list(self.initial[run.name].values()) for run in runs]), float(runs[0].t[0])
-
-    def _drivings(self, at: slice):
-        """What drives every point of a run."""
-        known = known_names(self.model)
-
-        def of_point(run):
-            others = () if self.heldout is None else self.heldout.trajectories
-            rest = next(((self.heldout, o) for o in others if o.name == run.name and o.t[0] > run.t[-1]), None)
-            return driving_of(self.data, run, known, rest)
-
-        return drivings_of(self.model, of_point, self.data.trajectories[at])
-
     def _simulated(self, t: np.ndarray, trajectory: int):
         """States (time, d), and the inputs (time, k) or None."""
         if self.model.grid is not None:
-            at, point = run_of(self.model, trajectory)
-            drivings = self._drivings(at)
-            states = course_of(self.closed_form, *self._run_start(at), t, drivings)[:, point]
-            return states, inputs_of(self.model, t, drivings and drivings[point])
+            whole, point = point_at(self, trajectory)
+            states, drivings = states_along(self, whole, t)
+            return states[:, point], inputs_of(self.model, t, drivings and drivings[point])
         run, x0 = self._start(trajectory)
         driving = driving_along(self.model, self.data, self.heldout, run)
         states = simulate_law(self.closed_form, x0, run.t[0], t, driving)

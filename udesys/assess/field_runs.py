@@ -109,6 +109,17 @@ def point_of(law, name: str) -> tuple[FieldRun, int | None]:
     raise DataError(f"there is no run {name!r}. {did_you_mean(name, names, listed='The law was fitted to')}")
 
 
+def point_at(law, trajectory: int) -> tuple[FieldRun, int]:
+    """The run that a fitted trajectory is a point of, and the point's place in it.
+
+    Args:
+        law: a Discovery of a model with a grid.
+        trajectory: its place among those that were fitted.
+    """
+    run, point = divmod(trajectory, law.model.grid.n)
+    return field_runs(law)[run], point
+
+
 # ------------------------------------------------------------------ the law
 def law_along(law, run: FieldRun, t: np.ndarray) -> np.ndarray:
     """(times, n, m) fields and observables of the law from the run's initial profile.
@@ -121,9 +132,17 @@ def law_along(law, run: FieldRun, t: np.ndarray) -> np.ndarray:
     Raises:
         SolveError: the times are not usable, or the fields leave the finite numbers.
     """
+    return _with_observables(law, t, *states_along(law, run, t))
+
+
+def states_along(law, run: FieldRun, t: np.ndarray):
+    """(times, n, d) fields of the law from the run's initial profile, and what drives every point.
+
+    Args:
+        law, run, t: as for `law_along`, which says what is raised too.
+    """
     drivings = drivings_along(law, run)
-    states = course_of(law.closed_form, start_of(law, run), float(run.points[0].t[0]), t, drivings)
-    return _with_observables(law, t, states, drivings)
+    return course_of(law.closed_form, start_of(law, run), float(run.points[0].t[0]), t, drivings), drivings
 
 
 def band_along(law, run: FieldRun, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

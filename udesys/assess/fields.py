@@ -28,12 +28,6 @@ def known_names(model: HybridODE) -> tuple[str, ...]:
     return (*model.inputs, *model.covariates)
 
 
-def run_of(model: HybridODE, trajectory: int) -> tuple[slice, int]:
-    """The trajectories of the run that a point belongs to, and its place among the points."""
-    run, point = divmod(trajectory, model.grid.n)
-    return slice(run * model.grid.n, (run + 1) * model.grid.n), point
-
-
 def drivings_of(model: HybridODE, of_point: Callable[[Trajectory], Driving | None], runs) -> list[Driving] | None:
     """What drives every point of a run; None where nothing does."""
     return [of_point(run) for run in runs] if known_names(model) else None
@@ -107,21 +101,11 @@ def _linearised(form, x0, t0, t, drivings, covariance, run):
     for k in range(n):
         u = inputs_of(form.model, t, drive[k])
         centre.append(form.outputs(t, states[:, k], u))
-        slopes.append(_observed_too(form, t, states[:, k], both[:, k], u))
+        slopes.append(form.output_sensitivities(t, states[:, k], both[:, k], u))
     centre, slopes = np.stack(centre, 1), np.stack(slopes, 1)
     spread = np.einsum("tnmp,pq,tnmq->tnm", slopes[..., :p], covariance.values, slopes[..., :p])
     half = NORMAL_95 * np.sqrt(np.maximum(spread + (slopes[..., p:] ** 2).sum(3), 0.0))
     return centre - half, centre + half
-
-
-def _observed_too(form, t, states, slopes, u) -> np.ndarray:
-    """(time, m, unknowns + starts) of fields and observables, from those of the fields (time, d, unknowns + starts)."""
-    if not form.observed:
-        return slopes
-    by_state, by_unknown = form.output_slopes(t, states, u)
-    observed = by_state @ slopes
-    observed[:, :, : by_unknown.shape[2]] += by_unknown
-    return np.concatenate([slopes, observed], 1)
 
 
 # ------------------------------------------------------------------ the hybrid

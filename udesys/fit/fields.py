@@ -29,6 +29,7 @@ from udesys.fit.start import LEAST_POSITIVE, linear_errors
 from udesys.fit.unknowns import StageReport, Unknowns
 from udesys.integrate import lattice
 from udesys.model import HybridODE, Parameter
+from udesys.model import tree as T
 from udesys.model.along_grid import HybridAlongGrid
 from udesys.model.grid import coefficient_names
 from udesys.model.runs_on_grid import driving_along, runs_of
@@ -72,8 +73,6 @@ def gauged(model: HybridODE, data: Dataset) -> HybridODE:
 
 
 def _calls(right, call, outputs: int) -> bool:
-    from udesys.model import tree as T
-
     return any(call.output_name(k) in T.symbols(right) for k in range(outputs))
 
 
@@ -168,10 +167,7 @@ class FieldDescent:
         self.p, self.u, self.options, self.damping = problem, unknowns, options, 1e-3
         self.law = HybridAlongGrid(problem.field, unknowns.theta)
         self.runs = runs_of(problem.model, problem.t, problem.segments)
-        pieces = None
-        if problem.signals is not None:
-            pieces = np.zeros((problem.n_nodes, *problem.signals.shape[1:]))
-            pieces[problem.start] = problem.signals
+        pieces = problem.pieces
         self.driving = [driving_along(run, pieces, len(problem.model.spatial)) for run in self.runs]
         self.steps = [np.ones(len(run.t) - 1, dtype=np.int64) for run in self.runs]
         self.hyper = Hyperparameters(problem, unknowns, given)

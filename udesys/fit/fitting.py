@@ -87,7 +87,7 @@ def fit(
                 "or give initial values."
             )
         best.problem.hold_given(best.unknowns.nodes)
-        return _result(best, model, data, seed, tuple(noise or ()), options, began)
+        return _result(best, seed, tuple(noise or ()), options, began)
 
 
 def _fit_fields(model, data, seed, noise, options, progress, began: float) -> FitResult:
@@ -108,46 +108,25 @@ def _fit_fields(model, data, seed, noise, options, progress, began: float) -> Fi
             "no start led to finite fields. Check the equations' units, and give the parameters starts and bounds "
             "(a diffusion must not be negative)."
         )
-    parameters = _parameters(problem, unknowns)
-    open_ = identifiability_of(problem, unknowns, {name: value for name, (value, _) in parameters.items()})
-    pieces = tuple(unknowns.nodes[a:b].copy() for a, b in zip(*problem.segments, strict=True))
-    errors = descent.node_errors()
-    columns = [(c, model.measurable.index(c)) for c in data.columns]
-    stopped = stages[-1].stopped
-    warnings = [] if stopped == "converged" else [f"the fit stopped early: {stopped}."]
-    result = FitResult(
-        model=model,
-        data=problem.data,
+    stopped, errors = stages[-1].stopped, descent.node_errors()
+    early = () if stopped == "converged" else (f"the fit stopped early: {stopped}.",)
+    return _put_together(
+        problem,
+        unknowns,
+        lambda parameters, open_: (*early, *_said_of(parameters, open_, model)),
+        errors=errors,
+        node_errors=errors,
         seed=seed,
         converged=stopped == "converged",
-        parameters=parameters,
-        initial={
-            tr.name: {s: float(v) for s, v in zip(model.states, x[0], strict=True)}
-            for tr, x in zip(data.trajectories, pieces, strict=True)
-        },
-        noise={c: float(unknowns.sigma[j]) for c, j in columns},
         given_noise=tuple(noise or ()),
-        error={c: float(errors[j]) for c, j in columns},
-        node_error={c: float(errors[j]) for c, j in columns},
-        states=pieces,
-        terms=residual_terms(problem, unknowns),
-        activation=", ".join(dict.fromkeys(layout.activation for layout in problem.field.layouts)),
-        loss=unknowns.loss,
-        outliers=int((outlying(problem, unknowns)).sum()) if unknowns.loss == "student" else 0,
         method="radau",
         evidence=descent.evidence(),
-        effective_weights=float(unknowns.effective or 0.0),
         largest_defect=0.0,
         stages=stages,
-        warnings=(*warnings, *_said_of(parameters, open_, model)),
-        seconds=time.perf_counter() - began,
         options=options,
         steps=tuple(descent.steps),
-        problem=problem,
-        unknowns=unknowns,
+        began=began,
     )
-    vars(result)["identifiability"] = open_
-    return result
 
 
 def _search(model, data, seed, noise, options, progress) -> Attempt:
@@ -256,44 +235,63 @@ def one_thread():
         torch.set_num_threads(before)
 
 
-def _result(best: Attempt, model, data, seed, given_noise, options, began: float) -> FitResult:
-    problem, unknowns = best.problem, best.unknowns
-    columns = [(c, model.measurable.index(c)) for c in data.columns]
-    simulated = _simulated_errors(best)
+def _result(best: Attempt, seed, given_noise, options, began: float) -> FitResult:
+    problem, simulated = best.problem, _simulated_errors(best)
     defect = max(best.defect, float(np.nanmax(best.checked_jumps, initial=0.0)))  # NaN: too stiff for the check
+    return _put_together(
+        problem,
+        best.unknowns,
+        lambda parameters, open_: _warnings(best, simulated, defect, parameters, open_),
+        errors=simulated,
+        node_errors=best.node_errors,
+        seed=seed,
+        converged=best.feasible and defect < CHECKED_DEFECT and best.stages[-1].stopped == "converged",
+        given_noise=given_noise,
+        method=problem.method,
+        evidence=best.score,
+        largest_defect=defect,
+        stages=best.stages,
+        options=options,
+        began=began,
+    )
+
+
+def _put_together(problem, unknowns, warnings: Callable, *, errors, node_errors, began: float, **known) -> FitResult:
+    """What a fit answers, from where it ended.
+
+    Args:
+        warnings: called as warnings(parameters, open_) -> what the user should know.
+        errors, node_errors: (m,) RMSE of one simulation, and of the nodes.
+        began: when.
+        known: the other fields of the result that the end alone does not tell.
+    """
+    model, data = problem.model, problem.data
+    columns = [(c, model.measurable.index(c)) for c in data.columns]
     parameters = _parameters(problem, unknowns)
     open_ = identifiability_of(problem, unknowns, {name: value for name, (value, _) in parameters.items()})
     pieces = tuple(unknowns.nodes[a:b].copy() for a, b in zip(*problem.segments, strict=True))
-    initial = {
-        tr.name: {s: float(v) for s, v in zip(model.states, x[0], strict=True)}
-        for tr, x in zip(data.trajectories, pieces, strict=True)
-    }
     result = FitResult(
         model=model,
         data=data,
-        seed=seed,
-        converged=best.feasible and defect < CHECKED_DEFECT and best.stages[-1].stopped == "converged",
         parameters=parameters,
-        initial=initial,
+        initial={
+            tr.name: {s: float(v) for s, v in zip(model.states, x[0], strict=True)}
+            for tr, x in zip(data.trajectories, pieces, strict=True)
+        },
         noise={c: float(unknowns.sigma[j]) for c, j in columns},
-        given_noise=given_noise,
-        error={c: float(simulated[j]) for c, j in columns},
-        node_error={c: float(best.node_errors[j]) for c, j in columns},
+        error={c: float(errors[j]) for c, j in columns},
+        node_error={c: float(node_errors[j]) for c, j in columns},
         states=pieces,
         terms=residual_terms(problem, unknowns),
         activation=", ".join(dict.fromkeys(layout.activation for layout in problem.field.layouts)),
         loss=unknowns.loss,
         outliers=int((outlying(problem, unknowns)).sum()) if unknowns.loss == "student" else 0,
-        method=problem.method,
-        evidence=best.score,
         effective_weights=float(unknowns.effective or 0.0),
-        largest_defect=defect,
-        stages=best.stages,
-        warnings=_warnings(best, simulated, defect, parameters, open_),
+        warnings=warnings(parameters, open_),
         seconds=time.perf_counter() - began,
-        options=options,
         problem=problem,
         unknowns=unknowns,
+        **known,
     )
     vars(result)["identifiability"] = open_  # the warnings have it; it is not looked for twice
     return result

@@ -152,6 +152,15 @@ class ShootingProblem:
             u[last] = (self.signals[interval] * s).sum(2)
         return u
 
+    @property
+    def pieces(self) -> np.ndarray | None:
+        """(nodes, k, 4) cubics of the inputs and covariates from every sample on; None without any."""
+        if self.signals is None:
+            return None
+        pieces = np.zeros((self.n_nodes, *self.signals.shape[1:]))
+        pieces[self.start] = self.signals
+        return pieces
+
     # -------------------------------------------------------------- what is measured
     def outputs(self, nodes: np.ndarray, theta: np.ndarray) -> np.ndarray:
         """(nodes, m): the states, then the observables."""

@@ -69,10 +69,8 @@ class Measurements:
         """The data of a fit with the noise it estimated; what a robust fit took for outliers counts as missing."""
         problem, unknowns = fit.problem, fit.unknowns
         trusted = 1.0 if fit.loss == "gaussian" else unknowns.trust >= TRUSTED
-        pieces = u = None
-        if problem.signals is not None:
-            pieces = np.zeros((len(problem.t), *problem.signals.shape[1:]))
-            pieces[problem.start] = problem.signals
+        pieces, u = problem.pieces, None
+        if pieces is not None:
             u = np.concatenate([sample_values(fit.data, run, fit.model.exogenous) for run in fit.data.trajectories])
         return cls(
             t=problem.t,

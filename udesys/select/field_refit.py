@@ -124,10 +124,8 @@ class FieldRefitter(Refitter):
                 flat, u = run.rows.reshape(-1), None if data.u is None else data.u[run.rows.reshape(-1)]
                 whole = slopes.reshape(len(flat), law.d, -1)
                 states = course.states.reshape(-1, law.d)
-                by_state, by_unknown = form.output_slopes(data.t[flat], states, u, values=values)
-                observed = by_state @ whole
-                observed[:, :, :p] += by_unknown
-                slopes = np.concatenate([whole, observed], 1).reshape(*run.rows.shape, -1, whole.shape[2])
+                whole = form.output_sensitivities(data.t[flat], states, whole, u, values=values)
+                slopes = whole.reshape(*run.rows.shape, *whole.shape[1:])
             system.add(slopes, weight[run.rows], point.residual[run.rows], free, modes)
         errors, slopes = self._added_errors(form, values)
         system.hessian += slopes.T @ slopes

@@ -55,10 +55,7 @@ def _surroundings(problem, unknowns) -> Surroundings:
 def _record(problem, unknowns) -> Record:
     steps = np.ones(problem.n_nodes, dtype=np.int64)
     steps[problem.start] = problem.substeps
-    pieces = None
-    if problem.signals is not None:
-        pieces = np.zeros((problem.n_nodes, *problem.signals.shape[1:]))
-        pieces[problem.start] = problem.signals
+    pieces = problem.pieces
     return Record(
         t=problem.t,
         nodes=unknowns.nodes,
