@@ -11,9 +11,10 @@ from udesys.fit.profiles_on_grid import profiles, with_operators
 from udesys.model import Grid, HybridODE, Parameter
 from udesys.model.closed_form import ClosedForm, Formula
 from udesys.model.grammar import parse_expression
+from udesys.model.runs_on_grid import steps_on_grid
 from udesys.search.grid_form import GridForm, about_form
 from udesys.search.measurements import Measurements
-from udesys.select.field_refit import refitter_of, steps_on_grid
+from udesys.select.field_refit import refitter_of
 
 ONE = FitOptions(restarts=1)
 
@@ -158,7 +159,7 @@ def law(fisher):
     parameters = {name: value for name, (value, _) in fitted.parameters.items()}
     data = Measurements.of_fit(fitted)
     form = ClosedForm(fitted.model, {"NN": formula}, parameters, stiff=True)
-    steps = steps_on_grid(fitted.model, data, fitted.steps)
+    steps = steps_on_grid(fitted.model, data.t, data.segments, fitted.steps)
     return form, data, refitter_of(fitted.model, data, fitted.unknowns.nodes, steps), fitted
 
 

@@ -177,16 +177,34 @@ class FormAlongGrid(GridLaw):
         return f, by_state.reshape(shape), by_operator, by_theta.reshape(len(x), d, p)
 
 
+def follow_runs(law: GridLaw, x0, t, segments, steps, pieces=None, guesses=None):
+    """Simulate every run in turn.
+
+    Args:
+        law: the right side.
+        x0: (trajectories, d), point after point, run after run.
+        t: (samples,) of all trajectories.
+        segments: (lo, hi) of the trajectories.
+        steps: (samples,) implicit steps from a sample to the next; of a run's points the most count.
+        pieces: (samples, k, 4) cubics of inputs, covariates and operators; the operators' are not looked at.
+        guesses: `Course.stages` of a near solution for each run.
+
+    Yields:
+        The run, its `Course`, its steps (times - 1,), and what drives it.
+    """
+    for k, run in enumerate(runs_of(law.model, t, segments)):
+        driving, own = driving_along(run, pieces, len(law.operators)), steps[run.rows[:-1]].max(1)
+        guess = guesses[k] if guesses is not None and len(guesses[k]) == own.sum() else None
+        first = x0[k * law.n : (k + 1) * law.n]
+        yield run, simulate(law.lattice, law, first, run.t, own, driving, guess), own, driving
+
+
 def simulate_form(form: ClosedForm, values, x0, t, segments, steps, *, pieces=None, sensitivities=False, partial=False):
     """Simulate whole runs of a closed form of fields.
 
     Args:
         values: (unknowns,).
-        x0: (trajectories, d), point after point, run after run.
-        t: (samples,) of all trajectories.
-        segments: (lo, hi) of the trajectories.
-        steps: (samples,) implicit steps from a sample to the next.
-        pieces: (samples, k, 4) cubics of inputs, covariates and operators; the operators' are not looked at.
+        x0, t, segments, steps, pieces: as for `follow_runs`.
         partial: keep what was simulated of a run that is lost.
 
     Returns:
@@ -196,9 +214,7 @@ def simulate_form(form: ClosedForm, values, x0, t, segments, steps, *, pieces=No
     law, found = FormAlongGrid(form, values), np.full((len(t), len(form.model.states)), np.nan)
     n, d, p = law.n, law.d, len(values)
     slopes = np.zeros((len(t), d, p + d)) if sensitivities else None
-    for k, run in enumerate(runs_of(form.model, t, segments)):
-        driving, own = driving_along(run, pieces, len(law.operators)), steps[run.rows[:-1]].max(1)
-        course = simulate(law.lattice, law, x0[k * n : (k + 1) * n], run.t, own, driving)
+    for run, course, own, driving in follow_runs(law, x0, t, segments, steps, pieces):
         if course.lost and not partial:
             return None, None
         found[run.rows] = course.states

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,14 @@ def runs_of(model: HybridODE, t: np.ndarray, segments: tuple[np.ndarray, np.ndar
         rows = lo[None, first : first + n] + np.arange(len(times[0]))[:, None]
         runs.append(Run(times[0], rows))
     return tuple(runs)
+
+
+def steps_on_grid(model: HybridODE, t: np.ndarray, segments, steps: Sequence[np.ndarray]) -> np.ndarray:
+    """(samples,) steps after each sample, from those of every run (times - 1,); arguments as for `runs_of`."""
+    found = np.ones(len(t), dtype=np.int64)
+    for run, own in zip(runs_of(model, t, segments), steps, strict=True):
+        found[run.rows[:-1]] = own[:, None]
+    return found
 
 
 def counted(model: HybridODE, n: int) -> str:

@@ -25,10 +25,10 @@ from udesys.integrate import lattice
 from udesys.integrate.radau import STAGES, C
 from udesys.model import HybridODE
 from udesys.model import tree as T
-from udesys.model.along_grid import FormAlongGrid, GridLaw, HybridAlongGrid
+from udesys.model.along_grid import FormAlongGrid, GridLaw, HybridAlongGrid, follow_runs
 from udesys.model.closed_form import ClosedForm
 from udesys.model.program import Program
-from udesys.model.runs_on_grid import driving_along, runs_of
+from udesys.model.runs_on_grid import driving_along, runs_of, steps_on_grid
 from udesys.search.boundary import inward_of
 from udesys.search.measurements import Measurements
 from udesys.search.task import Task
@@ -63,7 +63,8 @@ def about_fitted(fit: FitResult, data: Measurements) -> GridReference | None:
     """The fitted hybrid as reference."""
     problem, unknowns, model = fit.problem, fit.unknowns, fit.model
     law = HybridAlongGrid(problem.field, unknowns.theta)
-    courses = _courses(law, model, data, unknowns.nodes[data.segments[0]], fit.steps)
+    steps = steps_on_grid(model, data.t, data.segments, fit.steps)
+    courses = _courses(law, data, unknowns.nodes[data.segments[0]], steps)
     if courses is None:
         return None
     covariance = theta_covariance(unknowns)
@@ -75,14 +76,13 @@ def about_fitted(fit: FitResult, data: Measurements) -> GridReference | None:
     n, names = problem.field.n_weights, problem.field.parameters
     others = [n + k for k, name in enumerate(names) if model.parameters[name].prior is None]
     parameters = {name: value for name, (value, _) in fit.parameters.items()}
-    return GridReference(law, courses, tuple(fit.steps), parameters, values, True, lambda _: others)
+    return GridReference(law, *courses, parameters, values, True, lambda _: others)
 
 
 def about_form(form: ClosedForm, data: Measurements, x0: np.ndarray, steps: np.ndarray) -> GridReference | None:
     """A closed form as reference, with steps (samples,); None where it is lost."""
     law, model = FormAlongGrid(form), form.model
-    steps = [steps[run.rows[:-1]].max(1) for run in runs_of(model, data.t, data.segments)]
-    courses = _courses(law, model, data, x0, steps)
+    courses = _courses(law, data, x0, steps)
     if courses is None:
         return None
 
@@ -97,19 +97,14 @@ def about_form(form: ClosedForm, data: Measurements, x0: np.ndarray, steps: np.n
         others = (k for k, name in enumerate(form.names) if not (isinstance(name, tuple) and name[0] == term))
         return [k for k in others if k >= len(model.estimated) or model.parameters[form.names[k]].prior is None]
 
-    return GridReference(law, courses, tuple(steps), form.parameters, values, False, nuisance)
+    return GridReference(law, *courses, form.parameters, values, False, nuisance)
 
 
-def _courses(law, model, data: Measurements, x0, steps):
-    found = []
-    for k, run in enumerate(runs_of(model, data.t, data.segments)):
-        driving = driving_along(run, data.pieces, len(model.spatial))
-        first = x0[k * model.grid.n : (k + 1) * model.grid.n]
-        course = lattice.simulate(law.lattice, law, first, run.t, steps[k], driving)
-        if course.lost:
-            return None
-        found.append(course)
-    return tuple(found)
+def _courses(law: GridLaw, data: Measurements, x0: np.ndarray, steps: np.ndarray):
+    """The course and the steps of every run; None where one is lost."""
+    followed = follow_runs(law, x0, data.t, data.segments, steps, data.pieces)
+    found = [(course, own) for _, course, own, _ in followed]
+    return None if any(course.lost for course, _ in found) else tuple(zip(*found, strict=True))
 
 
 class GridForm:

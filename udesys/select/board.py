@@ -13,6 +13,7 @@ from udesys.fit.correlation import effective_counts
 from udesys.fit.memory import memory_of, whitened
 from udesys.fit.noise_profile import Profile, noise_profile
 from udesys.model.closed_form import ClosedForm, Formula
+from udesys.model.runs_on_grid import steps_on_grid
 from udesys.search import Candidate
 from udesys.search.boundary import outward_states, said
 from udesys.search.candidate import as_given
@@ -20,7 +21,7 @@ from udesys.search.measurements import Measurements, windows
 from udesys.search.prior import DEFAULT, Prior, known_forms, law_length
 from udesys.search.shape import Shape
 from udesys.select.criterion import FLOOR, RIVAL, criterion
-from udesys.select.field_refit import refitter_of, steps_on_grid
+from udesys.select.field_refit import refitter_of
 from udesys.select.refit import Refit, replace_data
 from udesys.select.selection import Ranked
 
@@ -238,7 +239,7 @@ class Board:
         data = self.data
         steps = np.ones(len(data.t), dtype=np.int64)
         if self.model.grid is not None:
-            return steps_on_grid(self.model, data, self.fit.steps) * 2 ** (fineness - len(SPANS))
+            return steps_on_grid(self.model, data.t, data.segments, self.fit.steps) * 2 ** (fineness - len(SPANS))
         if fineness < len(SPANS):
             return _spanning(data, self._nodes, SPANS[fineness])
         if not data.stiff:  # implicit steps find their length by themselves

@@ -13,9 +13,8 @@ import numpy as np
 
 from udesys.integrate import lattice
 from udesys.model import HybridODE
-from udesys.model.along_grid import FormAlongGrid
+from udesys.model.along_grid import FormAlongGrid, follow_runs
 from udesys.model.closed_form import ClosedForm
-from udesys.model.runs_on_grid import driving_along, runs_of
 from udesys.search.measurements import Measurements
 from udesys.select.refit import Point, Refit, Refitter, step_within
 
@@ -39,7 +38,7 @@ class FieldRefitter(Refitter):
     def __init__(self, data: Measurements, nodes: np.ndarray, bounds: dict, steps: np.ndarray, *, held=True, **more):
         super().__init__(data, nodes, bounds, steps, **more)
         self.held = held
-        self._guess: dict[int, np.ndarray] = {}
+        self._guess: list[np.ndarray] | None = None
         self._modes: lattice.Modes | None = None
 
     def freed(self) -> FieldRefitter:
@@ -54,15 +53,8 @@ class FieldRefitter(Refitter):
     # -------------------------------------------------------------- simulating
     def _courses(self, form: ClosedForm, values, x0, steps, guesses=None):
         """The courses of all runs, and what they were made of; None where one is lost."""
-        model, data, found = form.model, self.data, []
-        law = FormAlongGrid(form, values)
-        for k, run in enumerate(runs_of(model, data.t, data.segments)):
-            driving = driving_along(run, data.pieces, len(model.spatial))
-            first, own = x0[k * law.n : (k + 1) * law.n], steps[run.rows[:-1]].max(1)
-            guess = None if guesses is None else guesses.get(k)
-            if guess is not None and len(guess) != own.sum():
-                guess = None
-            course = lattice.simulate(law.lattice, law, first, run.t, own, driving, guess)
+        data, law, found = self.data, FormAlongGrid(form, values), []
+        for run, course, own, driving in follow_runs(law, x0, data.t, data.segments, steps, data.pieces, guesses):
             if course.lost:
                 return None
             found.append((run, law, course, own, driving))
@@ -86,7 +78,7 @@ class FieldRefitter(Refitter):
         if not np.isfinite(cost):
             return None
         point = FieldPoint(values, x0, cost, residual, states, outputs, courses)
-        self._guess = {k: course.stages for k, (_, _, course, _, _) in enumerate(courses)}
+        self._guess = [course.stages for _, _, course, _, _ in courses]
         return point
 
     def simulate(self, refit: Refit, steps: np.ndarray) -> np.ndarray | None:
@@ -247,14 +239,6 @@ class FieldSystem:
             count, d = self.shape
             return np.zeros((count, self.n, d)), np.zeros((count, d, d)), np.zeros((count, d), bool)
         return np.concatenate(mixed), np.concatenate(own), np.concatenate(told)
-
-
-def steps_on_grid(model: HybridODE, data: Measurements, steps: Sequence[np.ndarray]) -> np.ndarray:
-    """(samples,) steps after each sample, from those of every run (times - 1,)."""
-    found = np.ones(len(data.t), dtype=np.int64)
-    for run, own in zip(runs_of(model, data.t, data.segments), steps, strict=True):
-        found[run.rows[:-1]] = own[:, None]
-    return found
 
 
 def refitter_of(model: HybridODE, data: Measurements, nodes: np.ndarray, steps: np.ndarray) -> Refitter:
